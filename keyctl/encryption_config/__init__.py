@@ -1,0 +1,1 @@
+"""The EncryptionConfiguration document: read as kube-apiserver reads it, explained, edited. Pure: text → text."""

@@ -1,0 +1,68 @@
+"""What the use cases need of etcd, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from keyctl.stored.source import ValueSource
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointStatus:
+    """What one member says of itself. Sizes in bytes; `quota` is 0 where the server does not tell (etcd < 3.6)."""
+
+    endpoint: str
+    version: str
+    cluster_id: str
+    member_id: str
+    revision: int
+    db_size: int
+    quota: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSnapshot:
+    """A snapshot file whose trailing SHA-256 was checked while it arrived."""
+
+    path: Path
+    size: int
+    sha256: str
+
+
+class Etcd(Protocol):
+    """One etcd cluster, read-only but for nothing.
+
+    Every call has a deadline and raises `UnreachableError` with the stage that
+    failed (name, TCP, TLS of the server, TLS of the client, authorisation).
+    """
+
+    def source(self, *, revision: int = 0) -> ValueSource:
+        """Read values at `revision`, or at one pinned now by a linearizable first page."""
+        ...
+
+    def get(self, key: bytes) -> tuple[bytes, int] | None:
+        """Linearizable read of one key: (value, mod_revision), or None."""
+        ...
+
+    def count(self, prefix: bytes) -> int:
+        """How many keys start with `prefix`, linearizable."""
+        ...
+
+    def status(self) -> tuple[EndpointStatus, ...]:
+        """Ask every endpoint. All must answer and belong to one cluster, else `UnreachableError`."""
+        ...
+
+    def save_snapshot(self, path: Path, *, progress: Callable[[int, int], None] | None = None) -> SavedSnapshot:
+        """Stream a snapshot to `path` (0600, complete or absent), checking its SHA-256 as it arrives.
+
+        `progress` gets (bytes so far, bytes in all). Refuses to overwrite (`RefusedError`), and a disk without
+        room for it (`RefusedError`) before the first byte.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...

@@ -1,0 +1,93 @@
+"""What a command found, in one shape for all commands and all formats.
+
+Values only: nothing here renders, reads or decides. A command fills a `Report`;
+`keyctl.reports` turns it into text, JSON or JUnit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from keyctl.errors import ExitCode
+
+
+class Severity(StrEnum):
+    """How bad a failed finding is."""
+
+    CRITICAL = "critical"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    INFO = "info"
+
+
+class Status(StrEnum):
+    """What a check concluded. `UNKNOWN` is never a pass."""
+
+    FAIL = "fail"
+    PASS = "pass"  # noqa: S105 — a status, not a password
+    UNKNOWN = "unknown"
+    NOT_APPLICABLE = "not-applicable"
+    MANUAL = "manual"
+    WAIVED = "waived"
+
+
+class Evidence(StrEnum):
+    """How the fact behind a finding was obtained: E0 said, E1 file, E2 process, E3 stored data."""
+
+    E0 = "E0"
+    E1 = "E1"
+    E2 = "E2"
+    E3 = "E3"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a finding points: a place in a file, a key of etcd, or an endpoint."""
+
+    file: str | None = None
+    line: int | None = None
+    column: int | None = None
+    etcd_key: str | None = None
+    endpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One result of one check about one object."""
+
+    id: str
+    severity: Severity
+    status: Status
+    message: str
+    location: Location = Location()
+    evidence: Evidence = Evidence.E3
+    fix: str | None = None
+    mappings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows for a reader. `numeric` holds the indexes of right-aligned columns."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: frozenset[int] = frozenset()
+    title: str | None = None
+    wide_only: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything one run says. `data` holds the fields that only this `kind` has, JSON-ready."""
+
+    kind: str
+    exit_code: ExitCode
+    verdict: str
+    findings: tuple[Finding, ...] = ()
+    data: Mapping[str, object] = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
+    next_steps: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Keys: what they are, where they are kept, and the ledger of their lives."""

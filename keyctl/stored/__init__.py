@@ -1,0 +1,1 @@
+"""What stands in etcd: recognise it, open it, count it. Pure."""

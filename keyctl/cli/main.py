@@ -1,0 +1,147 @@
+"""The command group, and the one place where errors become lines on stderr and exit codes.
+
+Imports nothing but click: each command's module is imported when it is called,
+so that `--help` and completion open nothing and start at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from keyctl import __version__
+from keyctl.errors import ExitCode, KeyctlError
+
+# name → ("module:attribute", one line for the list of commands)
+_COMMANDS = {
+    "verify-secrets": ("verify_secrets:verify_secrets", "Is it really encrypted? Read every stored value and say."),
+    "enable": ("enable:enable", "Turn encryption at rest on, on every API server, and prove it."),
+    "rotate": ("rotate:rotate", "Change the key safely; resumable after any crash."),
+    "config": ("config:config", "Write an EncryptionConfiguration."),
+    "demo": ("demo:demo", "Watch it all happen on a real control plane on this machine."),
+    "lab": ("lab:lab", "A real control plane on loopback, to try things on."),
+    "explain": ("explain:explain", "Explain a rule or an exit code, offline."),
+    "completion": ("completion:completion", "Print the completion script of a shell."),
+    "version": ("version:version", "Print versions."),
+}
+
+# Verbs of the kernel's keyring tool, which is also called keyctl.
+_KEYUTILS = {
+    "add",
+    "clear",
+    "describe",
+    "link",
+    "list",
+    "move",
+    "new_session",
+    "newring",
+    "padd",
+    "pipe",
+    "print",
+    "purge",
+} | {
+    "read",
+    "request",
+    "request2",
+    "revoke",
+    "search",
+    "session",
+    "setperm",
+    "show",
+    "timeout",
+    "unlink",
+    "update",
+    "watch",
+}
+
+
+class _Commands(click.Group):
+    """Loads a command's module when it is called, and lists commands without loading any."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 — click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            if cmd_name in _KEYUTILS:
+                raise click.UsageError(
+                    f"{cmd_name!r} belongs to the kernel keyring tool; this is kube-keyctl. Call /usr/bin/keyctl.", ctx
+                )
+            return None
+        module, _, attribute = _COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(f"keyctl.cli.commands.{module}"), attribute)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}:{attribute} is no command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 — click's
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Try it: keyctl demo. Every command has examples in its --help.",
+)
+@click.option("-v", "--verbose", count=True, help="Log what is done to stderr; -vv also logs what libraries do.")
+@click.version_option(__version__, message="kube-keyctl %(version)s")
+def cli(verbose: int) -> None:
+    """Turn on, prove, rotate and audit Kubernetes encryption at rest."""
+    if verbose:
+        logging.basicConfig(level=logging.INFO if verbose == 1 else logging.DEBUG, stream=sys.stderr)
+        if verbose == 1:
+            logging.getLogger().setLevel(logging.WARNING)
+            logging.getLogger("keyctl").setLevel(logging.DEBUG)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. No expected failure leaves as an exception."""
+    try:
+        result: Any = cli.main(args=arguments, prog_name=_program(), standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else ExitCode.OK
+    except KeyctlError as error:
+        _say(error)
+        return error.exit_code
+    except click.UsageError as error:
+        error.show()
+        return ExitCode.USAGE
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.UNUSABLE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; nothing was changed", err=True)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader has gone; what it did not read was not reported.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.STOPPED
+    except OSError as error:
+        click.echo(f"error: cannot write the result: {error.strerror}", err=True)
+        return ExitCode.BUG
+
+
+def main() -> NoReturn:
+    """The console script."""
+    sys.exit(run())
+
+
+def _say(error: KeyctlError) -> None:
+    rule = f" [{error.rule}]" if error.rule else ""
+    click.echo(f"error: {error}{rule}", err=True)
+    if error.cause:
+        click.echo(f"cause: {error.cause}", err=True)
+    for hint in error.hints:
+        click.echo(f"hint: {hint}", err=True)
+
+
+def _program() -> str:
+    name = os.path.basename(sys.argv[0])  # noqa: PTH119 — pathlib is not needed to start
+    return {"kubectl-keyctl": "kubectl keyctl", "__main__.py": "keyctl"}.get(name, name)

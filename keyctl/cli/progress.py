@@ -1,0 +1,128 @@
+"""Watch a rotation: a live table on a terminal, plain lines elsewhere, JSON lines for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from keyctl.rotation.world import Event
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+_LINE_EVERY = 10.0
+_STAGES = {"BASE": "old", "ADDED": "reads new key", "PROMOTED": "writes new key", None: "?"}
+
+
+class JsonLines:
+    """One event a line on stdout."""
+
+    def event(self, event: Event) -> None:
+        """See `Reporter.event`."""
+        click.echo(
+            json.dumps(
+                {
+                    "apiVersion": "keyctl/v1",
+                    "kind": "RotationEvent",
+                    "event": event.kind,
+                    "message": event.message,
+                    **event.fields,
+                }
+            )
+        )
+
+    def close(self) -> None:
+        """Nothing to put back."""
+
+
+class PlainLines:
+    """Lines on stderr: every step, and long work every 10 s or 10 percent."""
+
+    def __init__(self) -> None:
+        self._last_line = 0.0
+        self._last_share = 0
+
+    def event(self, event: Event) -> None:
+        """See `Reporter.event`."""
+        if event.kind == "state":
+            click.echo(f"== {event.message}", err=True)
+        elif event.kind in {"step", "loaded"} or (event.kind == "wait" and self._due()):
+            click.echo(f"   {event.message}", err=True)
+        elif event.kind == "progress":
+            share = _share(event.fields)
+            if share >= self._last_share + 10 or share < self._last_share or self._due():
+                self._last_share = share - share % 10
+                click.echo(f"   {event.message}{_time_left(event.fields)}", err=True)
+
+    def close(self) -> None:
+        """Nothing to put back."""
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        if now - self._last_line < _LINE_EVERY:
+            return False
+        self._last_line = now
+        return True
+
+
+class LiveTable:
+    """A table of the servers that changes in place, with what is being done under it. Needs a terminal."""
+
+    def __init__(self, *, color: bool) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=sys.stderr, highlight=False, markup=False, emoji=False, no_color=not color)
+        self._servers: dict[str, Mapping[str, object]] = {}
+        self._state = ""
+        self._doing = ""
+        self._live: Live = Live(console=console, refresh_per_second=8, get_renderable=self._render)
+        self._live.start()
+
+    def event(self, event: Event) -> None:
+        """See `Reporter.event`."""
+        if event.kind == "server":
+            self._servers[event.message] = event.fields
+        elif event.kind == "state":
+            self._state = event.message
+        elif event.kind == "progress":
+            self._doing = f"{event.message}{_time_left(event.fields)}"
+        else:
+            self._doing = event.message
+
+    def close(self) -> None:
+        """Leave the last picture on the screen."""
+        self._live.stop()
+
+    def _render(self) -> RenderableType:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False)
+        for column in ("SERVER", "FILE", "LOADED", "READY"):
+            table.add_column(column)
+        for name, fields in self._servers.items():
+            ready = Text("yes", "green") if fields["ready"] else Text("no", "red")
+            table.add_row(Text(name), Text(_stage(fields["disk"])), Text(_stage(fields["loaded"])), ready)
+        return Group(Text(f"state: {self._state}", "bold"), table, Text(self._doing))
+
+
+def _stage(value: object) -> str:
+    return _STAGES.get(value if isinstance(value, str) else None, "?")
+
+
+def _share(fields: Mapping[str, object]) -> int:
+    done, total = fields["done"], fields["total"]
+    return done * 100 // total if isinstance(done, int) and isinstance(total, int) and total else 100
+
+
+def _time_left(fields: Mapping[str, object]) -> str:
+    left = fields["left"]
+    return f", about {left:.0f} s left" if isinstance(left, float) else ""

@@ -1,0 +1,74 @@
+"""`EtcdClient`: the `Etcd` of `keyctl.etcd.interface` over mutual TLS. Importing this loads gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from keyctl.etcd import maintenance
+from keyctl.etcd.connections import Connections
+from keyctl.etcd.interface import EndpointStatus, SavedSnapshot
+from keyctl.etcd.scan import LiveSource, prefix_range
+from keyctl.etcd.tls import MutualTls
+
+
+class EtcdClient:
+    """One etcd cluster behind `endpoints` (`https://HOST:PORT`). The constructor checks the files and connects nowhere.
+
+    `timeout` in seconds limits every call, and in a stream the wait for each item.
+    `server_name` replaces the host in the check of the server's certificate.
+    `user` and `password` are those of etcd's own authentication. `diagnose` is
+    asked, with an endpoint, why it did not answer: the cause in the first line of
+    what it returns, hints in the others, nothing when it sees nothing wrong.
+
+    Raises `WrongUsageError` for an endpoint that is not https and
+    `UnusableInputError` for files that are no usable key pair.
+    """
+
+    def __init__(
+        self,
+        endpoints: tuple[str, ...],
+        tls: MutualTls,
+        *,
+        timeout: float = 10.0,
+        server_name: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
+        diagnose: Callable[[str], str] | None = None,
+    ) -> None:
+        self._connections = Connections(
+            endpoints,
+            tls,
+            timeout=timeout,
+            server_name=server_name,
+            user=user,
+            password=password,
+            diagnose=diagnose,
+        )
+
+    def source(self, *, revision: int = 0) -> LiveSource:
+        """Read values at `revision`, or at one pinned now by a linearizable first read."""
+        return LiveSource(self._connections, revision)
+
+    def get(self, key: bytes) -> tuple[bytes, int] | None:
+        """Linearizable read of one key: (value, mod_revision), or None."""
+        _, answer = self._connections.ask_any(lambda session: session.range(key))
+        return (answer.kvs[0].value, answer.kvs[0].mod_revision) if answer.kvs else None
+
+    def count(self, prefix: bytes) -> int:
+        """How many keys start with `prefix`, linearizable."""
+        start, end = prefix_range(prefix)
+        _, answer = self._connections.ask_any(lambda session: session.range(start, end, count_only=True))
+        return answer.count
+
+    def status(self) -> tuple[EndpointStatus, ...]:
+        """Ask every endpoint. All must answer and belong to one cluster, else `UnreachableError`."""
+        return maintenance.member_status(self._connections)
+
+    def save_snapshot(self, path: Path, *, progress: Callable[[int, int], None] | None = None) -> SavedSnapshot:
+        """Stream a snapshot to `path`; see `keyctl.etcd.maintenance.save_snapshot`."""
+        return maintenance.save_snapshot(self._connections, path, progress)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connections.close()

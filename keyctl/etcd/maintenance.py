@@ -1,0 +1,150 @@
+"""Ask the members of etcd about themselves, and save a snapshot. Changes nothing in etcd."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO
+
+from keyctl.errors import RefusedError, StoppedError, UnreachableError
+from keyctl.etcd.connections import Connections, Endpoint
+from keyctl.etcd.interface import EndpointStatus, SavedSnapshot
+from keyctl.etcd.rpc import CallError, Session
+
+# A snapshot is whole database pages and then their SHA-256.
+_DIGEST_BYTES = 32
+_ALIGNMENT = 512
+
+
+def member_status(connections: Connections) -> tuple[EndpointStatus, ...]:
+    """Ask every endpoint. All must answer and belong to one cluster, else `UnreachableError`."""
+    found, failures = [], []
+    for endpoint in connections.endpoints:
+        try:
+            found.append(_status(connections, endpoint))
+        except CallError as error:
+            failures.append(connections.failure(endpoint, error))
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        causes = "\n".join(f"{failure}: {failure.cause}" for failure in failures)
+        raise UnreachableError(
+            f"{len(failures)} of {len(connections.endpoints)} etcd endpoints did not answer", cause=causes
+        )
+    if len({status.cluster_id for status in found}) > 1:
+        causes = "\n".join(f"{status.endpoint}: cluster {status.cluster_id}" for status in found)
+        raise UnreachableError(
+            "the etcd endpoints belong to different clusters",
+            cause=causes,
+            hint="name the members of one cluster only; 127.0.0.1 is another machine on every host",
+        )
+    return tuple(found)
+
+
+def save_snapshot(
+    connections: Connections, path: Path, progress: Callable[[int, int], None] | None = None
+) -> SavedSnapshot:
+    """Stream the backend of one member to `path`: complete, checked, 0600, or not there at all.
+
+    Raises `RefusedError` when `path` exists or its disk has no room, before the
+    first byte; `UnreachableError` when the stream ends early or does not match its
+    SHA-256; `StoppedError` when the disk refuses. Interrupted, it leaves nothing.
+    """
+    if os.path.lexists(path):
+        raise RefusedError(f"{path} exists already", hint="give the snapshot a new name, or move the old one away")
+    endpoint, status = connections.ask_any(lambda session: session.status())
+    _require_room(path, status.dbSize + _DIGEST_BYTES)
+    try:
+        return _save(connections, endpoint, path, progress)
+    except CallError as error:
+        raise connections.failure(endpoint, error) from error
+    except OSError as error:
+        raise StoppedError(f"snapshot {path} could not be written", cause=error.strerror) from error
+
+
+def _status(connections: Connections, endpoint: Endpoint) -> EndpointStatus:
+    answer = connections.ask(endpoint, lambda session: session.status())
+    return EndpointStatus(
+        endpoint=endpoint.url,
+        version=answer.version,
+        cluster_id=f"{answer.header.cluster_id:x}",
+        member_id=f"{answer.header.member_id:x}",
+        revision=answer.header.revision,
+        db_size=answer.dbSize,
+        quota=answer.dbSizeQuota,
+    )
+
+
+def _require_room(path: Path, needed: int) -> None:
+    try:
+        free = shutil.disk_usage(path.parent).free
+    except OSError as error:
+        raise RefusedError(f"{path.parent} cannot hold a snapshot", cause=error.strerror) from error
+    if free < needed:
+        raise RefusedError(
+            f"{path.parent} has no room for the snapshot",
+            cause=f"it needs {needed} bytes, {free} are free",
+            hint="give a path on a larger disk",
+        )
+
+
+def _save(
+    connections: Connections, endpoint: Endpoint, path: Path, progress: Callable[[int, int], None] | None
+) -> SavedSnapshot:
+    # mkstemp creates with O_EXCL and 0600; a neighbour, so that the rename stays on one disk.
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    partial = Path(name)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 — a descriptor, not a path
+            size, digest = connections.ask(endpoint, lambda session: _receive(session, endpoint, file, progress))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync_directory(path.parent)
+    return SavedSnapshot(path, size, digest)
+
+
+def _receive(
+    session: Session, endpoint: Endpoint, file: BinaryIO, progress: Callable[[int, int], None] | None
+) -> tuple[int, str]:
+    """Write the stream to `file`; its size and its SHA-256 in hex, both as announced."""
+    digest = hashlib.sha256()
+    size = total = 0
+    held = b""
+    with closing(session.snapshot()) as chunks:
+        for chunk in chunks:
+            file.write(chunk.blob)
+            size += len(chunk.blob)
+            total = total or size + chunk.remaining_bytes + _DIGEST_BYTES
+            # The last 32 bytes are the digest, not part of what it covers, and only the end shows which are last.
+            held += chunk.blob
+            digest.update(held[:-_DIGEST_BYTES])
+            held = held[-_DIGEST_BYTES:]
+            if progress is not None:
+                progress(size, total)
+    if size != total or size % _ALIGNMENT != _DIGEST_BYTES:
+        raise _broken(endpoint, f"{size} bytes of {total} arrived")
+    if held != digest.digest():
+        raise _broken(endpoint, "the SHA-256 at its end is not that of the data")
+    return size, held.hex()
+
+
+def _broken(endpoint: Endpoint, cause: str) -> UnreachableError:
+    return UnreachableError(
+        f"the snapshot from etcd at {endpoint} is not whole", cause=cause, hint="save it again; no file was left"
+    )
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,266 @@
+"""etcd's API over gRPC: messages and stubs from `api.binpb`, one `Session` an endpoint.
+
+The only module that imports etcd3 or grpc. It decides nothing: no retries, no
+choice of endpoint, no mapping to keyctl's errors. `CallError` is the one
+exception of a call, and it stays inside `keyctl.etcd`.
+
+etcd3 brings generated code that today's protobuf refuses to load. Messages and
+stubs are therefore built at import from etcd's own descriptors, in a private
+pool, and take the place of `etcd3.etcdrpc` before etcd3 is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from importlib import resources
+from types import ModuleType
+from typing import Any, Protocol, cast
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from keyctl.etcd.tls import MutualTls
+
+# gRPC's C core writes to stderr on its own unless told before it is loaded.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+import grpc
+
+_PACKAGE = "etcdserverpb"
+_SERVICES = ("KV", "Watch", "Lease", "Cluster", "Maintenance", "Auth")
+_MAX_MESSAGE_BYTES = 64 << 20
+
+
+def _load_api() -> ModuleType:
+    """Build the module that etcd3 expects as `etcd3.etcdrpc`: message classes and `…Stub` classes by name."""
+    pool = descriptor_pool.DescriptorPool()
+    packed = resources.files("keyctl.etcd").joinpath("api.binpb").read_bytes()
+    files = descriptor_pb2.FileDescriptorSet.FromString(packed).file
+    for file in files:
+        pool.Add(file)
+    module = ModuleType("etcd3.etcdrpc")
+    for message in next(file for file in files if file.package == _PACKAGE).message_type:
+        descriptor = pool.FindMessageTypeByName(f"{_PACKAGE}.{message.name}")
+        setattr(module, message.name, message_factory.GetMessageClass(descriptor))
+    for name in _SERVICES:
+        setattr(module, f"{name}Stub", _stub_class(pool.FindServiceByName(f"{_PACKAGE}.{name}")))
+    return module
+
+
+def _stub_class(service: Any) -> type:
+    def bind(self: object, channel: Any) -> None:
+        for method in service.methods:
+            kind = f"{_arity(method.client_streaming)}_{_arity(method.server_streaming)}"
+            call = getattr(channel, kind)(
+                f"/{service.full_name}/{method.name}",
+                request_serializer=message_factory.GetMessageClass(method.input_type).SerializeToString,
+                response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
+            )
+            setattr(self, method.name, call)
+
+    return type(f"{service.name}Stub", (), {"__init__": bind})
+
+
+def _arity(streaming: bool) -> str:
+    return "stream" if streaming else "unary"
+
+
+_api: Any = _load_api()
+sys.modules["etcd3.etcdrpc"] = _api
+import etcd3  # noqa: E402 — after its etcdrpc was put in place
+
+
+class CallError(Exception):
+    """A call that failed: gRPC's name of the status, and what the server or gRPC said about it."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+class Header(Protocol):
+    """Who answered, and the cluster's revision then."""
+
+    cluster_id: int
+    member_id: int
+    revision: int
+
+
+class KeyValue(Protocol):
+    """One stored value."""
+
+    key: bytes
+    value: bytes
+    mod_revision: int
+
+
+class RangeAnswer(Protocol):
+    """An answer of Range, or one chunk of RangeStream, where `header` and `count` come with the last chunk only."""
+
+    header: Header
+    kvs: Sequence[KeyValue]
+    more: bool
+    count: int
+
+    def HasField(self, field_name: str) -> bool:  # noqa: N802 — protobuf's name
+        """Whether the message field was sent."""
+        ...
+
+
+class StatusAnswer(Protocol):
+    """What a member says of itself."""
+
+    header: Header
+    version: str
+    dbSize: int  # noqa: N815 — etcd's name
+    dbSizeQuota: int  # noqa: N815 — etcd's name
+
+
+class SnapshotChunk(Protocol):
+    """A piece of a snapshot. `remaining_bytes` does not count the hash that follows the data."""
+
+    remaining_bytes: int
+    blob: bytes
+
+
+class Session:
+    """One TLS channel to one endpoint. Connects at the first call; every call raises `CallError`.
+
+    `host` is a name or an address, IPv6 in brackets. `timeout` in seconds limits
+    a unary call, and in a stream the wait for each item. With `user`, the
+    constructor itself authenticates, and so connects.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        tls: MutualTls,
+        *,
+        timeout: float,
+        server_name: str | None = None,
+        user: str | None = None,
+        password: str | None = None,
+    ) -> None:
+        options: list[tuple[str, int | str]] = [
+            ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),
+        ]
+        if server_name is not None:
+            options.append(("grpc.ssl_target_name_override", server_name))
+        self._timeout = timeout
+        with _mapped():
+            self._client = etcd3.client(
+                host=host,
+                port=port,
+                ca_cert=str(tls.ca),
+                cert_cert=str(tls.cert),
+                cert_key=str(tls.key),
+                timeout=timeout,
+                user=user,
+                password=password,
+                grpc_options=options,
+            )
+        if not self._client.uses_secure_channel:
+            raise RuntimeError("etcd3 opened a plaintext channel")
+
+    def range(
+        self,
+        key: bytes,
+        range_end: bytes = b"",
+        *,
+        limit: int = 0,
+        revision: int = 0,
+        serializable: bool = False,
+        count_only: bool = False,
+    ) -> RangeAnswer:
+        """Read `key`, or [`key`, `range_end`), in one answer."""
+        request = _api.RangeRequest(
+            key=key,
+            range_end=range_end,
+            limit=limit,
+            revision=revision,
+            serializable=serializable,
+            count_only=count_only,
+        )
+        return cast("RangeAnswer", self._call(self._client.kvstub.Range, request))
+
+    def range_stream(self, key: bytes, range_end: bytes, *, revision: int = 0) -> Generator[RangeAnswer]:
+        """Read [`key`, `range_end`) in chunks. `UNIMPLEMENTED`, before the first one, below etcd 3.7."""
+        request = _api.RangeRequest(key=key, range_end=range_end, revision=revision)
+        with closing(self._stream(self._client.kvstub.RangeStream, request)) as chunks:
+            for chunk in chunks:
+                yield chunk.range_response
+
+    def status(self) -> StatusAnswer:
+        """Ask the member about itself."""
+        return cast("StatusAnswer", self._call(self._client.maintenancestub.Status, _api.StatusRequest()))
+
+    def snapshot(self) -> Generator[SnapshotChunk]:
+        """Stream the backend file and then its SHA-256."""
+        return self._stream(self._client.maintenancestub.Snapshot, _api.SnapshotRequest())
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._client.close()
+
+    def _call(self, method: Any, request: Any) -> Any:
+        with _mapped():
+            return method(request, timeout=self._timeout, metadata=self._client.metadata)
+
+    def _stream(self, method: Any, request: Any) -> Generator[Any]:
+        with _mapped():
+            call = method(request, metadata=self._client.metadata)
+        yield from _limit_waits(call, self._timeout, call.cancel)
+
+
+def _limit_waits(items: Iterator[Any], timeout: float, cancel: Callable[[], object]) -> Generator[Any]:
+    """Pass `items` on; `cancel` them when one lets us wait longer than `timeout` seconds, and when we are closed.
+
+    gRPC's own deadline is for the whole stream, which may rightly take long;
+    the time the consumer takes must not count either.
+    """
+    waiting_since: float | None = None
+    expired = False
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal expired
+        while not done.wait(timeout / 10):
+            since = waiting_since
+            if since is not None and time.monotonic() - since > timeout:
+                expired = True
+                cancel()
+                return
+
+    threading.Thread(target=watch, name="etcd-stream-watch", daemon=True).start()
+    try:
+        with _mapped():
+            while True:
+                waiting_since = time.monotonic()
+                item = next(items, None)
+                waiting_since = None
+                if item is None:
+                    return
+                yield item
+    except CallError as error:
+        if expired:
+            raise CallError("DEADLINE_EXCEEDED", f"nothing arrived for {timeout:g} s") from error
+        raise
+    finally:
+        done.set()
+        cancel()
+
+
+@contextmanager
+def _mapped() -> Generator[None]:
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise CallError(error.code().name, error.details() or "") from error

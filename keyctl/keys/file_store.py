@@ -1,0 +1,326 @@
+"""A key store in a directory: one immutable file a key, and an append-only ledger beside them.
+
+Order of every `put`: key file, read back, fingerprint, ledger line. A key file
+that no ledger line names is a `put` that was cut off; whoever opens the store
+next finishes it. Everything is 0600 in a 0700 directory from its creation on,
+and a store that others can read is refused, not repaired. Key bytes never reach
+a message: decoding errors are raised without the text they are about.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from keyctl.errors import UnreachableError, UnusableInputError
+from keyctl.keys import ledger
+from keyctl.keys.key import Key, KeyRef, Provider
+from keyctl.keys.ledger import KeyRecord
+
+_FORMAT = "keyctl/key/v1"
+_LEDGER = "ledger.jsonl"
+_LOCK = ".lock"
+_TEMPORARY = ".keyctl-"
+_KEY_SUFFIX = ".key.json"
+_LOCK_SECONDS = 10.0
+_LONGEST_NAME = 180
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A key file as read."""
+
+    key: Key
+    origin: str
+    created: str
+
+
+class FileKeyStore:
+    """The keys of `cluster` under `directory`. `clock` gives the time that the ledger notes.
+
+    Nothing is created before the first `put`.
+    """
+
+    def __init__(self, directory: Path, *, cluster: str, clock: Callable[[], datetime]) -> None:
+        self._directory = directory
+        self._cluster = cluster
+        self._clock = clock
+
+    @property
+    def location(self) -> str:
+        """The directory."""
+        return str(self._directory)
+
+    def put(self, key: Key, *, origin: str) -> KeyRecord:
+        """See `KeyStore.put`."""
+        with self._medium():
+            _create_directories(self._directory)
+            with self._opened() as records:
+                record = ledger.admit(records, key, origin=origin, at=self._now())
+                if not self._path(key.ref).exists():
+                    self._write_entry(_Entry(key, record.origin, record.created))
+                self._read_back(record)
+                if record not in records:
+                    self._append(record)
+                return record
+
+    def get(self, ref: KeyRef) -> Key | None:
+        """See `KeyStore.get`."""
+        with self._medium():
+            if not self._directory.exists():
+                return None
+            with self._opened() as records:
+                record = ledger.find(records, ref)
+                return self._read_back(record) if record else None
+
+    def records(self) -> tuple[KeyRecord, ...]:
+        """See `KeyStore.records`."""
+        with self._medium():
+            if not self._directory.exists():
+                return ()
+            with self._opened() as records:
+                return records
+
+    def note_state(self, ref: KeyRef, state: str) -> KeyRecord:
+        """See `KeyStore.note_state`. Raises `UnusableInputError` when the store has no such key."""
+        with self._medium():
+            record = None
+            if self._directory.exists():
+                with self._opened() as records:
+                    record = ledger.find(records, ref)
+                    if record:
+                        changed = ledger.change(record, state, at=self._now())
+                        if changed != record:
+                            self._append(changed)
+                        return changed
+            raise UnusableInputError(
+                f"there is no key {ref} in the key store {self._directory}",
+                hint="check keys.directory in the cluster file",
+            )
+
+    @contextmanager
+    def _medium(self) -> Iterator[None]:
+        """Turn what the file system says into our own error."""
+        try:
+            yield
+        except OSError as error:
+            raise UnreachableError(
+                f"the key store {self._directory} cannot be used",
+                cause=f"{error.strerror or type(error).__name__}: {error.filename or self._directory}",
+                hint="check that the file system is mounted, writable and has free space",
+            ) from error
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[KeyRecord, ...]]:
+        """Hold the store's lock; finish what an earlier run left half-done; give the ledger's records."""
+        _require_private(self._directory)
+        with _locked(self._directory / _LOCK):
+            for leftover in self._directory.glob(f"{_TEMPORARY}*"):
+                leftover.unlink()
+            records = self._replay()
+            yield (*records, *self._adopted(records))
+
+    def _replay(self) -> tuple[KeyRecord, ...]:
+        path = self._directory / _LEDGER
+        if not path.exists():
+            return ()
+        content = _read(path)
+        whole = content.rfind(b"\n") + 1
+        if whole != len(content):
+            # The last append was cut off, so nobody was told that it had happened.
+            _truncate(path, whole)
+        return ledger.replay(content[:whole], cluster=self._cluster, name=str(path))
+
+    def _adopted(self, records: tuple[KeyRecord, ...]) -> tuple[KeyRecord, ...]:
+        """Record the key files whose `put` did not reach the ledger."""
+        known = {self._path(record.ref) for record in records}
+        adopted = []
+        for path in sorted(set(self._directory.glob(f"*{_KEY_SUFFIX}")) - known):
+            entry = self._read_entry(path)
+            record = ledger.admit((), entry.key, origin=entry.origin, at=entry.created)
+            self._append(record)
+            adopted.append(record)
+        return tuple(adopted)
+
+    def _append(self, record: KeyRecord) -> None:
+        path = self._directory / _LEDGER
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        _write_and_close(descriptor, ledger.to_line(record, cluster=self._cluster))
+        _sync_directory(self._directory)
+
+    def _path(self, ref: KeyRef) -> Path:
+        """Where the key file of `ref` is: readable names stay readable, the others become safe ones."""
+        name = quote(ref.name, safe="")
+        if len(name) > _LONGEST_NAME:
+            name = "sha256-" + hashlib.sha256(ref.name.encode()).hexdigest()
+        return self._directory / f"{ref.provider}.{name}{_KEY_SUFFIX}"
+
+    def _write_entry(self, entry: _Entry) -> None:
+        """Put a complete, synced key file under its name; never over another one."""
+        fields = {
+            "format": _FORMAT,
+            "cluster": self._cluster,
+            "provider": entry.key.provider,
+            "name": entry.key.name,
+            "material": base64.b64encode(entry.key.material).decode(),
+            "fingerprint": entry.key.fingerprint,
+            "origin": entry.origin,
+            "created": entry.created,
+        }
+        temporary = self._directory / f"{_TEMPORARY}{secrets.token_hex(8)}"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            _write_and_close(descriptor, json.dumps(fields, indent=1).encode() + b"\n")
+            # A link, not a rename: it fails where a file of that name is, whoever put it there.
+            os.link(temporary, self._path(entry.key.ref))
+        finally:
+            temporary.unlink()
+        _sync_directory(self._directory)
+
+    def _read_back(self, record: KeyRecord) -> Key:
+        """The key of `record`, equal in name and fingerprint."""
+        path = self._path(record.ref)
+        try:
+            entry = self._read_entry(path)
+        except FileNotFoundError:
+            raise UnusableInputError(
+                f"the key file {path} is missing",
+                cause=f"the ledger lists key {record.ref} as {record.state}",
+                hint="restore the key directory from its backup",
+            ) from None
+        if entry.key.fingerprint != record.fingerprint:
+            raise _damaged(path, "it holds another key than the one in the ledger")
+        return entry.key
+
+    def _read_entry(self, path: Path) -> _Entry:
+        content = _read(path)
+        try:
+            fields = json.loads(content)
+            cluster, fingerprint = fields["cluster"], fields["fingerprint"]
+            entry = _entry(fields)
+        except (ValueError, KeyError, TypeError, UnusableInputError):
+            # NOTE: `from None`: a decoding error carries the text it failed on, and that is the key.
+            raise _damaged(path, "it is not a whole key file") from None
+        if cluster != self._cluster:
+            raise UnusableInputError(
+                f'{path}: this key belongs to cluster "{cluster}", not "{self._cluster}"',
+                hint="give each cluster its own keys.directory",
+            )
+        if path != self._path(entry.key.ref):
+            raise _damaged(path, f"it holds key {entry.key.ref}, which has a file of its own")
+        if entry.key.fingerprint != fingerprint:
+            raise _damaged(path, "its key does not have the fingerprint that stands beside it")
+        return entry
+
+    def _now(self) -> str:
+        return self._clock().astimezone(UTC).isoformat()
+
+
+def _entry(fields: dict[str, str]) -> _Entry:
+    """The entry that the decoded `fields` of a key file stand for."""
+    if fields["format"] != _FORMAT or not all(isinstance(value, str) for value in fields.values()):
+        raise ValueError("the file has another format")
+    material = base64.b64decode(fields["material"], validate=True)
+    key = Key(Provider(fields["provider"]), fields["name"], material)
+    return _Entry(key, ledger.Origin(fields["origin"]), datetime.fromisoformat(fields["created"]).isoformat())
+
+
+def _damaged(path: Path, cause: str) -> UnusableInputError:
+    return UnusableInputError(
+        f"the key file {path} is damaged", cause=cause, hint="restore the key directory from its backup"
+    )
+
+
+def _create_directories(directory: Path) -> None:
+    """Create `directory` and its missing parents, 0700 whatever the umask."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    for path in reversed(missing):
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+            _sync_directory(path.parent)
+
+
+def _require_private(path: Path) -> None:
+    """Raise `UnusableInputError` when anybody but the owner may use `path`, or it is a symbolic link."""
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise UnusableInputError(f"{path} is a symbolic link", hint="name the real place in keys.directory")
+    if status.st_mode & 0o077:
+        raise UnusableInputError(
+            f"{path} can be used by others than its owner",
+            cause=f"its mode is {stat.S_IMODE(status.st_mode):04o}",
+            hint=f"chmod {'700' if stat.S_ISDIR(status.st_mode) else '600'} {path}",
+        )
+
+
+def _read(path: Path) -> bytes:
+    _require_private(path)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read()
+
+
+def _truncate(path: Path, length: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+    try:
+        os.ftruncate(descriptor, length)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_and_close(descriptor: int, content: bytes) -> None:
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the exclusive lock on `path`, waiting a bounded time for it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        deadline = time.monotonic() + _LOCK_SECONDS
+        while not _try_lock(descriptor):
+            if time.monotonic() > deadline:
+                raise UnreachableError(
+                    f"the key store {path.parent} is in use by another process",
+                    cause=f"its lock was held for {_LOCK_SECONDS:.0f} s",
+                    hint="wait for the other run to end",
+                )
+            time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Changing the key: observe, decide (pure), journal, act, observe again."""

@@ -1,0 +1,392 @@
+"""What must be true before anything is touched. Looks, compares, refuses; changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from keyctl.encryption_config import effective
+from keyctl.encryption_config.decode import decode
+from keyctl.encryption_config.model import EncryptionConfig, StaticReader
+from keyctl.errors import RefusedError, UnreachableError
+from keyctl.etcd.interface import Etcd
+from keyctl.hosts.interface import HostFile
+from keyctl.hosts.manifests import Flags, read_flags
+from keyctl.keys.key import KeyRef, Provider
+from keyctl.kube.interface import ApiServer, ServerProbe
+from keyctl.rotation import membership
+from keyctl.rotation.plan import Goal
+from keyctl.rotation.scan import Scan, name_first, scan
+from keyctl.rotation.stages import entries_to_change
+from keyctl.rotation.world import Event, Reporter, Server, World
+from keyctl.stored.decrypt import Opened, open_value
+
+# Distributions that own the file and rotate it their own way: R12.
+_OWNERS = {
+    "k3s": "k3s secrets-encrypt rotate-keys",
+    "rke2": "rke2 secrets-encrypt rotate-keys",
+    "openshift": "the kube-apiserver operator (oc patch apiserver cluster)",
+    "talos": "talosctl, in the machine configuration",
+    "eks": "the provider's console",
+    "gke": "the provider's console",
+    "aks": "the provider's console",
+}
+# Distributions that render the file from a template of their own.
+_TEMPLATED = ("kubespray", "kops", "cluster-api")
+
+_MINIMUM_FREE = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asked for. `resources` None means every entry that is encrypted with a static key."""
+
+    goal: Goal
+    provider: Provider | None = None
+    resources: tuple[str, ...] | None = None
+    allow_downtime: bool = False
+    template_updated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What was found of one server. `config` is None where it encrypts nothing."""
+
+    server: Server
+    probe: ServerProbe
+    flags: Flags
+    file: HostFile | None
+    config: EncryptionConfig | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What preflight established.
+
+    `resources` are those named by the entries that will change; `served` maps
+    every resource that the API serves to its group and version.
+    """
+
+    wish: Wish
+    servers: tuple[ServerFacts, ...]
+    uid: str
+    provider: Provider
+    entries: tuple[int, ...]
+    resources: tuple[str, ...]
+    old: tuple[KeyRef, ...]
+    served: dict[str, str]
+    scan: Scan
+
+
+def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
+    """Run every check. Raises `RefusedError` with the rule that is not met, or `UnreachableError`."""
+    servers = tuple(_look(server) for server in world.servers)
+    _check_owner(world, wish, servers)
+    check_membership(world, tuple(facts.probe for facts in servers))
+    _check_downtime(world, wish)
+    for facts in servers:
+        _check_flags(world, facts)
+        _check_file(facts)
+    _check_equal(servers)
+    config = servers[0].config
+    api = world.servers[0].api
+    uid = check_binding(world, config, api)
+    served = api.discover()
+    entries = entries_to_change(config, wish.resources, wish.goal)
+    resources = _resources(config, entries, wish)
+    _check_resources(resources, served, api.aggregated_groups())
+    _check_rights(world, resources)
+    reporter.event(Event("step", "reading every value of etcd under the configuration in force"))
+    found = scan((place.etcd.source() for place in world.etcds), prefix=world.prefix, config=config)
+    check_readable(found)
+    _check_room(world, found)
+    return Facts(
+        wish=wish,
+        servers=servers,
+        uid=uid,
+        provider=wish.provider or _provider_in_force(config, entries),
+        entries=entries,
+        resources=resources,
+        old=_old(config, entries),
+        served=served,
+        scan=found,
+    )
+
+
+def check_membership(world: World, probes: tuple[ServerProbe, ...]) -> None:
+    """R11: every listed server ready, and every source agrees on who there is."""
+    for probe in probes:
+        if not probe.ready:
+            raise RefusedError(
+                f"API server {probe.name} is not ready",
+                cause=probe.problem or None,
+                hint=f"bring {probe.name} back, or take it out of the cluster file if it is gone for good",
+                rule="R11",
+            )
+    problem = membership.disagreement(world.servers[0].api.census(), world.servers, probes)
+    if problem:
+        raise RefusedError(
+            problem, hint="list every API server once, by its own address, in the cluster file", rule="R11"
+        )
+
+
+def check_binding(world: World, config: EncryptionConfig | None, api: ApiServer) -> str:
+    """The etcd read is the etcd of this API: the raw kube-system uid is the API's. Returns it."""
+    told = api.kube_system_uid()
+    key = f"{world.prefix}/namespaces/kube-system".encode()
+    stored = place_of(world, "namespaces").get(key)
+    if stored is None:
+        raise UnreachableError(
+            f"etcd holds no {key.decode()}",
+            hint="check etcd.endpoints and etcd.prefix (kube-apiserver's --etcd-prefix) in the cluster file",
+        )
+    opened = open_value(effective.readers(config, "namespaces"), key, stored[0])
+    if not isinstance(opened, Opened) or opened.object is None or opened.object.uid != told:
+        raise UnreachableError(
+            "this etcd is not the one behind these API servers",
+            cause="the uid of namespace kube-system differs between raw etcd and the API",
+            hint="point etcd.endpoints at the etcd of this cluster (kube-apiserver's --etcd-servers)",
+        )
+    return told
+
+
+def check_readable(found: Scan) -> None:
+    """R10: every encrypted value opens, whatever its resource."""
+    if found.unreadable:
+        raise RefusedError(
+            f"{found.unreadable} stored {_plural(found.unreadable, 'value')} cannot be decrypted",
+            cause=name_first(found.problems),
+            hint="a restarted API server would never become ready; find the key, or delete the object: "
+            "keyctl verify-secrets names them all",
+            rule="R10",
+        )
+    if found.kms_values:
+        raise RefusedError(
+            f"{found.kms_values} {_plural(found.kms_values, 'value')} can only be opened by a KMS plugin",
+            hint="rotate the key at the KMS; keyctl rotates static keys",
+            rule="R16",
+        )
+
+
+def place_of(world: World, resource: str) -> Etcd:
+    """The etcd that holds `resource`."""
+    for place in world.etcds:
+        if resource in place.resources:
+            return place.etcd
+    return world.etcds[0].etcd
+
+
+def _look(server: Server) -> ServerFacts:
+    if server.manifest_path is None:
+        raise RefusedError(
+            f"the flags of {server.name} cannot be read: the cluster file names no manifest for it",
+            hint=f"set apiServers[].manifest for {server.name}",
+            rule="preflight",
+        )
+    manifest = server.host.read(server.manifest_path)
+    if manifest is None:
+        raise RefusedError(
+            f"{server.name} has no manifest at {server.manifest_path}",
+            hint="correct apiServers[].manifest in the cluster file",
+            rule="preflight",
+        )
+    flags = read_flags(manifest.content, name=f"{server.name}:{server.manifest_path}")
+    file = server.host.read(server.config_path)
+    config = None
+    if file is not None and flags.encryption_provider_config:
+        config = decode(file.content, name=f"{server.name}:{server.config_path}").config
+    return ServerFacts(server, server.api.probe(), flags, file, config)
+
+
+def _check_owner(world: World, wish: Wish, servers: tuple[ServerFacts, ...]) -> None:
+    owner = world.distribution if world.distribution in _OWNERS else _owner_by_version(servers[0].probe.version)
+    if owner in _OWNERS:
+        raise RefusedError(
+            f"{owner} owns the encryption configuration of this cluster",
+            hint=f"rotate with {_OWNERS[owner]}; keyctl verify-secrets checks the result",
+            rule="R12",
+        )
+    if wish.template_updated:
+        return
+    if world.distribution in _TEMPLATED:
+        raise RefusedError(
+            f"{world.distribution} would write its own encryption configuration over this one",
+            hint="update its template too, then say so with --template-updated",
+            rule="R12",
+        )
+    kubeadm = f"{world.prefix}/configmaps/kube-system/kubeadm-config".encode()
+    if wish.goal is Goal.ENABLE and place_of(world, "configmaps").get(kubeadm) is not None:
+        raise RefusedError(
+            "the next kubeadm upgrade would drop the encryption flag from the manifest",
+            cause="ConfigMap kube-system/kubeadm-config exists",
+            hint="add encryption-provider-config and its mount to apiServer in ClusterConfiguration "
+            "(kubectl -n kube-system edit configmap kubeadm-config), then say so with --template-updated",
+            rule="R12",
+        )
+
+
+def _owner_by_version(version: str) -> str:
+    return next((owner for owner in _OWNERS if f"+{owner}" in version or f"-{owner}" in version), "")
+
+
+def _check_downtime(world: World, wish: Wish) -> None:
+    if len(world.servers) == 1 and not world.servers[0].reloads and not wish.allow_downtime:
+        raise RefusedError(
+            "restarting the only API server interrupts the whole API",
+            hint="say that this is fine with --allow-downtime, or use automatic reload",
+            rule="R9",
+        )
+
+
+def _check_flags(world: World, facts: ServerFacts) -> None:
+    flags, name = facts.flags, facts.server.name
+    given = flags.encryption_provider_config
+    if given and given != facts.server.config_path:
+        _refuse_flag(name, f"reads {given}", f"set encryptionConfig of {name} to {given} in the cluster file")
+    if (flags.etcd_prefix or "/registry").rstrip("/") != world.prefix:
+        _refuse_flag(name, f"stores under {flags.etcd_prefix}", f"set etcd.prefix to {flags.etcd_prefix}")
+    if facts.server.reloads and given and not flags.automatic_reload:
+        _refuse_flag(name, "does not reload by itself", f"set activation of {name} to restart in the cluster file")
+    if facts.server.reloads and not given:
+        _refuse_flag(name, "has no encryption flag yet", f"set activation of {name} to restart for the first enable")
+    unknown = [url for url in flags.etcd_servers if not _known(url, world.etcds[0].endpoints)]
+    if unknown:
+        _refuse_flag(
+            name, f"uses an etcd that keyctl does not know: {unknown[0]}", f"add {unknown[0]} to etcd.endpoints"
+        )
+    overridden = {resource for place in world.etcds for resource in place.resources}
+    missing = sorted(set(flags.overridden_resources) - overridden)
+    if missing:
+        _refuse_flag(name, f"keeps {missing[0]} in another etcd", f"list {missing[0]} under etcd.overrides")
+
+
+def _known(url: str, endpoints: tuple[str, ...]) -> bool:
+    # NOTE: with stacked etcd a server names its own member by loopback; the binding check proves that it is the same.
+    host = urlsplit(url).hostname or ""
+    return host in {"127.0.0.1", "::1", "localhost"} or host in {urlsplit(endpoint).hostname for endpoint in endpoints}
+
+
+def _refuse_flag(server: str, message: str, hint: str) -> None:
+    raise RefusedError(f"{server} {message}", hint=f"{hint}, then run this again", rule="preflight")
+
+
+def _check_file(facts: ServerFacts) -> None:
+    name, probe = facts.server.name, facts.probe
+    if not facts.flags.encryption_provider_config:
+        if facts.file is not None:
+            raise RefusedError(
+                f"{facts.server.config_path} exists on {name}, but no flag makes the server read it",
+                hint="look at it and move it away, then run this again",
+                rule="preflight",
+            )
+        return
+    if facts.file is None:
+        raise RefusedError(
+            f"{facts.server.config_path} is missing on {name}: its next restart would fail",
+            hint="put the file back from another server",
+            rule="preflight",
+        )
+    if probe.loaded_hash is None:
+        raise RefusedError(
+            f"{name} does not say which configuration it has loaded",
+            cause="no metric apiserver_encryption_config_controller_last_config_info",
+            hint="this needs Kubernetes 1.34 or later, and the right to read /metrics",
+            rule="preflight",
+        )
+    if probe.loaded_hash != facts.file.sha256:
+        raise RefusedError(
+            f"{name} has not loaded the file that is on its host",
+            hint=f"restart {name} or wait for its reload, then run this again",
+            rule="preflight",
+        )
+
+
+def _check_equal(servers: tuple[ServerFacts, ...]) -> None:
+    first = servers[0]
+    for other in servers[1:]:
+        same = (
+            first.config is other.config
+            if first.config is None or other.config is None
+            else effective.same_view(first.config, other.config)
+        )
+        if not same:
+            raise RefusedError(
+                f"{first.server.name} and {other.server.name} have different encryption configurations",
+                hint="make the files equal first; every server must be able to read what any other writes",
+                rule="R1",
+            )
+
+
+def _resources(config: EncryptionConfig | None, entries: tuple[int, ...], wish: Wish) -> tuple[str, ...]:
+    named = () if config is None else tuple(r for index in entries for r in config.entries[index].resources)
+    return tuple(dict.fromkeys((*named, *(wish.resources or ()))))
+
+
+def _check_resources(resources: tuple[str, ...], served: dict[str, str], aggregated: frozenset[str]) -> None:
+    for resource in resources:
+        group = resource.partition(".")[2]
+        if group in aggregated:
+            raise RefusedError(
+                f"{resource} is served by an aggregated API server, which holds its own key",
+                hint="rotate it with that server's own configuration",
+                rule="R18",
+            )
+        if "*" not in resource and resource not in served:
+            raise RefusedError(
+                f"the API serves no resource {resource}",
+                hint="write it as plural.group, for example deployments.apps; kubectl api-resources lists them",
+                rule="R18",
+            )
+
+
+def _check_rights(world: World, resources: tuple[str, ...]) -> None:
+    for resource in ("secrets", *(r for r in resources if "*" not in r)):
+        for verb in ("list", "get", "patch"):
+            if not world.servers[0].api.may(verb, resource):
+                raise RefusedError(
+                    f"you may not {verb} {resource} in all namespaces",
+                    cause="SelfSubjectAccessReview says no",
+                    hint=f"kubectl auth can-i {verb} {resource} -A",
+                    rule="preflight",
+                )
+
+
+def _check_room(world: World, found: Scan) -> None:
+    for server in world.servers:
+        free = server.host.free_bytes(server.config_path)
+        if free < _MINIMUM_FREE:
+            raise RefusedError(
+                f"the disk of {server.name} has only {free // 1024} KiB left", hint="make room first", rule="preflight"
+            )
+    for place in world.etcds:
+        for member in place.etcd.status():
+            # Every value may be written once more before compaction takes the old revision away.
+            if member.quota and member.db_size + found.size > member.quota:
+                raise RefusedError(
+                    f"rewriting would fill the database of {member.endpoint}",
+                    cause=f"{member.db_size} bytes used, {found.size} to rewrite, quota {member.quota}",
+                    hint="compact and defragment etcd, or raise --quota-backend-bytes",
+                    rule="preflight",
+                )
+
+
+def _provider_in_force(config: EncryptionConfig | None, entries: tuple[int, ...]) -> Provider:
+    writers = {config.entries[index].providers[0].provider for index in entries} if config is not None else set()
+    static = sorted(writers - {Provider.IDENTITY})
+    if len(static) > 1:
+        raise RefusedError(
+            f"the entries are written by different providers: {' and '.join(static)}",
+            hint="say which one to use with --provider, or rotate one entry with --resources",
+        )
+    return static[0] if static else Provider.AESCBC
+
+
+def _old(config: EncryptionConfig | None, entries: tuple[int, ...]) -> tuple[KeyRef, ...]:
+    if config is None:
+        return ()
+    readers = (r for index in entries for element in config.entries[index].providers for r in element.readers)
+    return tuple(dict.fromkeys(reader.ref for reader in readers if isinstance(reader, StaticReader)))
+
+
+def _plural(count: int, noun: str) -> str:
+    return noun if count == 1 else f"{noun}s"

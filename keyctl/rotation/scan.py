@@ -1,0 +1,106 @@
+"""Read everything in every etcd and judge it under one configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from keyctl.encryption_config import effective
+from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.errors import UnreachableError
+from keyctl.keys.key import KeyRef, Provider
+from keyctl.stored.census import Census, Group, Problem, WorkItem
+from keyctl.stored.source import ValueSource
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What stood in the etcds. `size` is the sum of the values' bytes; `revision` is that of the main etcd."""
+
+    revision: int
+    values: int
+    size: int
+    groups: tuple[Group, ...]
+    problems: tuple[Problem, ...]
+    unreadable: int
+    work: tuple[WorkItem, ...]
+    work_total: int
+
+    def under(self, config: EncryptionConfig, new: KeyRef) -> int:
+        """How many values of resources that `new` writes are under `new`."""
+        return sum(g.values for g in self.groups if _written_by(g, config, new) and g.ref == new)
+
+    def elsewhere(self, config: EncryptionConfig, new: KeyRef) -> int:
+        """How many values of resources that `new` writes are not under `new`, orphans included."""
+        return sum(g.values for g in self.groups if _written_by(g, config, new) and g.ref != new)
+
+    def in_use(self) -> frozenset[tuple[str, KeyRef]]:
+        """Each (resource, key) that some value needs; plaintext needs identity."""
+        return frozenset((g.resource, g.ref) for g in self.groups if g.ref is not None and not g.infrastructure)
+
+    @property
+    def kms_values(self) -> int:
+        """How many values only a KMS plugin opens."""
+        return sum(g.values for g in self.groups if g.provider is Provider.KMS)
+
+
+def scan(
+    sources: Iterable[ValueSource],
+    *,
+    prefix: str,
+    config: EncryptionConfig | None,
+    want: Mapping[str, KeyRef] | None = None,
+    work_limit: int = 0,
+) -> Scan:
+    """Scan `sources` (the main etcd first) and judge every value as a server with `config` would.
+
+    `want` says under which key the values of a resource should stand; what does
+    not is counted in `work_total`, and the first `work_limit` of it are in `work`.
+    Raises what a `ValueSource` raises, and `UnreachableError` when a source
+    delivered fewer values than it holds.
+    """
+    census = Census(prefix.encode(), config, decrypt=True, want=want, work_limit=work_limit)
+    size = [0]
+    revisions = []
+    for source in sources:
+        delivered = 0
+        for batch in source.batches(prefix.encode()):
+            delivered += len(batch)
+            size[0] += sum(len(value) for _, value, _ in batch)
+            census.add(batch)
+        info = source.info()
+        if info.count != delivered:
+            raise UnreachableError(
+                f"{info.location} delivered {delivered} of {info.count} values", hint="run the same command again"
+            )
+        revisions.append(info.revision)
+    result = census.result()
+    return Scan(
+        revision=revisions[0],
+        values=result.values,
+        size=size[0],
+        groups=result.groups,
+        problems=result.problems,
+        unreadable=result.unreadable,
+        work=result.work,
+        work_total=result.work_total,
+    )
+
+
+def wanted(config: EncryptionConfig, new: KeyRef, resources: Iterable[str]) -> dict[str, KeyRef]:
+    """`new` for each of `resources` that it writes under `config`."""
+    return {resource: new for resource in resources if effective.writer(config, resource).ref == new}
+
+
+def name_first(problems: tuple[Problem, ...], *, limit: int = 5) -> str:
+    """The first problems in words: where, and what is wrong."""
+    return "; ".join(_named(problems[:limit]))
+
+
+def _named(problems: tuple[Problem, ...]) -> Iterator[str]:
+    for problem in problems:
+        yield f"{problem.etcd_key}: {problem.detail or problem.reason}"
+
+
+def _written_by(group: Group, config: EncryptionConfig, new: KeyRef) -> bool:
+    return not group.infrastructure and effective.writer(config, group.resource).ref == new

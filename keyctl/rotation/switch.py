@@ -1,0 +1,61 @@
+"""Prove by canaries that every server writes with the new key and reads what every other writes."""
+
+from __future__ import annotations
+
+from keyctl.encryption_config import effective
+from keyctl.encryption_config.model import EncryptionConfig, Reader
+from keyctl.errors import StoppedError
+from keyctl.keys.key import KeyRef
+from keyctl.kube.interface import ObjectRef
+from keyctl.rotation.preflight import place_of
+from keyctl.rotation.world import Server, World
+from keyctl.stored.decrypt import Opened, open_value
+
+_NAMESPACE = "kube-system"
+_RESOURCE = "secrets"
+
+
+def prove_writes(world: World, config: EncryptionConfig, new: KeyRef, *, tag: str) -> None:
+    """Create one canary through each server; see it raw under `new`, and read it through every server.
+
+    `config` is the configuration that all of them have loaded; `tag` makes the
+    canaries' names this run's own. Raises `StoppedError` when any of it is not so.
+    """
+    for server in world.servers:
+        canary = server.api.create_canary(_NAMESPACE, f"keyctl-canary-{tag}-{server.name}")
+        try:
+            _check_raw(world, config, server, canary, new)
+            _check_read_by_all(world, server, canary)
+        finally:
+            server.api.delete_canary(canary)
+
+
+def _check_raw(world: World, config: EncryptionConfig, server: Server, canary: ObjectRef, new: KeyRef) -> None:
+    key = f"{world.prefix}/{_RESOURCE}/{canary.namespace}/{canary.name}".encode()
+    stored = place_of(world, _RESOURCE).get(key)
+    if stored is None:
+        raise _not_so(f"a Secret written through {server.name} is not in etcd")
+    value, revision = stored
+    opened = open_value(_readers(config), key, value)
+    if not isinstance(opened, Opened) or opened.reader.ref != new:
+        raise _not_so(f"{server.name} does not write with {new}")
+    (patched,) = server.api.patch_empty((canary,), workers=1)
+    if patched.resource_version != revision:
+        raise _not_so(
+            f"{server.name} answers resourceVersion {patched.resource_version}, raw etcd holds revision {revision}"
+        )
+
+
+def _check_read_by_all(world: World, writer: Server, canary: ObjectRef) -> None:
+    for reader in world.servers:
+        got = reader.api.get_metadata(canary)
+        if got.problem or got.count != 1:
+            raise _not_so(f"{reader.name} cannot read what {writer.name} writes: {got.problem or 'not found'}")
+
+
+def _readers(config: EncryptionConfig) -> tuple[Reader, ...]:
+    return effective.readers(config, _RESOURCE)
+
+
+def _not_so(message: str) -> StoppedError:
+    return StoppedError(message, hint="both keys are in place and readable; when mended: keyctl rotate --resume")

@@ -1,0 +1,112 @@
+"""What every key store does; run on the fake and on the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from keyctl.errors import RefusedError, UnusableInputError
+from keyctl.keys.file_store import FileKeyStore
+from keyctl.keys.interface import KeyStore
+from keyctl.keys.key import Key, KeyRef, Provider
+from tests.support.memory_store import MemoryKeyStore
+
+_KEY = Key(Provider.AESCBC, "key1", bytes(range(32)))
+_OTHER_BYTES = Key(Provider.AESCBC, "key1", bytes(32))
+_SECOND = Key(Provider.SECRETBOX, "key1", bytes(range(32)))
+
+
+def _file_store(directory: Path) -> KeyStore:
+    return FileKeyStore(directory / "keys", cluster="prod", clock=lambda: datetime(2026, 11, 21, 10, 0, 5, tzinfo=UTC))
+
+
+def _memory_store(directory: Path) -> KeyStore:
+    return MemoryKeyStore(clock=lambda: datetime(2026, 11, 21, 10, 0, 5, tzinfo=UTC))
+
+
+@pytest.fixture(params=[_memory_store, _file_store], ids=["memory", "file"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> KeyStore:
+    make: Callable[[Path], KeyStore] = request.param
+    return make(tmp_path)
+
+
+def test_an_empty_store_has_no_records_and_no_key(store: KeyStore) -> None:
+    assert store.records() == ()
+    assert store.get(_KEY.ref) is None
+
+
+def test_a_key_comes_back_as_it_was_put(store: KeyStore) -> None:
+    record = store.put(_KEY, origin="generated")
+    assert store.get(_KEY.ref) == _KEY
+    assert store.records() == (record,)
+    assert (record.ref, record.fingerprint) == (_KEY.ref, _KEY.fingerprint)
+    assert (record.state, record.origin) == ("pre-activation", "generated")
+    assert record.created == "2026-11-21T10:00:05+00:00"
+
+
+def test_an_imported_key_is_in_use_already(store: KeyStore) -> None:
+    assert store.put(_KEY, origin="imported").state == "active"
+
+
+def test_an_unknown_origin_is_a_mistake_of_the_programmer(store: KeyStore) -> None:
+    with pytest.raises(ValueError, match="found"):
+        store.put(_KEY, origin="found")
+    assert store.records() == ()
+
+
+def test_putting_the_same_key_again_changes_nothing(store: KeyStore) -> None:
+    store.put(_KEY, origin="generated")
+    store.note_state(_KEY.ref, "active")
+    before = store.records()
+    assert store.put(_KEY, origin="imported") == before[0]
+    assert store.records() == before
+
+
+def test_other_bytes_under_a_known_name_are_refused_and_the_old_ones_stay(store: KeyStore) -> None:
+    store.put(_KEY, origin="generated")
+    before = store.records()
+    with pytest.raises(RefusedError) as caught:
+        store.put(_OTHER_BYTES, origin="generated")
+    assert caught.value.rule == "R5"
+    assert store.get(_KEY.ref) == _KEY
+    assert store.records() == before
+
+
+def test_one_name_under_two_providers_is_two_keys_in_order_of_arrival(store: KeyStore) -> None:
+    store.put(_SECOND, origin="generated")
+    store.put(_KEY, origin="generated")
+    assert [record.ref for record in store.records()] == [_SECOND.ref, _KEY.ref]
+    assert store.get(_SECOND.ref) == _SECOND
+
+
+def test_a_key_walks_through_its_life_and_the_ledger_remembers(store: KeyStore) -> None:
+    store.put(_KEY, origin="generated")
+    for state in ("active", "active", "deactivated"):
+        assert store.note_state(_KEY.ref, state).state == state
+    (record,) = store.records()
+    assert [step.state for step in record.history] == ["pre-activation", "active", "deactivated"]
+    assert store.get(_KEY.ref) == _KEY
+
+
+def test_a_step_that_no_key_takes_is_refused_and_leaves_the_record(store: KeyStore) -> None:
+    before = store.put(_KEY, origin="imported")
+    with pytest.raises(RefusedError) as caught:
+        store.note_state(_KEY.ref, "destroyed")
+    assert caught.value.rule == "R4"
+    assert store.records() == (before,)
+
+
+def test_the_state_of_an_unknown_key_cannot_be_noted(store: KeyStore) -> None:
+    with pytest.raises(UnusableInputError, match="aescbc/nobody"):
+        store.note_state(KeyRef(Provider.AESCBC, "nobody"), "active")
+    assert store.records() == ()
+
+
+def test_nothing_that_the_store_hands_out_shows_key_bytes(store: KeyStore) -> None:
+    record = store.put(_KEY, origin="generated")
+    shown = f"{record!r} {store.records()!r} {store.get(_KEY.ref)!r} {store!r} {store.location}"
+    assert "\\x01\\x02" not in shown
+    assert "AAEC" not in shown

@@ -1,0 +1,69 @@
+"""The generated files of this repository: what they must hold, and a command that compares or writes them.
+
+`python -m tests.support.generated` exits 1 and names each file that differs from its source; with `--write` it
+writes them. Sources: `keyctl.errors.ExitCode` for the exit-code tables, the pinned Go module for etcd's API.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from keyctl.errors import ExitCode
+from keyctl.lab.build import cache_root
+from keyctl.lab.toolchain import find_go, go_environment
+from keyctl.lab.versions import ETCD
+
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "docs" / "exit-codes.md", ROOT / "README.md")
+API = ROOT / "keyctl" / "etcd" / "api.binpb"
+BEGIN = "<!-- exit codes, generated: make generate -->\n"
+END = "<!-- end of exit codes -->\n"
+
+
+def exit_code_table() -> str:
+    """The table of all exit codes, as Markdown."""
+    rows = "".join(f"| {code.value} | {code.meaning} |\n" for code in ExitCode)
+    return f"| code | meaning |\n|---|---|\n{rows}"
+
+
+def with_table(page: str) -> str:
+    """The page with today's table between the two markers. `ValueError` unless each marker is there once."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in after:
+        raise ValueError(f"the page must hold {BEGIN.strip()} and then {END.strip()}, each once")
+    return f"{before}{BEGIN}\n{exit_code_table()}\n{END}{after}"
+
+
+def exported_api() -> bytes:
+    """etcd's API as the pinned module says it: a serialized FileDescriptorSet."""
+    go = find_go(ETCD.go_version(), cache_root(), _say)
+    command = [str(go.go), "run", "-C", str(ETCD.directory), "-mod=readonly", "./apiexport"]
+    return subprocess.run(command, env=go_environment(), stdout=subprocess.PIPE, check=True, timeout=1800).stdout
+
+
+def main(arguments: list[str]) -> int:
+    """Compare, or write with `--write`; returns the exit code."""
+    if arguments not in ([], ["--write"]):
+        _say("usage: python -m tests.support.generated [--write]")
+        return 2
+    expected = {page: with_table(page.read_text(encoding="utf-8")).encode() for page in PAGES}
+    expected[API] = exported_api()
+    stale = [path for path, content in expected.items() if not path.exists() or path.read_bytes() != content]
+    for path in stale:
+        if arguments:
+            path.write_bytes(expected[path])
+        _say(f"{path.relative_to(ROOT)}: {'written' if arguments else 'differs from its source; run: make generate'}")
+    if not stale:
+        _say(f"{len(expected)} generated files are as their sources say")
+    return 1 if stale and not arguments else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,42 @@
+"""A key store in memory that keeps the contract of `KeyStore`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from keyctl.errors import UnusableInputError
+from keyctl.keys import ledger
+from keyctl.keys.key import Key, KeyRef
+from keyctl.keys.ledger import KeyRecord
+
+
+class MemoryKeyStore:
+    """Keys and their ledger in two dictionaries."""
+
+    def __init__(self, *, clock: Callable[[], datetime] = lambda: datetime(2026, 11, 21, 10, tzinfo=UTC)) -> None:
+        self._keys: dict[KeyRef, Key] = {}
+        self._records: dict[KeyRef, KeyRecord] = {}
+        self._clock = clock
+
+    @property
+    def location(self) -> str:
+        return "memory"
+
+    def put(self, key: Key, *, origin: str) -> KeyRecord:
+        record = ledger.admit(self.records(), key, origin=origin, at=self._clock().isoformat())
+        self._keys[key.ref] = key
+        self._records[key.ref] = record
+        return record
+
+    def get(self, ref: KeyRef) -> Key | None:
+        return self._keys.get(ref)
+
+    def records(self) -> tuple[KeyRecord, ...]:
+        return tuple(self._records.values())
+
+    def note_state(self, ref: KeyRef, state: str) -> KeyRecord:
+        if ref not in self._records:
+            raise UnusableInputError(f"there is no key {ref} in the key store {self.location}")
+        self._records[ref] = ledger.change(self._records[ref], state, at=self._clock().isoformat())
+        return self._records[ref]

@@ -101,10 +101,18 @@ class KeyValue(Protocol):
 class RangeAnswer(Protocol):
     """An answer of Range, or one chunk of RangeStream, where `header` and `count` come with the last chunk only."""
 
-    header: Header
-    kvs: Sequence[KeyValue]
     more: bool
     count: int
+
+    @property
+    def header(self) -> Header:
+        """Zeros where it was not sent."""
+        ...
+
+    @property
+    def kvs(self) -> Sequence[KeyValue]:
+        """The values, in key order."""
+        ...
 
     def HasField(self, field_name: str) -> bool:  # noqa: N802 — protobuf's name
         """Whether the message field was sent."""
@@ -114,10 +122,14 @@ class RangeAnswer(Protocol):
 class StatusAnswer(Protocol):
     """What a member says of itself."""
 
-    header: Header
     version: str
     dbSize: int  # noqa: N815 — etcd's name
     dbSizeQuota: int  # noqa: N815 — etcd's name
+
+    @property
+    def header(self) -> Header:
+        """Who answered."""
+        ...
 
 
 class SnapshotChunk(Protocol):

@@ -30,6 +30,8 @@ _MAGIC, _VERSION = 0xED0CDAED, 2
 _IS_BUCKET = 0x01
 _SUMMED = _META.size - 8
 _PAGE_SIZES = tuple(1024 << shift for shift in range(15))
+# More levels than a file of any size has; a made-up chain of pages must not exhaust the stack.
+_MAX_DEPTH = 64
 
 # One entry: (key, offset of the value in the file, its length).
 Entry = tuple[bytes, int, int]
@@ -139,20 +141,20 @@ class BoltFile:
             raise self._damage(number, offset, f"{count} elements do not fit into it")
         return _Node(number, offset, end, flags == _LEAF_PAGE, count)
 
-    def _walk(self, node: _Node, seen: set[int]) -> Generator[tuple[bytes, int, int, bool]]:
+    def _walk(self, node: _Node, seen: set[int], depth: int = 0) -> Generator[tuple[bytes, int, int, bool]]:
         """Yield (key, value offset, value size, is a bucket) of every leaf below `node`, in order.
 
         A page that is reached twice is damage: without that check a cycle would never end.
         """
-        if node.offset in seen:
-            raise self._damage(node.number, node.offset, "it is reached twice")
+        if node.offset in seen or depth > _MAX_DEPTH:
+            raise self._damage(node.number, node.offset, "it is reached twice, or the tree is too deep")
         seen.add(node.offset)
         if node.is_leaf:
             yield from self._leaf(node)
             return
         start = node.offset + _PAGE.size
         for _, _, child in _BRANCH.iter_unpack(self._data[start : start + node.count * _BRANCH.size]):
-            yield from self._walk(self._page(child), seen)
+            yield from self._walk(self._page(child), seen, depth + 1)
 
     def _leaf(self, node: _Node) -> Generator[tuple[bytes, int, int, bool]]:
         data, end = self._data, node.end

@@ -106,14 +106,14 @@ def _compaction(bolt: BoltFile, which: bytes, name: str) -> int:
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
+    value = 0
+    for shift in range(0, 70, 7):
         byte = data[position]
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, position
-        shift += 7
+    raise IndexError("a number that does not end")
 
 
 def _damage(name: str, offset: int, what: str) -> UnusableInputError:

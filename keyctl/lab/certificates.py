@@ -1,4 +1,4 @@
-"""The lab's certificates: one authority for etcd, one for Kubernetes, and what they sign. Each as short-lived as a lab."""
+"""The lab's certificates: an authority for etcd, one for Kubernetes, what they sign. All as short-lived as a lab."""
 
 from __future__ import annotations
 

@@ -46,13 +46,15 @@ def some_network() -> int:
     return 1 + secrets.randbelow(250)
 
 
-def free_port(addresses: Iterable[str]) -> int:
-    """A port below 32768 that is free on each of `addresses`, at this moment."""
-    wanted = tuple(addresses)
+def free_ports(addresses: Iterable[str], count: int) -> tuple[int, ...]:
+    """`count` ports below 32768 that are free on each of `addresses`, at this moment."""
+    wanted, found = tuple(addresses), dict[int, None]()
     for _ in range(_TRIES):
         port = LOWEST_PORT + secrets.randbelow(PORTS)
         if all(_free(address, port) for address in wanted):
-            return port
+            found[port] = None
+        if len(found) == count:
+            return tuple(found)
     raise UnreachableError(
         f"no free port on {', '.join(wanted)}",
         cause=f"{_TRIES} ports between {LOWEST_PORT} and {LOWEST_PORT + PORTS} were taken or not permitted",

@@ -38,19 +38,19 @@ class Starting:
     holds_keys: bool
 
 
-def wait_until_ready(servers: Sequence[Starting], context: ssl.SSLContext, *, seconds: float) -> None:
+def wait_until_ready(servers: Sequence[Starting], context: ssl.SSLContext, *, seconds: float, hint: str) -> None:
     """Return when all of `servers` are ready.
 
     Raises `PortTakenError` for one that found its port taken, `UnreachableError` for one that ended or did not
-    become ready within `seconds`.
+    become ready within `seconds`, with `hint`.
     """
     deadline = time.monotonic() + seconds
     for server in servers:
         while (answer := get(server.url, context)).status != HTTPStatus.OK:
             if not server.process.alive():
-                raise _ended(server)
+                raise _ended(server, hint)
             if time.monotonic() > deadline:
-                raise _late(server, answer, seconds)
+                raise _late(server, answer, seconds, hint)
             time.sleep(POLL_SECONDS)
 
 
@@ -85,21 +85,17 @@ def _endpoints(answer: Answer) -> frozenset[str]:
     return frozenset(address["ip"] for subset in subsets for address in subset.get("addresses", ()))
 
 
-def _ended(server: Starting) -> UnreachableError:
+def _ended(server: Starting, hint: str) -> UnreachableError:
     kind = PortTakenError if _TAKEN in _log(server) else UnreachableError
-    return kind(f"{server.name} ended instead of becoming ready", cause=_log_end(server), hint=_hint(server))
+    return kind(f"{server.name} ended instead of becoming ready", cause=_log_end(server), hint=hint)
 
 
-def _late(server: Starting, answer: Answer, seconds: float) -> UnreachableError:
+def _late(server: Starting, answer: Answer, seconds: float, hint: str) -> UnreachableError:
     return UnreachableError(
         f"{server.name} was not ready within {seconds:.0f} s",
         cause=f"{unready_checks(answer)}; {_log_end(server)}",
-        hint=_hint(server),
+        hint=hint,
     )
-
-
-def _hint(server: Starting) -> str:
-    return f"read its log yourself: tail {server.log}"
 
 
 def _log(server: Starting) -> str:

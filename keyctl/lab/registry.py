@@ -30,17 +30,15 @@ def labs_root() -> Path:
 def claim(name: str, directory: Path | None, progress: Callable[[str], None]) -> Layout:
     """A fresh directory (0700) for lab `name`, owned by this process until `keep`.
 
-    First cleans every lab whose owner is gone, and one of this name whose processes all are (a reboot).
+    First cleans every lab whose owner is gone, and one in this place that has no process left (a reboot).
     Raises `RefusedError` when the lab is up or the directory holds anything else.
     """
     entry = labs_root() / name
+    layout = Layout((directory or entry).absolute())
     with locked(labs_root(), patience=_PATIENCE):
         _sweep(progress)
-        if entry.exists():
-            raise RefusedError(f"lab {name} is already up in {entry.resolve()}", hint=f"keyctl lab down --name {name}")
-        entry.unlink(missing_ok=True)
-        layout = Layout((directory or entry).absolute())
-        _clear(layout, progress)
+        for place in {entry.resolve(), layout.root}:
+            _make_room(name, Layout(place), progress)
         layout.root.mkdir(mode=0o700, parents=True)
         layout.owner.write_text(json.dumps(ProcessId.current().as_document()))
         if layout.root != entry:
@@ -70,21 +68,28 @@ def remove(layout: Layout) -> int:
         return _remove(layout)
 
 
+def recorded(layout: Layout) -> dict[str, ProcessId]:
+    """The processes of a lab by name, alive or not."""
+    return _records(layout.run)
+
+
+def _records(directory: Path) -> dict[str, ProcessId]:
+    found = {record.stem: ProcessId.read(record) for record in sorted(directory.glob("*.json"))}
+    return {name: process for name, process in found.items() if process is not None}
+
+
 def _remove(layout: Layout) -> int:
     # NOTE: first of all, so that a process that is just being started ends instead of going on unrecorded.
     if layout.run.exists():
         layout.run.replace(layout.closed)
-    stopped = 0
-    for record in sorted(layout.closed.glob("*.json")):
-        process = ProcessId.read(record)
-        if process is not None and process.alive():
-            stop(process)
-            stopped += 1
+    alive = [process for process in _records(layout.closed).values() if process.alive()]
+    for process in alive:
+        stop(process)
     shutil.rmtree(layout.root)
     for entry in _entries():
         if entry.is_symlink() and not entry.exists():
             entry.unlink()
-    return stopped
+    return len(alive)
 
 
 def _sweep(progress: Callable[[str], None]) -> None:
@@ -92,33 +97,32 @@ def _sweep(progress: Callable[[str], None]) -> None:
         layout = Layout(entry.resolve())
         if entry.is_symlink() and not layout.owner.is_file():
             entry.unlink()
-        elif _abandoned(layout):
+        elif layout.root.is_dir() and _ownerless(layout):
             stopped = _remove(layout)
             progress(f"cleaned lab {entry.name}, whose owner is gone: {stopped} processes stopped")
 
 
-def _clear(layout: Layout, progress: Callable[[str], None]) -> None:
+def _make_room(name: str, layout: Layout, progress: Callable[[str], None]) -> None:
     if not layout.root.exists():
         return
-    if layout.owner.is_file() and _abandoned(layout):
-        _remove(layout)
-        progress(f"cleaned {layout.root}, left by a lab that was stopped")
-    elif any(layout.root.iterdir()):
-        raise RefusedError(f"{layout.root} is not empty", hint="name a directory that does not exist yet")
-    else:
+    if not layout.owner.is_file():
+        if any(layout.root.iterdir()):
+            raise RefusedError(f"{layout.root} is not empty", hint="name a directory that does not exist yet")
         layout.root.rmdir()
+    elif _ownerless(layout) or not any(process.alive() for process in recorded(layout).values()):
+        _remove(layout)
+        progress(f"cleaned {layout.root}, left by a lab that does not run any more")
+    else:
+        raise RefusedError(f"lab {name} is already up in {layout.root}", hint=f"keyctl lab down --name {name}")
 
 
-def _abandoned(layout: Layout) -> bool:
+def _ownerless(layout: Layout) -> bool:
     try:
         owner = json.loads(layout.owner.read_text())
     except (FileNotFoundError, ValueError):
         # NOTE: we hold the lock under which owners are written: this one died in between.
         return True
-    if owner is not None:
-        return not ProcessId(**owner).alive()
-    processes = [ProcessId.read(record) for record in layout.run.glob("*.json")]
-    return not any(process is not None and process.alive() for process in processes)
+    return owner is not None and not ProcessId(**owner).alive()
 
 
 def _entries() -> Iterator[Path]:

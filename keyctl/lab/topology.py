@@ -158,9 +158,13 @@ def arrange(
 
     `shared_hostname` is the host's own: what servers call themselves without a `namespace`.
     """
-    members = () if settings.etcd else tuple(
-        Member(name=f"etcd{number}", address=f"127.0.{network}.{20 + number}", client_port=0, peer_port=0)
-        for number in range(1, settings.members + 1)
+    members = (
+        ()
+        if settings.etcd
+        else tuple(
+            Member(name=f"etcd{number}", address=f"127.0.{network}.{20 + number}", client_port=0, peer_port=0)
+            for number in range(1, settings.members + 1)
+        )
     )
     servers = tuple(
         Server(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,16 +36,6 @@ class Certificate:
         if now < self.not_before:
             return f"not valid for another {_span(self.not_before - now)} (from {self.not_before:%Y-%m-%d %H:%M} UTC)"
         return None
-
-    def covers(self, host: str) -> bool:
-        """Whether one of `names` is `host`, as TLS clients compare them."""
-        try:
-            return str(ipaddress.ip_address(host.strip("[]"))) in self.names
-        except ValueError:
-            pass
-        wanted = host.lower().rstrip(".")
-        names = {name.lower() for name in self.names}
-        return wanted in names or f"*.{wanted.partition('.')[2]}" in names
 
 
 def parse_certificates(pem: bytes, origin: str) -> tuple[Certificate, ...]:

@@ -90,7 +90,8 @@ def issue(authority: Issued, subject: Subject, *, now: datetime, lifetime: timed
         raise UnusableInputError(
             "the authority's key is not an elliptic curve key", hint="create the authority with keyctl"
         )
-    if now + lifetime > signer.not_valid_after_utc:
+    # NOTE: a certificate's times have no fractions of a second.
+    if (now + lifetime).replace(microsecond=0) > signer.not_valid_after_utc:
         raise UnusableInputError(
             f"a certificate for {subject.common_name} would outlive its authority",
             cause=f"the authority ends at {signer.not_valid_after_utc.isoformat()}",
@@ -104,9 +105,7 @@ def issue(authority: Issued, subject: Subject, *, now: datetime, lifetime: timed
         .add_extension(_key_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(subject.usage.value), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer_key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer_key.public_key()), critical=False)
     )
     if subject.names or subject.addresses:
         builder = builder.add_extension(_alternative_names(subject), critical=False)
@@ -116,9 +115,7 @@ def issue(authority: Issued, subject: Subject, *, now: datetime, lifetime: timed
 def new_signing_pair() -> SigningPair:
     """A pair for `--service-account-signing-key-file` and `--service-account-key-file`."""
     key = _new_key()
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return SigningPair(public_key=public, private_key=_private_pem(key))
 
 
@@ -162,9 +159,7 @@ def _sealed(
     builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey
 ) -> Issued:
     certificate = builder.sign(signer, hashes.SHA256())
-    return Issued(
-        certificate=certificate.public_bytes(serialization.Encoding.PEM), private_key=_private_pem(key)
-    )
+    return Issued(certificate=certificate.public_bytes(serialization.Encoding.PEM), private_key=_private_pem(key))
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:

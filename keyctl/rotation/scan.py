@@ -59,7 +59,8 @@ def scan(
     Raises what a `ValueSource` raises, and `UnreachableError` when a source
     delivered fewer values than it holds.
     """
-    census = Census(prefix.encode(), config, decrypt=True, want=want, work_limit=work_limit)
+    # NOTE: no configuration means a server that encrypts nothing and reads nothing encrypted, not an unknown one.
+    census = Census(prefix.encode(), config or EncryptionConfig(()), want=want, work_limit=work_limit)
     size = [0]
     revisions = []
     for source in sources:

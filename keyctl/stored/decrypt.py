@@ -24,7 +24,7 @@ from keyctl.encryption_config.model import IdentityReader, KmsReader, Reader, St
 from keyctl.keys.key import Provider
 from keyctl.stored import kube_object
 from keyctl.stored.display import display
-from keyctl.stored.envelope import MARKER, Sealed, classify, kms_v2_key_id, seal_head
+from keyctl.stored.envelope import MARKER, Sealed, Unrecognised, classify, kms_v2_key_id, seal_head
 from keyctl.stored.kube_object import KubeObject
 
 
@@ -38,6 +38,7 @@ class Reason(StrEnum):
     BAD_PADDING = "bad-padding"
     NOT_AUTHENTIC = "not-authentic"
     NOT_AN_OBJECT = "not-an-object"
+    UNRECOGNISED = "unrecognised"
     WRONG_PLACE = "wrong-place"
     NO_IDENTITY = "no-identity"
     KMS = "kms-not-opened"
@@ -58,6 +59,9 @@ class NotOpened:
     reason: Reason
     detail: str
 
+
+_NO_IDENTITY = NotOpened(Reason.NO_IDENTITY, "plaintext, and no identity provider is configured to read it")
+_UNRECOGNISED = NotOpened(Reason.UNRECOGNISED, "neither encrypted nor a Kubernetes object")
 
 # (value, where its body starts, etcd key) to plaintext. An answer, not an exception: failures are expected.
 Opener = Callable[[bytes, int, bytes], bytes | Reason]
@@ -90,7 +94,7 @@ class Ring:
         """
         if not value.startswith(MARKER):
             if self._identity is None:
-                return NotOpened(Reason.NO_IDENTITY, "plaintext, and no identity provider is configured to read it")
+                return _NO_IDENTITY
             return _recognised(self._identity, value, etcd_key, placed=placed)
         failed: tuple[Candidate, Reason] | None = None
         for candidate in self._candidates:
@@ -107,8 +111,12 @@ class Ring:
         return NotOpened(failed[1], _FAILURES[failed[1]].format(display(str(failed[0].reader.ref))))
 
     def refused(self, value: bytes) -> NotOpened | None:
-        """Why no reader would even try `value`, told from its head alone; None when one would."""
-        if not value.startswith(MARKER) or any(value.startswith(candidate.head) for candidate in self._candidates):
+        """Why no reader opens `value`, as far as its head alone tells; None when one may."""
+        if not value.startswith(MARKER):
+            if self._identity is None:
+                return _NO_IDENTITY
+            return _UNRECOGNISED if isinstance(classify(value), Unrecognised) else None
+        if any(value.startswith(candidate.head) for candidate in self._candidates):
             return None
         return self._refusal(value)
 
@@ -140,9 +148,9 @@ def open_value(readers: Sequence[Reader], etcd_key: bytes, value: bytes) -> Open
 def _recognised(reader: Reader, plain: bytes, etcd_key: bytes, *, placed: bool) -> Opened | NotOpened:
     found = kube_object.decode(plain)
     if found is None:
-        ref = reader.ref
-        said = "plaintext that is no object" if isinstance(reader, IdentityReader) else f"{ref} opens it to no object"
-        return NotOpened(Reason.NOT_AN_OBJECT, display(said))
+        if isinstance(reader, IdentityReader):
+            return _UNRECOGNISED
+        return NotOpened(Reason.NOT_AN_OBJECT, display(f"{reader.ref} opens it, but no object comes out"))
     if placed and not found.is_at(etcd_key):
         place = f"{found.namespace}/{found.name}" if found.namespace else found.name
         return NotOpened(Reason.WRONG_PLACE, f"holds the object {display(place)}, which belongs elsewhere")

@@ -40,6 +40,7 @@ class Encoding(StrEnum):
 
 
 _MAGICS = {PROTOBUF_MAGIC: Encoding.PROTOBUF, b"{": Encoding.JSON, cbor.MAGIC: Encoding.CBOR}
+MAGIC_SIZES = {encoding: len(magic) for magic, encoding in _MAGICS.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,13 +51,13 @@ def decode(plain: bytes) -> KubeObject | None:
     return _from_document(cbor.decode(plain))
 
 
-def protobuf_head(plain: bytes) -> bytes:
-    """The bytes of `plain`, a decodable protobuf object, up to its type's end: equal for all objects of one type."""
-    at = len(PROTOBUF_MAGIC)
-    if plain[at] != 0x0A:
-        return plain
-    size, at = varint(plain, at + 1, len(plain))
-    return plain[: at + size] + b"\x12"
+def frame_head(found: KubeObject) -> bytes:
+    """What the API server writes before the body of every object of the type of `found`; empty for a strange type."""
+    version, kind = found.api_version.encode("utf-8", "surrogatepass"), found.kind.encode("utf-8", "surrogatepass")
+    size = len(version) + len(kind) + 4
+    if size > _LONGEST_SHORT:
+        return b""
+    return b"%b\n%c\n%c%b\x12%c%b\x12" % (PROTOBUF_MAGIC, size, len(version), version, len(kind), kind)
 
 
 def namespace_field(namespace: str | None) -> bytes:
@@ -69,7 +69,7 @@ def namespace_field(namespace: str | None) -> bytes:
 def fits(plain: bytes, head: bytes, namespace: bytes, name: bytes) -> bool:
     """Whether `plain` is framed as the API server frames the object `name`: the quick form of `decode`.
 
-    `head` comes from `protobuf_head`, `namespace` from `namespace_field`. True
+    `head` comes from `frame_head`, `namespace` from `namespace_field`. True
     means that the type, both lengths, the names and the trailer are as expected.
     False means only that `decode` has to look.
     """

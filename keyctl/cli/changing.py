@@ -1,0 +1,220 @@
+"""What `enable` and `rotate` have in common: options, confirmation, stopping, and the last words."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any, TypeVar
+
+import click
+
+from keyctl.cli import terminal, wiring
+from keyctl.cli.progress import JsonLines, LiveTable, PlainLines
+from keyctl.errors import RefusedError
+from keyctl.rotation.plan import Goal, State
+from keyctl.rotation.preflight import Wish
+from keyctl.rotation.session import Finished
+from keyctl.rotation.world import Event
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The options that `enable` and `rotate` share."""
+
+    dry_run: bool
+    yes: bool
+    pause_after: State | None
+    output: str
+    quiet: bool
+    allow_downtime: bool
+    template_updated: bool
+
+    @classmethod
+    def from_options(cls, given: Mapping[str, object]) -> Change:
+        """From what click hands over."""
+        pause = given["pause_after"]
+        return cls(
+            dry_run=given["dry_run"] == "client",
+            yes=bool(given["yes"]),
+            pause_after=State(pause) if isinstance(pause, str) else None,
+            output=str(given["output"]),
+            quiet=bool(given["quiet"]),
+            allow_downtime=bool(given["allow_downtime"]),
+            template_updated=bool(given["template_updated"]),
+        )
+
+
+def change_options(command: F) -> F:
+    """The options of `Change`."""
+    for option in reversed(
+        (
+            click.option(
+                "--dry-run",
+                is_flag=False,
+                flag_value="client",
+                default="none",
+                type=click.Choice(["client", "none"]),
+                help="Make every check, print the plan, change nothing.",
+            ),
+            click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed off a terminal."),
+            click.option(
+                "--pause-after",
+                type=click.Choice([state.value for state in State]),
+                help="Stop once this state is reached; every state is safe.",
+            ),
+            click.option("--allow-downtime", is_flag=True, help="A single API server may be restarted (R9)."),
+            click.option(
+                "--template-updated",
+                is_flag=True,
+                help="The template that the distribution renders the file from is updated too (R12).",
+            ),
+            click.option(
+                "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one event a line."
+            ),
+            click.option("-q", "--quiet", is_flag=True, help="No progress; errors still show."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def start(cluster: Path | None, change: Change, wish: Wish) -> None:
+    """Begin a rotation for `wish`, or print its plan."""
+    with wiring.rotation(cluster) as parts:
+        if wish.goal is Goal.ENABLE:
+            wish = replace(
+                wish,
+                provider=wish.provider or parts.policy_provider,
+                resources=wish.resources or parts.policy_resources,
+            )
+        if change.dry_run:
+            with _watching(change) as (reporter, stop):
+                lines = parts.session(reporter, pause=stop.pause).outline(wish)
+            click.echo("\n".join((*lines, "Nothing was changed.")))
+            return
+        with _watching(change) as (reporter, stop):
+            session = parts.session(reporter, pause=stop.pause, pause_after=change.pause_after)
+            finished = session.start(wish, confirm=lambda lines: _confirm(lines, change, reporter, stop))
+        _last_words(finished, change)
+
+
+def resume(cluster: Path | None, change: Change) -> None:
+    """Go on with what was begun."""
+    with wiring.rotation(cluster) as parts:
+        with _watching(change) as (reporter, stop):
+            stop.working = True
+            _agreed(reporter)
+            finished = parts.session(reporter, pause=stop.pause, pause_after=change.pause_after).resume()
+        _last_words(finished, change)
+
+
+class _Silent:
+    """Shows nothing."""
+
+    def event(self, event: Event) -> None:
+        """See `Reporter.event`."""
+
+    def close(self) -> None:
+        """Nothing to put back."""
+
+
+class _Later:
+    """The reporter on a terminal: lines until the user has agreed to the plan, the live table after."""
+
+    def __init__(self) -> None:
+        self._now: PlainLines | LiveTable = PlainLines()
+
+    def event(self, event: Event) -> None:
+        """See `Reporter.event`."""
+        self._now.event(event)
+
+    def agreed(self) -> None:
+        """Change over to the live table."""
+        self._now = LiveTable(color=terminal.screen(sys.stderr).color)
+
+    def close(self) -> None:
+        """Leave the last picture on the screen."""
+        self._now.close()
+
+
+Watcher = JsonLines | PlainLines | _Later | _Silent
+
+
+class Stop:
+    """Ctrl-C and SIGTERM: before `working` they end the command at once, after that between two acts."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._asked = False
+        self.working = False
+
+    def ask(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 — signal's signature
+        """The signal handler."""
+        if self._asked or not self.working:
+            raise KeyboardInterrupt
+        self._asked = True
+        self._watcher.event(Event("step", "stopping after the act under way; once more to stop now"))
+
+    def pause(self) -> None:
+        """Raise `KeyboardInterrupt` if the user has asked."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _watching(change: Change) -> Iterator[tuple[Watcher, Stop]]:
+    watcher = _watcher(change)
+    stop = Stop(watcher)
+    before = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield watcher, stop
+    finally:
+        watcher.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _watcher(change: Change) -> Watcher:
+    if change.quiet:
+        return _Silent()
+    if change.output == "json":
+        return JsonLines()
+    return _Later() if terminal.screen(sys.stderr).terminal else PlainLines()
+
+
+def _confirm(lines: tuple[str, ...], change: Change, reporter: Watcher, stop: Stop) -> bool:
+    if not change.quiet and change.output == "text":
+        click.echo("\n".join(lines), err=True)
+    if not change.yes:
+        if not sys.stdin.isatty() or change.output == "json":
+            raise RefusedError("this changes the cluster and nobody is there to ask", hint="say --yes, or --dry-run")
+        if not click.confirm("Go on?", err=True):
+            return False
+    stop.working = True
+    _agreed(reporter)
+    return True
+
+
+def _agreed(reporter: Watcher) -> None:
+    if isinstance(reporter, _Later):
+        reporter.agreed()
+
+
+def _last_words(finished: Finished, change: Change) -> None:
+    plan, found = finished.plan, finished.scan
+    if change.output == "json" or change.quiet:
+        return
+    under = sum(group.values for group in found.groups if group.ref == plan.new)
+    click.echo(
+        f"verified: {under} values under {plan.new} at etcd revision {found.revision}, "
+        f"none of {', '.join(plan.resources)} under another key; {found.values} values read, every one opens"
+    )
+    if sys.stderr.isatty():
+        click.echo("next: keyctl verify-secrets", err=True)

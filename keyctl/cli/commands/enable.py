@@ -1,0 +1,48 @@
+"""`keyctl enable`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from keyctl.cli import changing
+from keyctl.cli.options import cluster_option
+from keyctl.keys.key import STATIC_PROVIDERS, Provider
+from keyctl.rotation.plan import Goal
+from keyctl.rotation.preflight import Wish
+
+
+@click.command()
+@cluster_option
+@click.option(
+    "--provider",
+    type=click.Choice([p.value for p in STATIC_PROVIDERS]),
+    help="Default: policy.provider of the cluster file, or aescbc.",
+)
+@click.option("--resources", multiple=True, metavar="R", help="Repeatable. Default: policy.resources, or secrets.")
+@changing.change_options
+def enable(cluster: Path | None, provider: str | None, resources: tuple[str, ...], **given: object) -> None:
+    r"""Turn encryption at rest on, on every API server.
+
+    Writes a configuration that reads plaintext and a new key, gives each server the
+    flag where it is missing (in its manifest), proves that every server has loaded it,
+    makes the key the writing key, rewrites every value, and proves it in raw etcd.
+    The identity provider stays as the last one. Begun once, `keyctl rotate --resume`
+    goes on with it after any interruption.
+
+    \b
+    Examples:
+      keyctl enable --dry-run
+      keyctl enable --yes
+      keyctl enable --provider secretbox --resources secrets --resources configmaps
+    """
+    change = changing.Change.from_options(given)
+    wish = Wish(
+        goal=Goal.ENABLE,
+        provider=Provider(provider) if provider else None,
+        resources=resources or None,
+        allow_downtime=change.allow_downtime,
+        template_updated=change.template_updated,
+    )
+    changing.start(cluster, change, wish)

@@ -1,0 +1,56 @@
+"""`keyctl rotate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from keyctl.cli import changing
+from keyctl.cli.options import cluster_option
+from keyctl.errors import WrongUsageError
+from keyctl.keys.key import STATIC_PROVIDERS, Provider
+from keyctl.rotation.plan import Goal
+from keyctl.rotation.preflight import Wish
+
+
+@click.command()
+@cluster_option
+@click.option("--provider", type=click.Choice([p.value for p in STATIC_PROVIDERS]), help="Change to this provider.")
+@click.option("--resources", multiple=True, metavar="R", help="Only the entries that name R. Repeatable.")
+@click.option("--resume", is_flag=True, help="Go on with the rotation that was begun.")
+@changing.change_options
+def rotate(
+    cluster: Path | None, provider: str | None, resources: tuple[str, ...], resume: bool, **given: object
+) -> None:
+    r"""Change the key of an encrypted cluster, safely.
+
+    Adds a new key on every API server, proves that each has loaded it, makes it the
+    writing key, proves that, rewrites every value through the API, and proves in raw
+    etcd that nothing is left under the old key. The old key stays as a read key.
+
+    Stop it at any moment; `--resume` goes on from what it then finds.
+
+    \b
+    Examples:
+      keyctl rotate --dry-run
+      keyctl rotate --yes
+      keyctl rotate --provider secretbox --pause-after readable
+      keyctl rotate --resume
+    """
+    change = changing.Change.from_options(given)
+    if resume:
+        if provider or resources or change.dry_run:
+            raise WrongUsageError(
+                "--resume goes on with the plan that was begun", hint="leave --provider, --resources and --dry-run out"
+            )
+        changing.resume(cluster, change)
+        return
+    wish = Wish(
+        goal=Goal.ROTATE,
+        provider=Provider(provider) if provider else None,
+        resources=resources or None,
+        allow_downtime=change.allow_downtime,
+        template_updated=change.template_updated,
+    )
+    changing.start(cluster, change, wish)

@@ -1,0 +1,81 @@
+"""Options that several commands share: where the cluster is, and how to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from keyctl.cli.terminal import output_choice
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What the flags and the environment say of the connection; None where they say nothing."""
+
+    cluster: Path | None
+    endpoints: str | None
+    cacert: Path | None
+    cert: Path | None
+    key: Path | None
+    etcd_prefix: str | None
+
+
+def cluster_option(command: F) -> F:
+    """--cluster."""
+    return click.option(
+        "--cluster",
+        type=_FILE,
+        envvar="KEYCTL_CLUSTER",
+        help="The cluster file. Default: ./keyctl.yaml, then the one in the user's configuration directory.",
+    )(command)
+
+
+def etcd_options(command: F) -> F:
+    """The flags and variables of etcdctl, and the storage prefix."""
+    for option in reversed(
+        (
+            click.option(
+                "--endpoints", envvar="ETCDCTL_ENDPOINTS", help="etcd's client URLs, https only, with commas."
+            ),
+            click.option(
+                "--cacert", type=_FILE, envvar="ETCDCTL_CACERT", help="The CA that signed etcd's certificates."
+            ),
+            click.option("--cert", type=_FILE, envvar="ETCDCTL_CERT", help="The client certificate for etcd."),
+            click.option("--key", type=_FILE, envvar="ETCDCTL_KEY", help="Its private key."),
+            click.option("--etcd-prefix", help="kube-apiserver's storage prefix. [default: /registry]"),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def output_option(command: F) -> F:
+    """-o/--output: a format, never a file."""
+    return click.option(
+        "-o",
+        "--output",
+        default="text",
+        show_default=True,
+        metavar="text|wide|json",
+        callback=output_choice,
+        help="Format on stdout.",
+    )(command)
+
+
+def report_option(command: F) -> F:
+    """--report FORMAT=PATH."""
+    return click.option(
+        "--report",
+        "reports",
+        multiple=True,
+        metavar="FORMAT=PATH",
+        help="Also write a report file (json, junit). Repeatable.",
+    )(command)

@@ -1,0 +1,259 @@
+"""The only builder of concrete parts: from flags, environment, cluster file and manifest to interfaces.
+
+Modules that load client libraries are imported inside the functions that need
+them, so that a command pays for what it uses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from keyctl.cli.options import Connection
+from keyctl.cluster_file import (
+    ApiServerSettings,
+    ClusterSettings,
+    CommandActivation,
+    EtcdConnection,
+    FileKeySettings,
+    LocalHostSettings,
+    ReloadActivation,
+    load,
+)
+from keyctl.errors import WrongUsageError
+from keyctl.etcd.interface import Etcd
+from keyctl.hosts.interface import Host
+from keyctl.keys.key import Provider
+from keyctl.kube.interface import ApiServer
+from keyctl.rotation.plan import State
+from keyctl.rotation.session import Session
+from keyctl.rotation.world import EtcdPlace, Reporter, Server, World
+
+# Where kubeadm and those who follow it keep the manifest.
+MANIFEST = Path("/etc/kubernetes/manifests/kube-apiserver.yaml")
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def monotonic(self) -> float:
+        """See `Clock.monotonic`."""
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        """See `Clock.now`."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """See `Clock.sleep`."""
+        time.sleep(seconds)
+
+
+def find_cluster_file(given: Path | None) -> Path | None:
+    """The cluster file: the one given, ./keyctl.yaml, or the user's; None when there is none."""
+    if given is not None:
+        return given
+    configured = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "keyctl" / "keyctl.yaml"
+    return next((path for path in (Path("keyctl.yaml"), configured) if path.is_file()), None)
+
+
+def require_cluster(given: Path | None) -> ClusterSettings:
+    """The settings of the cluster file. Raises `WrongUsageError` when there is none."""
+    path = find_cluster_file(given)
+    if path is None:
+        raise WrongUsageError(
+            "no cluster file: keyctl must know every API server by its own address to change anything",
+            hint="write keyctl.yaml (docs/cluster-file.md) or name one with --cluster; to try it: keyctl lab up",
+        )
+    return load(path)
+
+
+def with_flags(settings: EtcdConnection, given: Connection) -> EtcdConnection:
+    """`settings`, with what flags and environment say instead."""
+    endpoints = tuple(part.strip() for part in given.endpoints.split(",")) if given.endpoints else settings.endpoints
+    return replace(
+        settings,
+        endpoints=endpoints,
+        cacert=given.cacert or settings.cacert,
+        cert=given.cert or settings.cert,
+        key=given.key or settings.key,
+    )
+
+
+def etcd(settings: EtcdConnection) -> Etcd:
+    """A client for one etcd. Raises `WrongUsageError` naming what is missing; connects nowhere yet."""
+    missing = [
+        flag
+        for flag, value in (
+            ("--endpoints", settings.endpoints),
+            ("--cacert", settings.cacert),
+            ("--cert", settings.cert),
+            ("--key", settings.key),
+        )
+        if not value
+    ]
+    if missing or not (settings.cacert and settings.cert and settings.key):
+        raise WrongUsageError(
+            f"etcd is read over mutual TLS only; missing: {', '.join(missing)}",
+            hint="give them as flags, as ETCDCTL_* variables, or in the cluster file under etcd",
+        )
+    from keyctl.etcd.client import EtcdClient
+    from keyctl.etcd.tls import MutualTls
+    from keyctl.pki.probe import explain
+
+    ca, cert, key, timeout = settings.cacert, settings.cert, settings.key, settings.timeout.total_seconds()
+    password = settings.password_file.read_text().strip() if settings.password_file else None
+    return EtcdClient(
+        settings.endpoints,
+        MutualTls(ca, cert, key),
+        timeout=timeout,
+        server_name=settings.server_name,
+        user=settings.user,
+        password=password,
+        diagnose=lambda endpoint: explain(endpoint, ca, cert, key, settings.server_name, timeout),
+    )
+
+
+def host(server: ApiServerSettings) -> Host:
+    """The host of one API server. Raises `WrongUsageError` for a type that this version does not have."""
+    from keyctl.hosts.local import LocalHost
+
+    if not isinstance(server.host, LocalHostSettings):
+        raise WrongUsageError(
+            f"{server.name}: this version reaches files on this machine only (host type local)",
+            hint="run keyctl where the files are; reaching other hosts is for a later version",
+        )
+    activation = server.activation
+    command = activation.command if isinstance(activation, CommandActivation) else None
+    return LocalHost(server.name, restart_command=command, restart_wait=activation.wait.total_seconds())
+
+
+def api_server(settings: ClusterSettings, server: ApiServerSettings) -> ApiServer:
+    """One kube-apiserver on its own address. Raises `WrongUsageError` without a kubeconfig."""
+    from keyctl.kube.client import connect
+    from keyctl.kube.servers import HttpApiServer
+    from keyctl.pki.probe import explain
+
+    kubeconfig = server.credentials.kubeconfig or settings.kubernetes.kubeconfig or _kubeconfig()
+    if kubeconfig is None:
+        raise WrongUsageError("no kubeconfig", hint="set kubernetes.kubeconfig in the cluster file, or KUBECONFIG")
+    timeout = settings.etcd.connection.timeout.total_seconds()
+    ca = server.tls.cacert
+    connection = connect(
+        kubeconfig,
+        server.credentials.context or settings.kubernetes.context,
+        url=server.url,
+        server_name=server.tls.server_name,
+        ca=ca,
+        timeout=timeout,
+        diagnose=lambda url: explain(url, ca, None, None, server.tls.server_name, timeout) if ca else "",
+    )
+    return HttpApiServer(server.name, connection)
+
+
+@dataclass(frozen=True, slots=True)
+class RotationParts:
+    """What `enable` and `rotate` need, and the policy of the cluster file."""
+
+    world: World
+    state_directory: Path
+    policy_provider: Provider
+    policy_resources: tuple[str, ...]
+
+    def session(self, reporter: Reporter, *, pause: Callable[[], None], pause_after: State | None = None) -> Session:
+        """A session on this world."""
+        from keyctl.rotation.journal import Journal, LocalLock
+
+        return Session(
+            self.world,
+            Journal(self.state_directory),
+            LocalLock(self.state_directory),
+            reporter,
+            pause=pause,
+            pause_after=pause_after,
+        )
+
+
+def state_directory(cluster: str) -> Path:
+    """Where the journal of `cluster` is: below $XDG_STATE_HOME, or ~/.local/state."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "keyctl" / cluster
+
+
+@contextlib.contextmanager
+def rotation(cluster: Path | None) -> Iterator[RotationParts]:
+    """Everything for a rotation of the cluster that the cluster file describes; closed at the end."""
+    settings = require_cluster(cluster)
+    parts = rotation_parts(settings)
+    try:
+        yield parts
+    finally:
+        for place in parts.world.etcds:
+            place.etcd.close()
+
+
+def rotation_parts(settings: ClusterSettings) -> RotationParts:
+    """Build the world of `settings`; connects nowhere yet."""
+    from keyctl.etcd_files.source import SnapshotSource
+    from keyctl.keys.file_store import FileKeyStore
+    from keyctl.kube.lease import HttpRotationLease
+
+    if not settings.api_servers:
+        raise WrongUsageError(
+            "the cluster file lists no API servers", hint="list every one by its own address under apiServers"
+        )
+    if not isinstance(settings.keys, FileKeySettings):
+        raise WrongUsageError("this version keeps keys in files only", hint="set keys: {store: file, directory: keys}")
+    directory = state_directory(settings.name)
+    clock = SystemClock()
+    servers = tuple(_server(settings, server) for server in settings.api_servers)
+    world = World(
+        cluster=settings.name,
+        distribution=settings.distribution,
+        prefix=settings.etcd.prefix.rstrip("/"),
+        etcds=_etcds(settings),
+        servers=servers,
+        store=FileKeyStore(settings.keys.directory, cluster=settings.name, clock=clock.now),
+        lease=HttpRotationLease(tuple(server.api for server in servers), directory=directory, clock=clock),
+        clock=clock,
+        snapshot_directory=settings.backups.directory or directory / "snapshots",
+        open_snapshot=SnapshotSource,
+        settle=settings.policy.settle.total_seconds(),
+    )
+    return RotationParts(world, directory, settings.policy.provider, settings.policy.resources)
+
+
+def _server(settings: ClusterSettings, server: ApiServerSettings) -> Server:
+    if not isinstance(server.activation, ReloadActivation | CommandActivation):
+        raise WrongUsageError(
+            f"{server.name}: this version restarts API servers by a command, or lets them reload",
+            hint="set activation: {restart: {command: [...]}} or reload",
+        )
+    return Server(
+        name=server.name,
+        api=api_server(settings, server),
+        host=host(server),
+        config_path=server.encryption_config,
+        manifest_path=server.manifest,
+        reloads=isinstance(server.activation, ReloadActivation),
+        wait=server.activation.wait.total_seconds(),
+        url_host=urlsplit(server.url).hostname or "",
+        hostname=server.identity.hostname,
+        advertise_address=server.identity.advertise_address,
+    )
+
+
+def _etcds(settings: ClusterSettings) -> tuple[EtcdPlace, ...]:
+    main = settings.etcd.connection
+    overrides = ((override.connection, override.resources) for override in settings.etcd.overrides)
+    return tuple(EtcdPlace(etcd(where), where.endpoints, resources) for where, resources in ((main, ()), *overrides))
+
+
+def _kubeconfig() -> Path | None:
+    given = os.environ.get("KUBECONFIG")
+    return Path(given.split(os.pathsep)[0]) if given else None

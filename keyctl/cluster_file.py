@@ -1,0 +1,313 @@
+"""The cluster file, `keyctl.yaml`, as settings: where everything is, and what the user wants.
+
+Only `load` opens a file, and only this one: nothing that is named in it is
+opened, resolved or tried here. It holds no secret, and a field that would hold
+one is refused.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from keyctl import documents
+from keyctl.cluster_settings import (
+    Activation,
+    ApiServerSettings,
+    BackupSettings,
+    ClusterSettings,
+    CommandActivation,
+    CommandHostSettings,
+    EtcdConnection,
+    EtcdMember,
+    EtcdOverride,
+    EtcdSettings,
+    FileKeySettings,
+    HostSettings,
+    IdentitySettings,
+    KubernetesSettings,
+    LocalHostSettings,
+    PolicySettings,
+    ReloadActivation,
+    SshHostSettings,
+    StaticPodActivation,
+    TlsSettings,
+    VaultKeySettings,
+)
+from keyctl.documents import Span
+from keyctl.errors import UnusableInputError
+from keyctl.fields import Fields
+from keyctl.keys.key import STATIC_PROVIDERS, Provider
+
+_DISTRIBUTIONS = ("auto", "kubeadm", "k3s", "rke2", "kubespray", "other")
+_HISTORIES = ("compact", "wait", "ignore")
+_CONNECTION = ("endpoints", "cacert", "cert", "key", "serverName", "user", "passwordFile", "timeout")
+_API_SERVER = (
+    "name", "url", "tls", "credentials", "identity", "encryptionConfig", "manifest", "host", "activation",
+)  # fmt: skip
+_URL_HINT = "write it like https://10.0.0.1:2379"
+_ACTIVATIONS = "write activation: reload, {restart: {command: [...]}} or {restart: {staticPod: true}}"
+_TOP = (
+    "apiVersion", "kind", "name", "distribution", "etcd", "kubernetes", "apiServers", "keys", "policy", "backups",
+)  # fmt: skip
+
+
+def load(path: Path) -> ClusterSettings:
+    """The settings in the file `path`. Raises `UnusableInputError` when it cannot be read or used."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnusableInputError(
+            f"the cluster file {path} cannot be read", cause=error.strerror, hint="name another one with --cluster"
+        ) from None
+    return parse(content, name=str(path), directory=path.absolute().parent)
+
+
+def parse(content: bytes, *, name: str, directory: Path) -> ClusterSettings:
+    """The settings in `content`; relative paths are relative to `directory`, `name` is the file's for messages.
+
+    Raises `UnusableInputError`, with the line, for anything that is unknown, of a wrong type, or said twice.
+    """
+    document = documents.parse(content, name=name)
+    fields = Fields.of(document, _TOP)
+    if document.others:
+        fields.refuse("a cluster file holds one document", hint="delete everything from the second --- on")
+    if fields.need("apiVersion") != "keyctl/v1" or fields.need("kind") != "Cluster":
+        fields.refuse("this is no cluster file", hint="start it with apiVersion: keyctl/v1 and kind: Cluster")
+    return _Decoder(directory).cluster(fields)
+
+
+class _Decoder:
+    """Turns fields into settings. It holds the directory that relative paths start from."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def cluster(self, fields: Fields) -> ClusterSettings:
+        etcd = fields.section("etcd", (*_CONNECTION, "prefix", "members", "overrides"))
+        if etcd is None:
+            fields.refuse("the file has no etcd", hint="add etcd: {endpoints: [https://...:2379], ...}")
+        servers = fields.sections("apiServers", _API_SERVER)
+        for index, server in enumerate(servers):
+            server.refuse_repeated("name", servers[:index])
+            _refuse_repeated_url(server, servers[:index])
+        return ClusterSettings(
+            name=fields.need("name"),
+            distribution=fields.choice("distribution", _DISTRIBUTIONS, "auto"),
+            etcd=self._etcd(etcd),
+            kubernetes=self._kubernetes(fields, "kubernetes"),
+            api_servers=tuple(self._api_server(server) for server in servers),
+            keys=self._keys(fields),
+            policy=_policy(fields),
+            backups=self._backups(fields),
+        )
+
+    def _etcd(self, fields: Fields) -> EtcdSettings:
+        connection = self._connection(fields, EtcdConnection())
+        members = fields.sections("members", ("name", "endpoint", "serverName", "dataDir", "host"))
+        for index, member in enumerate(members):
+            member.refuse_repeated("name", members[:index])
+        overrides = fields.sections("overrides", ("resources", *_CONNECTION))
+        return EtcdSettings(
+            connection=connection,
+            prefix=_prefix(fields),
+            members=tuple(_member(member) for member in members),
+            overrides=tuple(self._override(override, connection) for override in overrides),
+        )
+
+    def _connection(self, fields: Fields, inherited: EtcdConnection) -> EtcdConnection:
+        endpoints = fields.scalars("endpoints")
+        for endpoint in endpoints:
+            _check_url(fields, endpoint.text, endpoint.span)
+        return EtcdConnection(
+            endpoints=tuple(endpoint.text for endpoint in endpoints) or inherited.endpoints,
+            cacert=self._path(fields, "cacert") or inherited.cacert,
+            cert=self._path(fields, "cert") or inherited.cert,
+            key=self._path(fields, "key") or inherited.key,
+            server_name=fields.text("serverName") or inherited.server_name,
+            user=fields.text("user") or inherited.user,
+            password_file=self._path(fields, "passwordFile") or inherited.password_file,
+            timeout=fields.duration("timeout", inherited.timeout),
+        )
+
+    def _override(self, fields: Fields, inherited: EtcdConnection) -> EtcdOverride:
+        resources = fields.texts("resources")
+        if not resources or "endpoints" not in fields:
+            fields.refuse(f"{fields.where} needs resources and endpoints", hint="name what is kept where")
+        return EtcdOverride(resources, self._connection(fields, inherited))
+
+    def _kubernetes(self, fields: Fields, name: str) -> KubernetesSettings:
+        section = fields.section(name, ("kubeconfig", "context"))
+        if section is None:
+            return KubernetesSettings()
+        return KubernetesSettings(self._path(section, "kubeconfig"), section.text("context"))
+
+    def _api_server(self, fields: Fields) -> ApiServerSettings:
+        host = _host(fields)
+        config = self._host_path(fields, "encryptionConfig", host)
+        if config is None:
+            fields.refuse(f"{fields.where} has no encryptionConfig", hint="add the file's path on its host")
+        tls = fields.section("tls", ("cacert", "serverName"))
+        identity = fields.section("identity", ("hostname", "advertiseAddress"))
+        return ApiServerSettings(
+            name=fields.need("name"),
+            url=_url(fields, "url"),
+            encryption_config=config,
+            manifest=self._host_path(fields, "manifest", host),
+            tls=TlsSettings(self._path(tls, "cacert"), tls.text("serverName")) if tls else TlsSettings(),
+            credentials=self._kubernetes(fields, "credentials"),
+            identity=IdentitySettings(identity.text("hostname"), identity.text("advertiseAddress"))
+            if identity
+            else IdentitySettings(),
+            host=host,
+            activation=_activation(fields),
+        )
+
+    def _keys(self, fields: Fields) -> FileKeySettings | VaultKeySettings:
+        known = ("store", "directory", "address", "mount", "path", "namespace", "auth")
+        section = fields.section("keys", known)
+        if section is None:
+            return FileKeySettings(self._directory / "keys")
+        store = section.choice("store", ("file", "vault"), "file")
+        for name in known[1:]:
+            if name in section and (name == "directory") != (store == "file"):
+                section.refuse(f"{name} in keys does not go with store: {store}", at=name, hint=f"delete {name}")
+        if store == "file":
+            return FileKeySettings(self._path(section, "directory") or self._directory / "keys")
+        auth = section.section("auth", ("method",))
+        return VaultKeySettings(
+            address=_url(section, "address") if "address" in section else None,
+            mount=section.text("mount"),
+            path=section.text("path"),
+            namespace=section.text("namespace"),
+            auth_method=auth.text("method") if auth else None,
+        )
+
+    def _backups(self, fields: Fields) -> BackupSettings:
+        section = fields.section("backups", ("directory", "maxAge"))
+        if section is None:
+            return BackupSettings()
+        return BackupSettings(self._path(section, "directory"), section.duration("maxAge", BackupSettings().max_age))
+
+    def _path(self, fields: Fields, name: str) -> Path | None:
+        text = fields.text(name)
+        if text is not None and text.startswith("~"):
+            fields.refuse(f"{name} in {fields.where} starts with ~, which only a shell expands", at=name)
+        return self._directory / text if text else None
+
+    def _host_path(self, fields: Fields, name: str, host: HostSettings) -> str | None:
+        path = self._path(fields, name)
+        if path is None:
+            return None
+        if not isinstance(host, LocalHostSettings) and not str(fields.text(name)).startswith("/"):
+            fields.refuse(f"{name} in {fields.where} is a path on another host and must start with /", at=name)
+        return str(path)
+
+
+def _prefix(fields: Fields) -> str:
+    prefix = fields.text("prefix") or EtcdSettings(EtcdConnection()).prefix
+    # As kube-apiserver reads --etcd-prefix: a leading slash is added, a trailing one means nothing.
+    return "/" + prefix.strip("/")
+
+
+def _member(fields: Fields) -> EtcdMember:
+    return EtcdMember(
+        name=fields.need("name"),
+        endpoint=_url(fields, "endpoint"),
+        server_name=fields.text("serverName"),
+        data_dir=fields.text("dataDir"),
+        host=_host(fields),
+    )
+
+
+def _host(fields: Fields) -> HostSettings:
+    section = fields.section("host", ("type", "address", "user", "sudo", "read", "write"))
+    if section is None:
+        return LocalHostSettings()
+    kind = section.choice("type", ("local", "ssh", "command"), "local")
+    takes = {"local": (), "ssh": ("address", "user", "sudo"), "command": ("read", "write")}[kind]
+    for name in ("address", "user", "sudo", "read", "write"):
+        if name in section and name not in takes:
+            section.refuse(f"{name} in {section.where} does not go with type: {kind}", at=name, hint=f"delete {name}")
+    if kind == "ssh":
+        return SshHostSettings(section.need("address"), section.text("user"), section.flag("sudo"))
+    if kind == "command":
+        return CommandHostSettings(_command(section, "read"), _command(section, "write"))
+    return LocalHostSettings()
+
+
+def _activation(fields: Fields) -> Activation:
+    if "activation" not in fields:
+        return ReloadActivation()
+    if fields.is_text("activation"):
+        if fields.text("activation") != "reload":
+            fields.refuse(f"activation in {fields.where} is unknown", at="activation", hint=_ACTIVATIONS)
+        return ReloadActivation()
+    section = fields.section("activation", ("reload", "restart"))
+    reload = section.section("reload", ("wait",)) if section else None
+    restart = section.section("restart", ("command", "staticPod", "wait")) if section else None
+    if (reload is None) == (restart is None):
+        fields.refuse(f"activation in {fields.where} is neither reload nor restart", at="activation", hint=_ACTIVATIONS)
+    if reload is not None:
+        return ReloadActivation(reload.duration("wait", ReloadActivation().wait))
+    assert restart is not None
+    wait = restart.duration("wait", ReloadActivation().wait)
+    if restart.flag("staticPod") == ("command" in restart):
+        restart.refuse(f"{restart.where} needs either a command or staticPod: true", hint=_ACTIVATIONS)
+    if restart.flag("staticPod"):
+        return StaticPodActivation(wait)
+    return CommandActivation(_command(restart, "command"), wait)
+
+
+def _command(fields: Fields, name: str) -> tuple[str, ...]:
+    words = fields.texts(name)
+    if not words:
+        fields.refuse(f"{fields.where} has no {name}", hint=f"write {name}: [program, argument]")
+    return words
+
+
+def _policy(fields: Fields) -> PolicySettings:
+    default = PolicySettings()
+    section = fields.section("policy", ("provider", "resources", "keyMaxAge", "settle", "history"))
+    if section is None:
+        return default
+    return PolicySettings(
+        provider=Provider(section.choice("provider", STATIC_PROVIDERS, default.provider)),
+        resources=section.texts("resources") or default.resources,
+        key_max_age=section.duration("keyMaxAge", default.key_max_age),
+        settle=section.duration("settle", default.settle),
+        history=section.choice("history", _HISTORIES, default.history),
+    )
+
+
+def _url(fields: Fields, name: str) -> str:
+    url = fields.need(name)
+    _check_url(fields, url, name)
+    return url
+
+
+def _check_url(fields: Fields, url: str, at: str | Span) -> None:
+    """Refuse what is no https address, or would carry a password. The text is not repeated: it may hold one."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        fields.refuse(f"an address in {fields.where} is not a URL", at=at, hint=_URL_HINT)
+    if parts.scheme != "https":
+        fields.refuse(f"an address in {fields.where} is not https", at=at, hint=_URL_HINT)
+    if "@" in parts.netloc:
+        fields.refuse(f"an address in {fields.where} holds a user or password", at=at, hint=_URL_HINT)
+    if not host or parts.path.strip("/") or parts.query or parts.fragment:
+        fields.refuse(f"an address in {fields.where} is not https://host:port", at=at, hint=_URL_HINT)
+
+
+def _refuse_repeated_url(fields: Fields, others: tuple[Fields, ...]) -> None:
+    def place(server: Fields) -> tuple[str | None, int]:
+        parts = urlsplit(_url(server, "url"))
+        return parts.hostname, parts.port or 443
+
+    if place(fields) in [place(other) for other in others]:
+        fields.refuse(
+            f"{fields.where} has the url of an entry before it", at="url", hint="give each server its own address"
+        )

@@ -1,0 +1,192 @@
+"""What a cluster file says, as values with the defaults filled in. Nothing is parsed, opened or tried here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from keyctl.keys.key import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdConnection:
+    """How to reach one etcd; what is None or empty comes from flags or the environment."""
+
+    endpoints: tuple[str, ...] = ()
+    cacert: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+    user: str | None = None
+    password_file: Path | None = None
+    timeout: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdOverride:
+    """Another etcd that holds `resources`; what its entry leaves out is inherited from the main one."""
+
+    resources: tuple[str, ...]
+    connection: EtcdConnection
+
+
+@dataclass(frozen=True, slots=True)
+class LocalHostSettings:
+    """The files are on this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class SshHostSettings:
+    """The files are reached by ssh."""
+
+    address: str
+    user: str | None = None
+    sudo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHostSettings:
+    """The files are reached by the user's own commands."""
+
+    read: tuple[str, ...]
+    write: tuple[str, ...]
+
+
+HostSettings = LocalHostSettings | SshHostSettings | CommandHostSettings
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdMember:
+    """One member of the main etcd."""
+
+    name: str
+    endpoint: str
+    server_name: str | None = None
+    data_dir: str | None = None
+    host: HostSettings = LocalHostSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdSettings:
+    """The main etcd, and what stands beside it."""
+
+    connection: EtcdConnection
+    prefix: str = "/registry"
+    members: tuple[EtcdMember, ...] = ()
+    overrides: tuple[EtcdOverride, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesSettings:
+    """Where credentials for the API come from."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """What differs from the kubeconfig for one server's certificate."""
+
+    cacert: Path | None = None
+    server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdentitySettings:
+    """The names under which a server shows up in its Lease and in Endpoints."""
+
+    hostname: str | None = None
+    advertise_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadActivation:
+    """The server polls its file; `wait` is the longest time until it must have loaded it."""
+
+    wait: timedelta = timedelta(seconds=180)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandActivation:
+    """`command` restarts the server; `wait` bounds the command and the time until the server is ready."""
+
+    command: tuple[str, ...]
+    wait: timedelta = timedelta(seconds=180)
+
+
+@dataclass(frozen=True, slots=True)
+class StaticPodActivation:
+    """The kubelet restarts the server when its manifest changes."""
+
+    wait: timedelta = timedelta(seconds=180)
+
+
+Activation = ReloadActivation | CommandActivation | StaticPodActivation
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServerSettings:
+    """One kube-apiserver, by its own address. `encryption_config` and `manifest` are paths on its host."""
+
+    name: str
+    url: str
+    encryption_config: str
+    manifest: str | None = None
+    tls: TlsSettings = TlsSettings()
+    credentials: KubernetesSettings = KubernetesSettings()
+    identity: IdentitySettings = IdentitySettings()
+    host: HostSettings = LocalHostSettings()
+    activation: Activation = ReloadActivation()
+
+
+@dataclass(frozen=True, slots=True)
+class FileKeySettings:
+    """Keys in a directory."""
+
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class VaultKeySettings:
+    """Keys in a KV v2 engine of Vault or OpenBao."""
+
+    address: str | None = None
+    mount: str | None = None
+    path: str | None = None
+    namespace: str | None = None
+    auth_method: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """What the user wants. `history` is "compact", "wait" or "ignore" (rule R6)."""
+
+    provider: Provider = Provider.AESCBC
+    resources: tuple[str, ...] = ("secrets",)
+    key_max_age: timedelta = timedelta(days=90)
+    settle: timedelta = timedelta(seconds=60)
+    history: str = "compact"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSettings:
+    """Where snapshots go, and how old the newest may be."""
+
+    directory: Path | None = None
+    max_age: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """Everything a cluster file says, with the defaults filled in."""
+
+    name: str
+    etcd: EtcdSettings
+    keys: FileKeySettings | VaultKeySettings
+    distribution: str = "auto"
+    kubernetes: KubernetesSettings = KubernetesSettings()
+    api_servers: tuple[ApiServerSettings, ...] = ()
+    policy: PolicySettings = PolicySettings()
+    backups: BackupSettings = BackupSettings()

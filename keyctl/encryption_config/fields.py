@@ -1,0 +1,264 @@
+"""The fields of an EncryptionConfiguration as they stand in the file, with their places; not yet judged.
+
+Strict as kube-apiserver 1.31 and newer: unknown fields and wrong types are refused. What the fields say is
+judged in `rules`; values that kube-apiserver may refuse (a short key, no provider) are still representable here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as MappingView
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from keyctl.documents import Document, Kind, Mapping, Node, Scalar, Sequence, Span, refuse
+from keyctl.errors import UnusableInputError
+from keyctl.keys.key import STATIC_PROVIDERS, Provider
+
+# Kinds that kube-apiserver registers for this file: today's, and the name before Kubernetes 1.13.
+KINDS = {
+    ("apiserver.config.k8s.io/v1", "EncryptionConfiguration"),
+    ("v1", "EncryptionConfig"),
+}
+
+_TOP = ("apiVersion", "kind", "resources")
+_ENTRY = ("resources", "providers")
+_PROVIDERS = tuple(provider.value for provider in Provider)
+_KEYS = ("keys",)
+_KEY = ("name", "secret")
+_KMS = ("apiVersion", "name", "cachesize", "endpoint", "timeout")
+
+_HOME = {
+    "apiVersion": "the top level",
+    "kind": "the top level",
+    "providers": "an element of the top list resources",
+    **dict.fromkeys(_PROVIDERS, "an element of a providers list"),
+    "keys": " or ".join(STATIC_PROVIDERS),
+    "secret": "an element of a keys list",
+    **dict.fromkeys(("name", "endpoint", "timeout", "cachesize"), "kms"),
+    "resources": "the top level or an element of the top list resources",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RawText:
+    """A string field; "" when it is missing or null, `span` then being that of what should hold it."""
+
+    text: str = field(repr=False)
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class RawKey:
+    """One element of a `keys` list. `secret` is the base64 text."""
+
+    node: Node
+    name: RawText
+    secret: RawText
+
+
+@dataclass(frozen=True, slots=True)
+class RawKms:
+    """A `kms` field. `cachesize` is None when it is missing."""
+
+    span: Span
+    api_version: RawText
+    name: RawText
+    endpoint: RawText
+    timeout: RawText | None
+    cachesize: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RawProvider:
+    """One element of a `providers` list; `chosen` are the types that are set, of which there should be one."""
+
+    node: Node
+    chosen: tuple[Provider, ...]
+    keys: tuple[RawKey, ...] = ()
+    key_list: Sequence | None = None
+    kms: RawKms | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawEntry:
+    """One element of the top `resources` list."""
+
+    node: Node
+    resources: tuple[RawText, ...]
+    providers: tuple[RawProvider, ...]
+    provider_list: Sequence | None
+
+
+@dataclass(frozen=True, slots=True)
+class RawConfig:
+    """The whole file. `entry_list` is the node of the top `resources` list."""
+
+    span: Span
+    entries: tuple[RawEntry, ...]
+    entry_list: Sequence | None
+
+
+def read_fields(document: Document) -> RawConfig:
+    """The fields of `document`.
+
+    Raises `UnusableInputError` for another kind of document, an unknown field, or a value of the wrong type.
+    """
+    return _FieldReader(document.name).config(document.root)
+
+
+class _FieldReader:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def config(self, root: Node) -> RawConfig:
+        if isinstance(root, Scalar) and root.kind is Kind.NULL:
+            raise UnusableInputError(
+                f"{self._name}: the first document is empty",
+                cause="kube-apiserver reads the first document only",
+                hint="delete the first --- line",
+            )
+        if isinstance(root, Mapping):
+            self._check_kind(root)
+        fields = self._mapping(root, _TOP, "the top level")
+        entry_list = self._list(fields.get("resources"), "resources")
+        items = entry_list.items if entry_list else ()
+        return RawConfig(
+            root.span, tuple(self._entry(item, f"resources[{i}]") for i, item in enumerate(items)), entry_list
+        )
+
+    def _check_kind(self, root: Mapping) -> None:
+        # Before the fields: another kind of document should not be answered with a list of its unknown fields.
+        said = {
+            key.text: node.text
+            for key, node in root.items
+            if isinstance(node, Scalar) and node.kind is Kind.STRING and key.kind is Kind.STRING
+        }
+        if (said.get("apiVersion"), said.get("kind")) in KINDS:
+            return
+        mixed = said.get("apiVersion") in {version for version, _ in KINDS}
+        refuse(
+            self._name,
+            root.span,
+            "not an EncryptionConfiguration",
+            cause="apiVersion and kind do not belong together"
+            if mixed
+            else "apiVersion or kind is another, or missing",
+            hint='write "apiVersion: apiserver.config.k8s.io/v1" and "kind: EncryptionConfiguration"',
+        )
+
+    def _entry(self, node: Node, path: str) -> RawEntry:
+        fields = self._mapping(node, _ENTRY, path)
+        names = self._list(fields.get("resources"), f"{path}.resources")
+        providers = self._list(fields.get("providers"), f"{path}.providers")
+        return RawEntry(
+            node,
+            tuple(self._text(item, f"{path}.resources[{i}]") for i, item in enumerate(names.items if names else ())),
+            tuple(
+                self._provider(item, f"{path}.providers[{i}]")
+                for i, item in enumerate(providers.items if providers else ())
+            ),
+            providers,
+        )
+
+    def _provider(self, node: Node, path: str) -> RawProvider:
+        fields = self._mapping(node, _PROVIDERS, path)
+        # A null value is "not set" to Go: "identity:" without braces names no provider.
+        values = {Provider(name): value for name, value in fields.items() if not _is_null(value)}
+        keys: tuple[RawKey, ...] = ()
+        key_list = None
+        kms = None
+        for provider, value in values.items():
+            where = f"{path}.{provider}"
+            if provider is Provider.KMS:
+                kms = self._kms(value, where)
+            elif provider is Provider.IDENTITY:
+                self._mapping(value, (), where)
+            else:
+                key_list = self._list(self._mapping(value, _KEYS, where).get("keys"), f"{where}.keys")
+                items = key_list.items if key_list else ()
+                keys = tuple(self._key(item, f"{where}.keys[{i}]") for i, item in enumerate(items))
+        return RawProvider(node, tuple(values), keys, key_list, kms)
+
+    def _key(self, node: Node, path: str) -> RawKey:
+        fields = self._mapping(node, _KEY, path)
+        return RawKey(node, self._field(fields, "name", node, path), self._field(fields, "secret", node, path))
+
+    def _kms(self, node: Node, path: str) -> RawKms:
+        fields = self._mapping(node, _KMS, path)
+        timeout = fields.get("timeout")
+        return RawKms(
+            node.span,
+            self._field(fields, "apiVersion", node, path),
+            self._field(fields, "name", node, path),
+            self._field(fields, "endpoint", node, path),
+            None if timeout is None or _is_null(timeout) else self._text(timeout, f"{path}.timeout"),
+            self._int32(fields.get("cachesize"), f"{path}.cachesize"),
+        )
+
+    def _mapping(self, node: Node, known: tuple[str, ...], path: str) -> MappingView[str, Node]:
+        if _is_null(node):
+            return {}
+        if not isinstance(node, Mapping):
+            self._wrong_type(node, path, "a mapping")
+        fields: dict[str, Node] = {}
+        for key, value in node.items:
+            if key.kind is not Kind.STRING or key.text not in known:
+                self._unknown_field(key, known, path)
+            fields[key.text] = value
+        return fields
+
+    def _list(self, node: Node | None, path: str) -> Sequence | None:
+        if node is None or _is_null(node):
+            return None
+        if not isinstance(node, Sequence):
+            self._wrong_type(node, path, "a list")
+        return node
+
+    def _field(self, fields: MappingView[str, Node], name: str, owner: Node, path: str) -> RawText:
+        node = fields.get(name)
+        return RawText("", owner.span) if node is None else self._text(node, f"{path}.{name}")
+
+    def _text(self, node: Node, path: str) -> RawText:
+        if not isinstance(node, Scalar) or node.kind in (Kind.NUMBER, Kind.BOOL):
+            self._wrong_type(node, path, "text")
+        return RawText(node.text, node.span)
+
+    def _int32(self, node: Node | None, path: str) -> int | None:
+        if node is None or _is_null(node):
+            return None
+        digits = node.text.removeprefix("-") if isinstance(node, Scalar) and node.kind is Kind.NUMBER else ""
+        plain = digits.isascii() and digits.isdigit() and len(digits) <= 10 and (digits == "0" or digits[0] != "0")
+        if not isinstance(node, Scalar) or not plain or not -(2**31) <= int(node.text) < 2**31:
+            self._wrong_type(node, path, "a whole number of 32 bits")
+        return int(node.text)
+
+    def _unknown_field(self, key: Scalar, known: tuple[str, ...], path: str) -> NoReturn:
+        cause = "kube-apiserver 1.31 and newer refuse the whole file for it"
+        spelling = {name.lower(): name for name in (*known, *_HOME)}.get(key.text.lower())
+        # Only names of the schema are repeated: the text in the file may be a key in the wrong place.
+        if spelling is None:
+            hint = f"delete the field; known here: {', '.join(known) or 'none'}"
+        elif spelling in known:
+            hint = f"write it as {spelling}: case matters"
+        else:
+            hint = f"{spelling} belongs to {_HOME[spelling]}: check the indentation"
+        named = f' "{spelling}"' if spelling == key.text else ""
+        refuse(self._name, key.span, f"unknown field{named} at {path}", cause=cause, hint=hint)
+
+    def _wrong_type(self, node: Node, path: str, wanted: str) -> NoReturn:
+        if isinstance(node, Scalar):
+            found = {Kind.STRING: "text"}.get(node.kind, f"a {node.kind.value}")
+        else:
+            found = "a list" if isinstance(node, Sequence) else "a mapping"
+        quote = wanted == "text" and isinstance(node, Scalar)
+        refuse(
+            self._name,
+            node.span,
+            f"{path} should be {wanted}, and is {found}",
+            cause="to kube-apiserver an unquoted number, yes, no, on, off, y or n is no text" if quote else None,
+            hint="put the value in quotes" if quote else f"make it {wanted}",
+        )
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.kind is Kind.NULL

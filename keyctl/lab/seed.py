@@ -1,0 +1,106 @@
+"""Secrets to try things on: created through an API server, and compared through any other, to the byte.
+
+Their contents follow from their names, so that nothing has to be remembered to compare them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import ssl
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import batched
+from urllib.parse import urlsplit
+
+from keyctl.errors import UnreachableError
+
+_WORKERS = 8
+_TIMEOUT = 30.0
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SeededSecret:
+    """One Secret by namespace and name."""
+
+    namespace: str
+    name: str
+
+    @property
+    def password(self) -> str:
+        """What it holds."""
+        digest = hashlib.sha256(f"{self.namespace}/{self.name}".encode()).hexdigest()
+        return f"password-of-{self.name}-{digest[:24]}"
+
+
+def secrets_in(namespaces: tuple[str, ...], count: int) -> tuple[SeededSecret, ...]:
+    """`count` Secrets, dealt out over `namespaces`."""
+    return tuple(SeededSecret(namespaces[i % len(namespaces)], f"login-{i:05d}") for i in range(count))
+
+
+def plant(url: str, context: ssl.SSLContext, secrets: tuple[SeededSecret, ...]) -> None:
+    """Create the namespaces and the Secrets. Raises `UnreachableError` when the server refuses one."""
+    connection = _connect(url, context)
+    for namespace in sorted({secret.namespace for secret in secrets}):
+        _post(connection, "/api/v1/namespaces", {"metadata": {"name": namespace}})
+    shares = list(batched(secrets, -(-len(secrets) // _WORKERS)))
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        list(pool.map(lambda share: _plant_all(_connect(url, context), share), shares))
+
+
+def differences(url: str, context: ssl.SSLContext, secrets: tuple[SeededSecret, ...]) -> tuple[str, ...]:
+    """The Secrets that the server at `url` does not give back as they were created, by namespace/name."""
+    found = {}
+    for namespace in sorted({secret.namespace for secret in secrets}):
+        found |= {(namespace, name): data for name, data in _read(_connect(url, context), namespace)}
+    return tuple(
+        f"{secret.namespace}/{secret.name}"
+        for secret in secrets
+        if found.get((secret.namespace, secret.name)) != {"password": secret.password}
+    )
+
+
+def _plant_all(connection: http.client.HTTPSConnection, secrets: tuple[SeededSecret, ...]) -> None:
+    for secret in secrets:
+        body = {"metadata": {"name": secret.name}, "stringData": {"password": secret.password}}
+        _post(connection, f"/api/v1/namespaces/{secret.namespace}/secrets", body)
+
+
+def _read(connection: http.client.HTTPSConnection, namespace: str) -> Iterator[tuple[str, dict[str, str]]]:
+    after = ""
+    while True:
+        path = f"/api/v1/namespaces/{namespace}/secrets?limit={_PAGE}" + (f"&continue={after}" if after else "")
+        answer = _ask(connection, lambda path=path: connection.request("GET", path))
+        for item in answer["items"]:
+            data = item.get("data") or {}
+            yield item["metadata"]["name"], {key: base64.b64decode(value).decode() for key, value in data.items()}
+        after = answer["metadata"].get("continue", "")
+        if not after:
+            return
+
+
+def _post(connection: http.client.HTTPSConnection, path: str, body: dict[str, object]) -> None:
+    headers = {"Content-Type": "application/json"}
+    _ask(connection, lambda: connection.request("POST", path, json.dumps(body), headers))
+
+
+def _ask(connection: http.client.HTTPSConnection, send: Callable[[], None]) -> dict[str, object]:
+    try:
+        send()
+        response = connection.getresponse()
+        content = response.read()
+    except (OSError, http.client.HTTPException) as exc:
+        raise UnreachableError(f"the API server at {connection.host} did not answer", cause=str(exc)) from exc
+    if response.status not in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.CONFLICT):
+        raise UnreachableError(f"the API server at {connection.host} answered {response.status}")
+    return json.loads(content)
+
+
+def _connect(url: str, context: ssl.SSLContext) -> http.client.HTTPSConnection:
+    parts = urlsplit(url)
+    return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=_TIMEOUT, context=context)

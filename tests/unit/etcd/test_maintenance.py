@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import hashlib
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from keyctl.errors import RefusedError, StoppedError, UnreachableError
+from keyctl.etcd.maintenance import member_status, save_snapshot
+from keyctl.etcd.rpc import CallError
+from tests.support.scripted_etcd import Chunk, Header, ScriptedEtcd, ScriptedSession, Status, Step, install
+
+DATA = bytes(range(256)) * 16
+DIGEST = hashlib.sha256(DATA).digest()
+WHOLE: list[Step] = [Chunk(1096, DATA[:3000]), Chunk(0, DATA[3000:]), Chunk(0, DIGEST)]
+DOWN = CallError("UNAVAILABLE", "Socket closed")
+
+
+@pytest.fixture
+def scripted(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> ScriptedEtcd:
+    return install(tmp_path_factory.mktemp("tls"), monkeypatch)
+
+
+def streaming(*blobs: Step) -> ScriptedSession:
+    return ScriptedSession([Status()], blobs=list(blobs))
+
+
+def test_a_snapshot_is_written_whole_and_for_its_owner_only(scripted: ScriptedEtcd, tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    seen: list[tuple[int, int]] = []
+    saved = save_snapshot(scripted.connect(streaming(*WHOLE)), path, lambda done, total: seen.append((done, total)))
+    assert path.read_bytes() == DATA + DIGEST
+    assert (saved.path, saved.size, saved.sha256) == (path, 4128, DIGEST.hex())
+    assert seen == [(3000, 4128), (4096, 4128), (4128, 4128)]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_digest_may_arrive_in_pieces(scripted: ScriptedEtcd, tmp_path: Path) -> None:
+    whole = DATA + DIGEST
+    blobs = [Chunk(4096 - 4090, whole[:4090]), Chunk(0, whole[4090:4100]), Chunk(0, whole[4100:])]
+    assert save_snapshot(scripted.connect(streaming(*blobs)), tmp_path / "s.db").sha256 == DIGEST.hex()
+
+
+@pytest.mark.parametrize(
+    ("blobs", "words"),
+    [
+        pytest.param([Chunk(0, DATA)], "4096 bytes of 4128", id="no digest"),
+        pytest.param([Chunk(1096, DATA[:3000])], "3000 bytes of 4128", id="cut"),
+        pytest.param([], "0 bytes of 0", id="nothing"),
+        pytest.param([Chunk(0, DATA[:-1]), Chunk(0, DIGEST)], "4127 bytes", id="half a page"),
+        pytest.param([Chunk(0, DATA[:-1] + b"x"), Chunk(0, DIGEST)], "SHA-256", id="changed on the way"),
+    ],
+)
+def test_a_snapshot_that_is_not_whole_leaves_no_file(
+    scripted: ScriptedEtcd, tmp_path: Path, blobs: list[Step], words: str
+) -> None:
+    with pytest.raises(UnreachableError, match="is not whole") as caught:
+        save_snapshot(scripted.connect(streaming(*blobs)), tmp_path / "s.db")
+    assert words in (caught.value.cause or "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        (DOWN, UnreachableError),
+        (OSError(28, "No space left on device"), StoppedError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+    ids=["transport", "disk", "interrupt"],
+)
+def test_a_failure_half_way_leaves_no_file(
+    scripted: ScriptedEtcd, tmp_path: Path, failure: BaseException, error: type[BaseException]
+) -> None:
+    with pytest.raises(error):
+        save_snapshot(scripted.connect(streaming(WHOLE[0], failure)), tmp_path / "s.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_kept_and_nothing_is_asked(scripted: ScriptedEtcd, tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    path.write_text("mine")
+    with pytest.raises(RefusedError, match="exists already"):
+        save_snapshot(scripted.connect(streaming(*WHOLE)), path)
+    assert path.read_text() == "mine"
+    assert scripted.opened == []
+
+
+def test_a_dangling_link_is_an_existing_file(scripted: ScriptedEtcd, tmp_path: Path) -> None:
+    (tmp_path / "s.db").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(RefusedError, match="exists already"):
+        save_snapshot(scripted.connect(streaming(*WHOLE)), tmp_path / "s.db")
+
+
+def test_a_disk_without_room_is_refused_before_the_first_byte(
+    scripted: ScriptedEtcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keyctl.etcd.maintenance.shutil.disk_usage", lambda _: SimpleNamespace(free=4127))
+    session = streaming(AssertionError("the stream was opened"))
+    with pytest.raises(RefusedError, match="no room") as caught:
+        save_snapshot(scripted.connect(session), tmp_path / "s.db")
+    assert caught.value.cause == "it needs 4128 bytes, 4127 are free"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_directory_is_refused(scripted: ScriptedEtcd, tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="cannot hold a snapshot"):
+        save_snapshot(scripted.connect(streaming(*WHOLE)), tmp_path / "absent" / "s.db")
+
+
+def test_every_member_is_asked(scripted: ScriptedEtcd) -> None:
+    one = Status(Header(cluster_id=0xABC, member_id=1, revision=7), dbSize=10, dbSizeQuota=20)
+    two = Status(Header(cluster_id=0xABC, member_id=2, revision=8), version="3.5.9")
+    found = member_status(scripted.connect(ScriptedSession([one]), ScriptedSession([two])))
+    assert [(status.member_id, status.revision, status.version) for status in found] == [
+        ("1", 7, "3.7.3"),
+        ("2", 8, "3.5.9"),
+    ]
+    assert (found[0].cluster_id, found[0].db_size, found[0].quota, found[1].quota) == ("abc", 10, 20, 0)
+
+
+def test_one_member_that_is_down_is_an_error(scripted: ScriptedEtcd) -> None:
+    with pytest.raises(UnreachableError, match="etcd at etcd2:2379"):
+        member_status(scripted.connect(ScriptedSession([Status()]), ScriptedSession([DOWN])))
+
+
+def test_several_members_that_are_down_are_all_named(scripted: ScriptedEtcd) -> None:
+    sessions = [ScriptedSession([answer]) for answer in (DOWN, Status(), DOWN)]
+    with pytest.raises(UnreachableError, match="2 of 3 etcd endpoints") as caught:
+        member_status(scripted.connect(*sessions))
+    assert [line.partition(" could")[0] for line in (caught.value.cause or "").splitlines()] == [
+        "etcd at etcd1:2379",
+        "etcd at etcd3:2379",
+    ]
+
+
+def test_members_of_two_clusters_are_an_error_that_names_both(scripted: ScriptedEtcd) -> None:
+    sessions = [ScriptedSession([Status(Header(cluster_id=number))]) for number in (0xA, 0xB)]
+    with pytest.raises(UnreachableError, match="different clusters") as caught:
+        member_status(scripted.connect(*sessions))
+    assert "https://etcd1:2379: cluster a" in (caught.value.cause or "")
+    assert "https://etcd2:2379: cluster b" in (caught.value.cause or "")

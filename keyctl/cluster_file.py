@@ -7,7 +7,6 @@ one is refused.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -118,8 +117,10 @@ class _Decoder:
 
     def _connection(self, fields: Fields, inherited: EtcdConnection) -> EtcdConnection:
         endpoints = fields.scalars("endpoints")
-        for endpoint in endpoints:
+        for index, endpoint in enumerate(endpoints):
             _check_url(fields, endpoint.text, endpoint.span)
+            if endpoint.text in [earlier.text for earlier in endpoints[:index]]:
+                fields.refuse(f"an endpoint in {fields.where} stands twice", at=endpoint.span, hint="list it once")
         return EtcdConnection(
             endpoints=tuple(endpoint.text for endpoint in endpoints) or inherited.endpoints,
             cacert=self._path(fields, "cacert") or inherited.cacert,
@@ -238,26 +239,27 @@ def _host(fields: Fields) -> HostSettings:
 
 
 def _activation(fields: Fields) -> Activation:
-    if "activation" not in fields:
+    if "activation" not in fields or (fields.is_text("activation") and fields.text("activation") == "reload"):
         return ReloadActivation()
     if fields.is_text("activation"):
-        if fields.text("activation") != "reload":
-            fields.refuse(f"activation in {fields.where} is unknown", at="activation", hint=_ACTIVATIONS)
-        return ReloadActivation()
+        fields.refuse(f"activation in {fields.where} is unknown", at="activation", hint=_ACTIVATIONS)
     section = fields.section("activation", ("reload", "restart"))
     reload = section.section("reload", ("wait",)) if section else None
     restart = section.section("restart", ("command", "staticPod", "wait")) if section else None
-    if (reload is None) == (restart is None):
-        fields.refuse(f"activation in {fields.where} is neither reload nor restart", at="activation", hint=_ACTIVATIONS)
-    if reload is not None:
+    if reload and not restart:
         return ReloadActivation(reload.duration("wait", ReloadActivation().wait))
-    assert restart is not None
-    wait = restart.duration("wait", ReloadActivation().wait)
-    if restart.flag("staticPod") == ("command" in restart):
-        restart.refuse(f"{restart.where} needs either a command or staticPod: true", hint=_ACTIVATIONS)
-    if restart.flag("staticPod"):
-        return StaticPodActivation(wait)
-    return CommandActivation(_command(restart, "command"), wait)
+    if not restart or reload:
+        fields.refuse(f"activation in {fields.where} is neither reload nor restart", at="activation", hint=_ACTIVATIONS)
+    return _restart(restart)
+
+
+def _restart(fields: Fields) -> CommandActivation | StaticPodActivation:
+    wait = fields.duration("wait", StaticPodActivation().wait)
+    if fields.flag("staticPod") == ("command" in fields):
+        fields.refuse(f"{fields.where} needs either a command or staticPod: true", hint=_ACTIVATIONS)
+    return (
+        StaticPodActivation(wait) if fields.flag("staticPod") else CommandActivation(_command(fields, "command"), wait)
+    )
 
 
 def _command(fields: Fields, name: str) -> tuple[str, ...]:

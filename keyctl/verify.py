@@ -1,28 +1,26 @@
 """Is it really encrypted? Judge every stored value of a source under one configuration.
 
 Does not know where the values come from, opens no connection and prints
-nothing: a source and a configuration go in, a `VerifyResult` comes out.
-`keyctl.verify_report` puts it into words.
+nothing: a source and a configuration go in, a `VerifyResult` comes out, and
+`to_report` puts it into words. What is right is decided in `keyctl.stored.judgement`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig, IdentityReader
 from keyctl.errors import ExitCode, UnreachableError
+from keyctl.findings import Finding, Location, Report, Severity, Status, Table
 from keyctl.keys.key import KeyRef, Provider
 from keyctl.stored.census import Census, CensusResult, Problem
 from keyctl.stored.decrypt import Reason
 from keyctl.stored.display import display
-from keyctl.stored.groups import Group, Role
+from keyctl.stored.judgement import ResourceResult, is_encrypted, judge, outcomes
 from keyctl.stored.paths import root_of
 from keyctl.stored.source import SourceInfo, ValueSource
-
-# Required whatever the configuration says: a cluster that encrypts anything and not this one is not encrypted.
-ALWAYS_REQUIRED = "secrets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +53,9 @@ class VerifyResult:
 
     @property
     def decrypted(self) -> bool:
-        """Whether an object came out of every readable encrypted value that is judged."""
-        return self.configured and not any(resource.not_decrypted for resource in self.required)
+        """Whether an object came out of every encrypted value that is judged and not named as unreadable."""
+        judged = self.required
+        return any(one.decrypted for one in judged) and not any(one.not_decrypted for one in judged)
 
 
 def verify(
@@ -101,6 +100,20 @@ def verify(
     )
 
 
+def to_report(result: VerifyResult) -> Report:
+    """`result` for a reader and for machines (the `VerifyReport` of `keyctl/v1`)."""
+    return Report(
+        kind="VerifyReport",
+        exit_code=result.exit_code,
+        verdict=_verdict(result),
+        findings=tuple(_findings(result)),
+        data=_data(result),
+        tables=_tables(result),
+        notes=tuple(_notes(result)),
+        next_steps=tuple(_next_steps(result)),
+    )
+
+
 def _scan(
     source: ValueSource, prefix: str, config: EncryptionConfig | None, *, decrypt: bool, names_limit: int
 ) -> tuple[CensusResult, SourceInfo]:
@@ -121,13 +134,211 @@ def _scan(
 
 
 def _required(config: EncryptionConfig | None, census: CensusResult, extra: Iterable[str]) -> frozenset[str]:
-    required = {ALWAYS_REQUIRED, *extra}
+    required = {effective.SECRETS, *extra}
     if config is None:
         return frozenset(required)
-    named = {name for name in effective.required_resources(config) if "*" not in name}
     seen = {group.resource for group in census.groups if not group.infrastructure}
-    return frozenset(
-        required | {name for name in named | seen if not isinstance(effective.writer(config, name), IdentityReader)}
-    )
+    encrypted = {name for name in seen if not isinstance(effective.writer(config, name), IdentityReader)}
+    return frozenset(required | encrypted | set(effective.required_resources(config)))
 
 
+_OUTCOME_NAMES = {
+    ExitCode.PLAINTEXT: "plaintext",
+    ExitCode.UNREADABLE: "unreadable",
+    ExitCode.STALE: "stale",
+    ExitCode.EMPTY: "empty",
+}
+
+
+def _verdict(result: VerifyResult) -> str:
+    judged = result.required
+    names = _listed(tuple(one.resource for one in judged))
+    total = sum(one.values for one in judged)
+    if not total:
+        said = f"nothing was there to check: no value of {names} under {result.prefix}"
+    elif not result.outcomes:
+        proof = "an object came out of each" if result.decrypted else "told from their heads; they were not all opened"
+        said = f"{_count(total)} of {names}: all encrypted, {proof}"
+    else:
+        said = f"{_count(total)} of {names}: " + ", ".join(_wrong(judged))
+    elsewhere = sum(one.unreadable for one in result.resources if not one.required)
+    return said + (f"; {_count(elsewhere)} of other resources cannot be read" if elsewhere else "")
+
+
+def _wrong(judged: tuple[ResourceResult, ...]) -> Iterator[str]:
+    counts = {
+        "plaintext": sum(one.plaintext for one in judged),
+        "unreadable": sum(one.unreadable for one in judged),
+        "unrecognised": sum(one.unrecognised for one in judged),
+        "missing": sum(one.missing for one in judged),
+        "stale": sum(one.stale for one in judged),
+    }
+    yield from (f"{count} {word}" for word, count in counts.items() if count)
+    if not any(counts.values()):
+        yield "all encrypted"
+
+
+def _findings(result: VerifyResult) -> Iterator[Finding]:
+    judged = result.required
+    for one in judged:
+        names = [name for stored in one.stored if stored.group.encoding for name in stored.group.first]
+        yield from _named("KC-DAT-001", Severity.CRITICAL, f"plaintext in {one.resource}", names, one.plaintext)
+    yield from _problem_findings(result)
+    for one in judged:
+        names = [name for stored in one.stored if stored.stale for name in stored.group.first]
+        yield from _named("KC-DAT-004", Severity.MEDIUM, f"stale in {one.resource}", names, one.stale)
+        if one.missing:
+            message = f"{one.missing} values of {one.resource} are missing: the API knows {one.expected}, etcd holds "
+            yield Finding("KC-DAT-005", Severity.HIGH, Status.FAIL, message + str(one.values))
+    if ExitCode.EMPTY in result.outcomes:
+        yield Finding("KC-DAT-006", Severity.HIGH, Status.FAIL, _verdict(result))
+    for one in judged:
+        if one.not_decrypted:
+            message = f"{_count(one.not_decrypted)} of {one.resource} told from the head only, not opened"
+            yield Finding("KC-DAT-007", Severity.INFO, Status.UNKNOWN, message)
+        elif one.values and not (one.plaintext or one.unreadable or one.unrecognised or one.stale or one.missing):
+            message = f"{one.resource}: {_count(one.values)}, all encrypted and opened"
+            yield Finding("KC-DAT-001", Severity.CRITICAL, Status.PASS, message)
+
+
+def _problem_findings(result: VerifyResult) -> Iterator[Finding]:
+    for (resource, reason), count in sorted(result.problem_counts.items()):
+        if reason is Reason.NO_IDENTITY:
+            continue
+        some = [one for one in result.problems if (one.resource, one.reason) == (resource, reason)]
+        number = "KC-DAT-003" if reason in (Reason.UNRECOGNISED, Reason.UNKNOWN_SEAL) else "KC-DAT-002"
+        # NOTE: a resource that is not judged is listed; what no server can start with is judged wherever it is.
+        judged = reason is not Reason.UNRECOGNISED or any(one.resource == resource for one in result.required)
+        severity, status = (Severity.CRITICAL, Status.FAIL) if judged else (Severity.INFO, Status.NOT_APPLICABLE)
+        for one in some:
+            yield Finding(number, severity, status, f"{resource}: {one.detail}", Location(etcd_key=one.etcd_key))
+        if count > len(some):
+            yield Finding(number, severity, status, f"{count - len(some)} more like that in {resource} ({reason})")
+
+
+def _named(number: str, severity: Severity, message: str, names: list[str], count: int) -> Iterator[Finding]:
+    for name in names[:count]:
+        yield Finding(number, severity, Status.FAIL, message, Location(etcd_key=name))
+    if count > len(names):
+        yield Finding(number, severity, Status.FAIL, f"{message}: {count - len(names)} more")
+
+
+def _notes(result: VerifyResult) -> Iterator[str]:
+    source = result.source
+    yield f"read {_count(source.count)} under {result.prefix} of {source.location} at revision {source.revision}"
+    if result.only:
+        yield f"--only: judged {_listed(result.only)} and nothing else"
+    if not result.configured:
+        yield "no encryption configuration was given: no value was opened, and roles are unknown"
+    empty = tuple(one.resource for one in result.required if not one.values)
+    if empty:
+        yield f"no value is stored of {_listed(empty)}"
+    others = [one for one in result.resources if not one.required]
+    if others:
+        yield f"also there: {_count(sum(one.values for one in others))} of {len(others)} resources that are not required"
+    yield from (f"the etcd holds {_count(count)} under {prefix}" for prefix, count in result.neighbours)
+
+
+def _next_steps(result: VerifyResult) -> Iterator[str]:
+    found = result.outcomes
+    if ExitCode.UNREADABLE in found:
+        # NOTE: nothing may be rewritten or restarted before every value can be read, so no other step is shown.
+        yield "restart no API server, it may not come up again: keyctl explain R10"
+        yield "add the key that these values were written under as a read key; delete what is damaged, by its etcd key"
+        return
+    encrypted = any(is_encrypted(stored.group) for one in result.required for stored in one.stored)
+    if ExitCode.STALE in found or (ExitCode.PLAINTEXT in found and encrypted):
+        yield "keyctl rotate --dry-run    shows how every value gets under one new key"
+    elif ExitCode.PLAINTEXT in found:
+        yield "keyctl enable --dry-run    shows how to turn encryption on and rewrite what is plaintext"
+    if ExitCode.EMPTY in found:
+        yield "compare --etcd-prefix with the flag of that name in kube-apiserver's manifest"
+
+
+def _tables(result: VerifyResult) -> tuple[Table, ...]:
+    columns = ("RESOURCE", "REQUIRED", "VALUES", "PROVIDER", "KEY", "ROLE", "DECRYPTED", "STATE")
+    judged = tuple(row for one in result.required for row in _rows(one))
+    others = tuple(row for one in result.resources if not one.required for row in _rows(one))
+    numeric = frozenset({2, 6})
+    tables = (Table(columns, judged, numeric),)
+    if not others:
+        return tables
+    # NOTE: a table of nothing but wide columns shows only where there is room for all.
+    return *tables, Table(columns, others, numeric, "not required", wide_only=frozenset(range(len(columns))))
+
+
+def _rows(one: ResourceResult) -> Iterator[tuple[str, ...]]:
+    required = "yes" if one.required else "no"
+    if not one.stored:
+        yield one.resource, required, "0", "-", "-", "-", "-", "missing" if one.missing else "none"
+    for stored in one.stored:
+        group = stored.group
+        encrypted = is_encrypted(group)
+        provider = str(group.encoding or group.provider or "-")
+        version = f" {group.version}" if group.provider is Provider.KMS else ""
+        key = display(group.key + (f" ({group.key_id})" if group.key_id else "")) or "-"
+        decrypted = str(group.decrypted) if encrypted else "-"
+        state = (
+            stored.state if one.required or stored.state not in ("plaintext", "stale", "unknown") else "not required"
+        )
+        yield one.resource, required, str(group.values), provider + version, key, str(group.role), decrypted, state
+
+
+def _data(result: VerifyResult) -> dict[str, object]:
+    source, judged = result.source, result.required
+    names = [_OUTCOME_NAMES[outcome] for outcome in result.outcomes]
+    shown = {"type": source.type, "location": source.location, "revision": source.revision}
+    integrity = {} if source.integrity is None else {"integrity": source.integrity}
+    return {
+        "verdict": names[0] if names else "pass",
+        "outcomes": names,
+        "proof": "decrypted" if result.decrypted else "prefix",
+        "source": shown | {"clusterId": source.cluster_id} | integrity,
+        "summary": {
+            "values": sum(one.values for one in judged),
+            "encrypted": sum(one.encrypted for one in judged),
+            "plaintext": sum(one.plaintext for one in judged),
+            "stale": sum(one.stale for one in judged),
+            "unreadable": sum(one.unreadable for one in judged),
+            "unrecognised": sum(one.unrecognised for one in judged),
+            "decrypted": sum(one.decrypted for one in judged),
+            "notDecrypted": sum(one.not_decrypted for one in judged),
+        },
+        "resources": [_resource_data(one) for one in result.resources],
+        "coverage": {
+            "live": "scanned",
+            "history": "not-scanned",
+            "freePages": "absent",
+            "wal": "absent",
+            "snapDir": "absent",
+        },
+        "history": {"values": 0, "plaintext": 0, "encrypted": []},
+        "residue": {"plaintext": 0, "encrypted": []},
+    }
+
+
+def _resource_data(one: ResourceResult) -> dict[str, object]:
+    encrypted = [
+        {
+            "provider": str(group.provider),
+            "version": group.version,
+            "key": display(group.key),
+            "keyId": None if group.key_id is None else display(group.key_id),
+            "values": group.values,
+            "role": str(group.role),
+            "decrypted": group.decrypted,
+            "failed": group.failed,
+        }
+        for group in (stored.group for stored in one.stored)
+        if is_encrypted(group)
+    ]
+    shown = {"resource": one.resource, "required": one.required, "values": one.values, "plaintext": one.plaintext}
+    return shown | {"encrypted": encrypted}
+
+
+def _count(number: int) -> str:
+    return f"{number} value" if number == 1 else f"{number} values"
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(display(name) for name in names)

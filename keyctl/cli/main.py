@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -104,7 +104,7 @@ def cli(verbose: int) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. No expected failure leaves as an exception."""
     try:
-        result: Any = cli.main(args=arguments, prog_name=_program(), standalone_mode=False)
+        result: object = cli.main(args=arguments, prog_name=_program(), standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else ExitCode.OK
     except KeyctlError as error:

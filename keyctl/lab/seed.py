@@ -10,11 +10,11 @@ import hashlib
 import http.client
 import json
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
-from itertools import batched
+from typing import TypedDict, cast
 from urllib.parse import urlsplit
 
 from keyctl.errors import UnreachableError
@@ -22,6 +22,16 @@ from keyctl.errors import UnreachableError
 _WORKERS = 8
 _TIMEOUT = 30.0
 _PAGE = 500
+
+
+class _SecretItem(TypedDict, total=False):
+    metadata: dict[str, str]
+    data: dict[str, str]
+
+
+class _SecretList(TypedDict):
+    metadata: dict[str, str]
+    items: list[_SecretItem]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +58,14 @@ def plant(url: str, context: ssl.SSLContext, secrets: tuple[SeededSecret, ...]) 
     connection = _connect(url, context)
     for namespace in sorted({secret.namespace for secret in secrets}):
         _post(connection, "/api/v1/namespaces", {"metadata": {"name": namespace}})
-    shares = list(batched(secrets, -(-len(secrets) // _WORKERS)))
     with ThreadPoolExecutor(_WORKERS) as pool:
+        shares = (secrets[worker::_WORKERS] for worker in range(_WORKERS))
         list(pool.map(lambda share: _plant_all(_connect(url, context), share), shares))
 
 
 def differences(url: str, context: ssl.SSLContext, secrets: tuple[SeededSecret, ...]) -> tuple[str, ...]:
     """The Secrets that the server at `url` does not give back as they were created, by namespace/name."""
-    found = {}
+    found: dict[tuple[str, str], dict[str, str]] = {}
     for namespace in sorted({secret.namespace for secret in secrets}):
         found |= {(namespace, name): data for name, data in _read(_connect(url, context), namespace)}
     return tuple(
@@ -75,30 +85,29 @@ def _read(connection: http.client.HTTPSConnection, namespace: str) -> Iterator[t
     after = ""
     while True:
         path = f"/api/v1/namespaces/{namespace}/secrets?limit={_PAGE}" + (f"&continue={after}" if after else "")
-        answer = _ask(connection, lambda path=path: connection.request("GET", path))
+        answer = cast("_SecretList", json.loads(_ask(connection, "GET", path)))
         for item in answer["items"]:
-            data = item.get("data") or {}
+            data = item.get("data", {})
             yield item["metadata"]["name"], {key: base64.b64decode(value).decode() for key, value in data.items()}
         after = answer["metadata"].get("continue", "")
         if not after:
             return
 
 
-def _post(connection: http.client.HTTPSConnection, path: str, body: dict[str, object]) -> None:
-    headers = {"Content-Type": "application/json"}
-    _ask(connection, lambda: connection.request("POST", path, json.dumps(body), headers))
+def _post(connection: http.client.HTTPSConnection, path: str, body: Mapping[str, object]) -> None:
+    _ask(connection, "POST", path, json.dumps(body))
 
 
-def _ask(connection: http.client.HTTPSConnection, send: Callable[[], None]) -> dict[str, object]:
+def _ask(connection: http.client.HTTPSConnection, method: str, path: str, body: str | None = None) -> bytes:
     try:
-        send()
+        connection.request(method, path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         content = response.read()
     except (OSError, http.client.HTTPException) as exc:
         raise UnreachableError(f"the API server at {connection.host} did not answer", cause=str(exc)) from exc
     if response.status not in (HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.CONFLICT):
         raise UnreachableError(f"the API server at {connection.host} answered {response.status}")
-    return json.loads(content)
+    return content
 
 
 def _connect(url: str, context: ssl.SSLContext) -> http.client.HTTPSConnection:

@@ -97,7 +97,7 @@ def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
     _check_resources(resources, served, api.aggregated_groups())
     _check_rights(world, resources)
     reporter.event(Event("step", "reading every value of etcd under the configuration in force"))
-    found = scan((place.etcd.source() for place in world.etcds), prefix=world.prefix, config=config)
+    found = scan(world.everything(), prefix=world.prefix, config=config)
     check_readable(found)
     _check_room(world, found)
     return Facts(

@@ -216,7 +216,7 @@ class Run:
     def _scan_all(self, config: EncryptionConfig | None) -> Scan:
         want = {} if config is None else wanted(config, self._plan.new, (*self._served, *self._plan.resources))
         found = scan(
-            (place.etcd.source() for place in self._world.etcds),
+            self._world.everything(),
             prefix=self._world.prefix,
             config=config,
             want=want,

@@ -45,14 +45,14 @@ class Scan:
 
 
 def scan(
-    sources: Iterable[ValueSource],
+    source: ValueSource,
     *,
     prefix: str,
     config: EncryptionConfig | None,
     want: Mapping[str, KeyRef] | None = None,
     work_limit: int = 0,
 ) -> Scan:
-    """Scan `sources` (the main etcd first) and judge every value as a server with `config` would.
+    """Scan `source` and judge every value as a server with `config` would.
 
     `want` says under which key the values of a resource should stand; what does
     not is counted in `work_total`, and the first `work_limit` of it are in `work`.
@@ -61,25 +61,21 @@ def scan(
     """
     # NOTE: no configuration means a server that encrypts nothing and reads nothing encrypted, not an unknown one.
     census = Census(prefix.encode(), config or EncryptionConfig(()), want=want, work_limit=work_limit)
-    size = [0]
-    revisions = []
-    for source in sources:
-        delivered = 0
-        for batch in source.batches(prefix.encode()):
-            delivered += len(batch)
-            size[0] += sum(len(value) for _, value, _ in batch)
-            census.add(batch)
-        info = source.info()
-        if info.count != delivered:
-            raise UnreachableError(
-                f"{info.location} delivered {delivered} of {info.count} values", hint="run the same command again"
-            )
-        revisions.append(info.revision)
+    size = delivered = 0
+    for batch in source.batches(prefix.encode()):
+        delivered += len(batch)
+        size += sum(len(value) for _, value, _ in batch)
+        census.add(batch)
+    info = source.info()
+    if info.count != delivered:
+        raise UnreachableError(
+            f"{info.location} delivered {delivered} of {info.count} values", hint="run the same command again"
+        )
     result = census.result()
     return Scan(
-        revision=revisions[0],
+        revision=info.revision,
         values=result.values,
-        size=size[0],
+        size=size,
         groups=result.groups,
         problems=result.problems,
         unreadable=result.unreadable,

@@ -61,7 +61,7 @@ def save_snapshots(
 
 
 def _open_all(world: World, path: Path, config: EncryptionConfig | None) -> None:
-    found = scan([world.open_snapshot(path)], prefix=world.prefix, config=config)
+    found = scan(world.open_snapshot(path), prefix=world.prefix, config=config)
     if found.unreadable:
         raise StoppedError(
             f"the snapshot {path} holds {found.unreadable} values that cannot be decrypted",

@@ -12,7 +12,7 @@ from keyctl.etcd.interface import Etcd
 from keyctl.hosts.interface import Host
 from keyctl.keys.interface import KeyStore
 from keyctl.kube.interface import ApiServer, RotationLease
-from keyctl.stored.source import ValueSource
+from keyctl.stored.source import JoinedSource, ValueSource
 
 
 class Clock(Protocol):
@@ -93,6 +93,10 @@ class World:
     snapshot_directory: Path
     open_snapshot: Callable[[Path], ValueSource]
     settle: float
+
+    def everything(self) -> ValueSource:
+        """All values of all etcds, the main one first, as they are now."""
+        return JoinedSource(tuple(place.etcd.source() for place in self.etcds))
 
     def server(self, name: str) -> Server:
         """One server by name. `RuntimeError` for an unknown name."""

@@ -30,7 +30,8 @@ class Group:
     `provider` is None for values that are neither encrypted by a known provider
     nor the start of an object. `encoding` is None for all but plaintext.
     `decrypted` and `failed` count encrypted values and add up with
-    `not_decrypted` to `values`; of plaintext, `failed` counts what is no object. `first` names the first values, fit for display.
+    `not_decrypted` to `values`; of plaintext, `failed` counts what is no object.
+    `first` names the first values, fit for display.
     """
 
     resource: str

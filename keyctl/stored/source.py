@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 # A page of stored values: (etcd key, value, mod_revision).
@@ -44,3 +44,22 @@ class ValueSource(Protocol):
     def info(self) -> SourceInfo:
         """What the last complete run of `batches` read. `RuntimeError` before that."""
         ...
+
+
+class JoinedSource:
+    """Several sources as one, the main one first: its revision and cluster id stand for all."""
+
+    def __init__(self, sources: tuple[ValueSource, ...]) -> None:
+        self._sources = sources
+
+    def batches(self, prefix: bytes) -> Iterator[list[Value]]:
+        """See `ValueSource.batches`; the values of one source after those of another."""
+        for source in self._sources:
+            yield from source.batches(prefix)
+
+    def info(self) -> SourceInfo:
+        """See `ValueSource.info`; `count` is the sum."""
+        infos = [source.info() for source in self._sources]
+        return replace(
+            infos[0], count=sum(info.count for info in infos), location=", ".join(info.location for info in infos)
+        )

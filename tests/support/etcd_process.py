@@ -71,6 +71,7 @@ class RunningEtcd:
     authority: trustme.CA
     tls: MutualTls
     data: Path
+    pid: int
 
     def etcdctl(self, *arguments: str, user: str | None = None) -> subprocess.CompletedProcess[bytes]:
         """Run etcdctl against it. Raises `CalledProcessError` on failure."""
@@ -129,7 +130,7 @@ def running_etcd(folder: Path, authority: trustme.CA, *flags: str) -> Generator[
         )
     try:
         _wait_until_ready(process, port, tls, log)
-        yield RunningEtcd(url, port, authority, tls, data)
+        yield RunningEtcd(url, port, authority, tls, data, process.pid)
     finally:
         process.terminate()
         try:

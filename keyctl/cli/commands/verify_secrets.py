@@ -1,0 +1,123 @@
+"""`keyctl verify-secrets`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from keyctl.cli import terminal
+from keyctl.cli.options import Connection, cluster_option, etcd_options, output_option, report_option
+from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.errors import WrongUsageError
+from keyctl.findings import Finding, Report, Severity, Status
+from keyctl.keys.key import KeyRef, Provider
+
+
+@click.command("verify-secrets")
+@cluster_option
+@etcd_options
+@click.option(
+    "--encryption-config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Judge by this file. Default: what the API servers' hosts have.",
+)
+@click.option("--resource", "extra", multiple=True, metavar="R", help="Also require R to be encrypted. Repeatable.")
+@click.option("--only", multiple=True, metavar="R", help="Judge R only. Repeatable.")
+@click.option("--require", metavar="PROVIDER[:KEY]", help="Values must be under this provider, or this key.")
+@click.option("--revision", type=click.IntRange(min=1), help="Read etcd at this revision instead of now.")
+@output_option
+@report_option
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing when all is right; the exit code stays the same.")
+@click.pass_context
+def verify_secrets(
+    ctx: click.Context,
+    cluster: Path | None,
+    endpoints: str | None,
+    cacert: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    etcd_prefix: str | None,
+    encryption_config: Path | None,
+    extra: tuple[str, ...],
+    only: tuple[str, ...],
+    require: str | None,
+    revision: int | None,
+    output: str,
+    reports: tuple[str, ...],
+    quiet: bool,
+) -> None:
+    r"""Read every value in etcd over mutual TLS, and say whether it is really encrypted.
+
+    Values are counted by resource, provider and key, and each one is opened with the
+    key that it names: a Kubernetes object must come out. Exits 0 only when something
+    was looked at and all of it is right; 13 plaintext, 12 unreadable, 11 under another
+    key than the one that writes, 10 nothing there. Flags that are not given come from
+    ETCDCTL_* variables, the cluster file, or this machine's API server manifest.
+
+    \b
+    Examples:
+      keyctl verify-secrets
+      keyctl verify-secrets --encryption-config enc.yaml --report junit=keyctl.xml
+      keyctl verify-secrets --require aescbc -o json | jq .summary
+      keyctl verify-secrets --endpoints https://10.0.0.1:2379 --cacert ca.crt --cert c.crt --key c.key
+    """
+    targets = terminal.parse_report_targets(reports)
+    wanted = _parse_require(require)
+    from keyctl.cli import verification
+    from keyctl.verify import VerifyResult, to_report, verify
+
+    given = Connection(cluster, endpoints, cacert, cert, key, etcd_prefix)
+    with verification.target(given, encryption_config, revision=revision or 0) as found:
+
+        def judge(config: EncryptionConfig | None, expected: dict[str, int]) -> VerifyResult:
+            return verify(
+                found.source(),
+                prefix=found.prefix,
+                config=config,
+                required=extra,
+                only=only,
+                require=wanted,
+                expected_counts=expected,
+                neighbours=found.neighbours,
+            )
+
+        results = []
+        for config in found.configs:
+            result = judge(config, {})
+            empty = tuple(one.resource for one in result.required if not one.values)
+            expected = found.counts(empty)
+            results.append(judge(config, expected) if any(expected.values()) else result)
+    # The codes rise with how bad the outcome is: 10 to 13.
+    worst = max(results, key=lambda result: result.exit_code)
+    report = _with_context(to_report(worst), found.notes, disagree=len(results) > 1)
+    terminal.write_reports(report, targets)
+    if not (quiet and report.exit_code == 0):
+        terminal.show(report, output)
+    ctx.exit(report.exit_code)
+
+
+def _parse_require(value: str | None) -> KeyRef | Provider | None:
+    if value is None:
+        return None
+    name, colon, key = value.partition(":")
+    providers = [provider.value for provider in Provider if provider is not Provider.IDENTITY]
+    if name not in providers or (colon and not key):
+        raise WrongUsageError(
+            f"--require takes PROVIDER or PROVIDER:KEY, not {value!r}", hint=f"providers: {', '.join(providers)}"
+        )
+    return KeyRef(Provider(name), key) if key else Provider(name)
+
+
+def _with_context(report: Report, notes: tuple[str, ...], *, disagree: bool) -> Report:
+    if not disagree:
+        return replace(report, notes=(*report.notes, *notes))
+    finding = Finding(
+        "KC-CFG-100",
+        Severity.CRITICAL,
+        Status.FAIL,
+        "the API servers have different encryption configurations; the worst result is shown",
+        fix="make the files equal; keyctl rotate refuses until they are",
+    )
+    return replace(report, findings=(finding, *report.findings), notes=(*report.notes, *notes))

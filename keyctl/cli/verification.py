@@ -1,0 +1,181 @@
+"""What `verify-secrets` reads and judges by: from flags, the cluster file, or this machine's API server manifest."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from keyctl.cli import wiring
+from keyctl.cli.options import Connection
+from keyctl.cluster_file import ApiServerSettings, ClusterSettings, EtcdConnection, EtcdOverride, load
+from keyctl.encryption_config import effective
+from keyctl.encryption_config.decode import decode
+from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.errors import UnreachableError, UnusableInputError, WrongUsageError
+from keyctl.etcd.interface import Etcd
+from keyctl.hosts.manifests import Flags, read_flags
+from keyctl.kube.interface import ApiServer
+from keyctl.stored.decrypt import Opened, open_value
+from keyctl.stored.source import JoinedSource, ValueSource
+
+_NOTHING = EncryptionConfig(())
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to read, and the distinct configurations to judge by; (None,) when there is none to be had.
+
+    `notes` say what was taken from where, and what could not be looked at.
+    """
+
+    etcds: tuple[Etcd, ...]
+    prefix: str
+    configs: tuple[EncryptionConfig | None, ...] = field(repr=False)
+    api: ApiServer | None
+    revision: int
+    notes: tuple[str, ...]
+
+    def source(self) -> ValueSource:
+        """All values of all etcds."""
+        return JoinedSource(tuple(etcd.source(revision=self.revision) for etcd in self.etcds))
+
+    def counts(self, resources: tuple[str, ...]) -> dict[str, int]:
+        """How many objects of each of `resources` the API knows; empty without Kubernetes access."""
+        if self.api is None:
+            return {}
+        return {resource: self.api.list_metadata(resource).count for resource in resources}
+
+    def neighbours(self) -> tuple[tuple[str, int], ...]:
+        """The largest first parts of all keys in the main etcd, for a wrong prefix."""
+        counts: Counter[bytes] = Counter()
+        for batch in self.etcds[0].source().batches(b""):
+            counts.update(b"/".join(key.split(b"/")[:2]) for key, _, _ in batch)
+        return tuple((name.decode(errors="backslashreplace"), count) for name, count in counts.most_common(3))
+
+
+@contextlib.contextmanager
+def target(given: Connection, encryption_config: Path | None, *, revision: int) -> Iterator[Target]:
+    """Build the target; its connections are closed at the end.
+
+    Raises `WrongUsageError` when the connection is not complete, and
+    `UnreachableError` when the etcd is not the one behind the API.
+    """
+    found = _target(given, encryption_config, revision)
+    try:
+        if found.api is not None:
+            _check_binding(found, found.api)
+        yield found
+    finally:
+        for etcd in found.etcds:
+            etcd.close()
+
+
+def _target(given: Connection, encryption_config: Path | None, revision: int) -> Target:
+    path = wiring.find_cluster_file(given.cluster)
+    explicit = given.endpoints is not None and given.cluster is None
+    configs: tuple[EncryptionConfig | None, ...] = (None,)
+    api: ApiServer | None = None
+    notes: tuple[str, ...] = ()
+    overrides: tuple[EtcdOverride, ...] = ()
+    prefix: str | None = None
+    if path is not None and not explicit:
+        settings = load(path)
+        main, prefix, overrides = settings.etcd.connection, settings.etcd.prefix, settings.etcd.overrides
+        if encryption_config is None:
+            configs, notes = _configs(settings)
+        api = _api(settings)
+    elif wiring.MANIFEST.is_file() and not explicit:
+        main, prefix, configs = _from_manifest(wiring.MANIFEST)
+        notes = (f"taken from {wiring.MANIFEST}",)
+    else:
+        main = EtcdConnection()
+    if encryption_config is not None:
+        configs = (_read_config(encryption_config),)
+    etcds = (wiring.etcd(wiring.with_flags(main, given)), *(wiring.etcd(other.connection) for other in overrides))
+    return Target(etcds, given.etcd_prefix or prefix or "/registry", configs, api, revision, notes)
+
+
+def _check_binding(found: Target, api: ApiServer) -> None:
+    told = api.kube_system_uid()
+    key = f"{found.prefix.rstrip('/')}/namespaces/kube-system".encode()
+    stored = found.etcds[0].get(key)
+    if stored is None:
+        # A wrong prefix: the scan says so, with the prefixes that are there.
+        return
+    opened = open_value(effective.readers(found.configs[0], "namespaces"), key, stored[0])
+    if not isinstance(opened, Opened) or opened.object.uid != told:
+        raise UnreachableError(
+            "this etcd is not the one behind the API server",
+            cause="the uid of namespace kube-system differs between raw etcd and the API",
+            hint="point --endpoints at kube-apiserver's --etcd-servers, or correct the cluster file",
+        )
+
+
+def _configs(settings: ClusterSettings) -> tuple[tuple[EncryptionConfig | None, ...], tuple[str, ...]]:
+    """The distinct configurations of all API servers, and what could not be read of them."""
+    configs: list[EncryptionConfig] = []
+    notes = []
+    for server in settings.api_servers:
+        try:
+            config = _server_config(server)
+        except WrongUsageError as exc:
+            notes.append(f"the configuration of {server.name} was not read: {exc}")
+            continue
+        if not any(effective.same_view(config, other) for other in configs):
+            configs.append(config)
+    return (tuple(configs) or (None,), tuple(notes))
+
+
+def _server_config(server: ApiServerSettings) -> EncryptionConfig:
+    host = wiring.host(server)
+    if server.manifest is not None:
+        manifest = host.read(server.manifest)
+        if manifest is not None and not read_flags(manifest.content, name=server.manifest).encryption_provider_config:
+            return _NOTHING
+    file = host.read(server.encryption_config)
+    if file is None:
+        if server.manifest is None:
+            return _NOTHING
+        raise UnusableInputError(
+            f"{server.encryption_config} is missing on {server.name}",
+            hint="the server was told to read it; put it back from another server",
+        )
+    return decode(file.content, name=f"{server.name}:{server.encryption_config}").config
+
+
+def _api(settings: ClusterSettings) -> ApiServer | None:
+    """The first API server that is ready; None when the cluster file names no kubeconfig or none is ready."""
+    if settings.kubernetes.kubeconfig is None:
+        return None
+    servers = (wiring.api_server(settings, server) for server in settings.api_servers)
+    return next((server for server in servers if server.probe().ready), None)
+
+
+def _from_manifest(path: Path) -> tuple[EtcdConnection, str | None, tuple[EncryptionConfig | None, ...]]:
+    flags = read_flags(path.read_bytes(), name=str(path))
+    connection = EtcdConnection(
+        endpoints=flags.etcd_servers,
+        cacert=_flag_path(flags, "etcd-cafile"),
+        cert=_flag_path(flags, "etcd-certfile"),
+        key=_flag_path(flags, "etcd-keyfile"),
+    )
+    config = flags.encryption_provider_config
+    return connection, flags.etcd_prefix, (_read_config(Path(config)) if config else _NOTHING,)
+
+
+def _flag_path(flags: Flags, name: str) -> Path | None:
+    value = flags.get(name)
+    return Path(value) if value else None
+
+
+def _read_config(path: Path) -> EncryptionConfig:
+    try:
+        content = path.read_bytes()
+    except OSError as exc:
+        raise UnusableInputError(
+            f"cannot read the encryption configuration {path}", cause=exc.strerror, hint="check the path and its mode"
+        ) from exc
+    return decode(content, name=str(path)).config

@@ -1,0 +1,25 @@
+"""What live tests share: one real etcd a run, and control planes of their own on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keyctl.lab.topology import EtcdAccess
+from tests.support.plane import ControlPlanes, control_planes, etcd_alone
+
+
+@pytest.fixture(scope="session")
+def etcd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdAccess]:
+    """One real etcd with mutual TLS for the whole run: give every test a prefix of its own."""
+    with etcd_alone(tmp_path_factory.mktemp("etcd")) as lab:
+        yield lab.etcd
+
+
+@pytest.fixture
+def control_plane(etcd_server: EtcdAccess, tmp_path: Path) -> Iterator[ControlPlanes]:
+    """Start API servers: `control_plane(3, reload=True)`. They are gone when the test ends."""
+    with control_planes(etcd_server, tmp_path) as start:
+        yield start

@@ -7,6 +7,7 @@ one is refused.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -45,6 +46,7 @@ _CONNECTION = ("endpoints", "cacert", "cert", "key", "serverName", "user", "pass
 _API_SERVER = (
     "name", "url", "tls", "credentials", "identity", "encryptionConfig", "manifest", "host", "activation",
 )  # fmt: skip
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _URL_HINT = "write it like https://10.0.0.1:2379"
 _ACTIVATIONS = "write activation: reload, {restart: {command: [...]}} or {restart: {staticPod: true}}"
 _TOP = (
@@ -92,7 +94,7 @@ class _Decoder:
             server.refuse_repeated("name", servers[:index])
             _refuse_repeated_url(server, servers[:index])
         return ClusterSettings(
-            name=fields.need("name"),
+            name=_name(fields),
             distribution=fields.choice("distribution", _DISTRIBUTIONS, "auto"),
             etcd=self._etcd(etcd),
             kubernetes=self._kubernetes(fields, "kubernetes"),
@@ -152,7 +154,7 @@ class _Decoder:
         tls = fields.section("tls", ("cacert", "serverName"))
         identity = fields.section("identity", ("hostname", "advertiseAddress"))
         return ApiServerSettings(
-            name=fields.need("name"),
+            name=_name(fields),
             url=_url(fields, "url"),
             encryption_config=config,
             manifest=self._host_path(fields, "manifest", host),
@@ -194,7 +196,9 @@ class _Decoder:
     def _path(self, fields: Fields, name: str) -> Path | None:
         text = fields.text(name)
         if text is not None and text.startswith("~"):
-            fields.refuse(f"{name} in {fields.where} starts with ~, which only a shell expands", at=name)
+            fields.refuse(
+                f"{name} in {fields.where} starts with ~, which only a shell expands", at=name, hint="write it out"
+            )
         return self._directory / text if text else None
 
     def _host_path(self, fields: Fields, name: str, host: HostSettings) -> str | None:
@@ -202,8 +206,18 @@ class _Decoder:
         if path is None:
             return None
         if not isinstance(host, LocalHostSettings) and not str(fields.text(name)).startswith("/"):
-            fields.refuse(f"{name} in {fields.where} is a path on another host and must start with /", at=name)
+            fields.refuse(f"{name} in {fields.where} is a path on another host", at=name, hint="start it with a slash")
         return str(path)
+
+
+def _name(fields: Fields) -> str:
+    name = fields.need("name")
+    # Names become parts of file names.
+    if not _NAME.fullmatch(name):
+        fields.refuse(
+            f"name in {fields.where} is no plain name", at="name", hint="use letters, digits, '.', '-' and '_'"
+        )
+    return name
 
 
 def _prefix(fields: Fields) -> str:

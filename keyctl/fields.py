@@ -55,7 +55,7 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return name in self._nodes
 
-    def refuse(self, message: str, *, at: str | Span = "", hint: str | tuple[str, ...] = ()) -> NoReturn:
+    def refuse(self, message: str, *, at: str | Span = "", hint: str) -> NoReturn:
         """Raise `UnusableInputError` at the field or span `at`, or at the mapping's start."""
         span = at if isinstance(at, Span) else self._nodes[at].span if at else self._span
         refuse(self._document.name, span, message, hint=hint)
@@ -85,7 +85,7 @@ class Fields:
         """One of `options`."""
         text, allowed = self.text(name) or default, tuple(options)
         if text not in allowed:
-            self.refuse(f"{name} in {self._where} must be one of {', '.join(allowed)}", at=name)
+            self.refuse(f"{name} in {self._where} is unknown", at=name, hint=f"it is one of {', '.join(allowed)}")
         return text
 
     def flag(self, name: str) -> bool:
@@ -94,7 +94,7 @@ class Fields:
         if node is None:
             return False
         if not isinstance(node, Scalar) or node.kind is not Kind.BOOL or node.text not in ("true", "false"):
-            self.refuse(f"{name} in {self._where} must be true or false", at=name)
+            self.refuse(f"{name} in {self._where} is neither true nor false", at=name, hint="write true or false")
         return node.text == "true"
 
     def duration(self, name: str, default: timedelta) -> timedelta:

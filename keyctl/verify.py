@@ -183,7 +183,7 @@ def _findings(result: VerifyResult) -> Iterator[Finding]:
     for one in judged:
         names = [name for stored in one.stored if stored.group.encoding for name in stored.group.first]
         yield from _named("KC-DAT-001", Severity.CRITICAL, f"plaintext in {one.resource}", names, one.plaintext)
-    yield from _problem_findings(result)
+    yield from sorted(_problem_findings(result), key=lambda finding: finding.id)
     for one in judged:
         names = [name for stored in one.stored if stored.stale for name in stored.group.first]
         yield from _named("KC-DAT-004", Severity.MEDIUM, f"stale in {one.resource}", names, one.stale)
@@ -235,7 +235,8 @@ def _notes(result: VerifyResult) -> Iterator[str]:
         yield f"no value is stored of {_listed(empty)}"
     others = [one for one in result.resources if not one.required]
     if others:
-        yield f"also there: {_count(sum(one.values for one in others))} of {len(others)} resources that are not required"
+        number = sum(one.values for one in others)
+        yield f"also there: {_count(number)} of {len(others)} resources that are not required"
     yield from (f"the etcd holds {_count(count)} under {prefix}" for prefix, count in result.neighbours)
 
 
@@ -244,7 +245,7 @@ def _next_steps(result: VerifyResult) -> Iterator[str]:
     if ExitCode.UNREADABLE in found:
         # NOTE: nothing may be rewritten or restarted before every value can be read, so no other step is shown.
         yield "restart no API server, it may not come up again: keyctl explain R10"
-        yield "add the key that these values were written under as a read key; delete what is damaged, by its etcd key"
+        yield "add the key that these values were written under to the configuration as a read key, then verify again"
         return
     encrypted = any(is_encrypted(stored.group) for one in result.required for stored in one.stored)
     if ExitCode.STALE in found or (ExitCode.PLAINTEXT in found and encrypted):

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from keyctl.cli.options import Connection
-from keyctl.cluster_file import (
+from keyctl.cluster_file import load
+from keyctl.cluster_settings import (
     ApiServerSettings,
     ClusterSettings,
     CommandActivation,
@@ -24,16 +28,18 @@ from keyctl.cluster_file import (
     FileKeySettings,
     LocalHostSettings,
     ReloadActivation,
-    load,
 )
 from keyctl.errors import WrongUsageError
 from keyctl.etcd.interface import Etcd
 from keyctl.hosts.interface import Host
 from keyctl.keys.key import Provider
 from keyctl.kube.interface import ApiServer
-from keyctl.rotation.plan import State
-from keyctl.rotation.session import Session
-from keyctl.rotation.world import EtcdPlace, Reporter, Server, World
+
+if TYPE_CHECKING:
+    from keyctl.kube.client import Connection as KubeConnection
+    from keyctl.rotation.plan import State
+    from keyctl.rotation.session import Session
+    from keyctl.rotation.world import EtcdPlace, Reporter, Server, World
 
 # Where kubeadm and those who follow it keep the manifest.
 MANIFEST = Path("/etc/kubernetes/manifests/kube-apiserver.yaml")
@@ -136,8 +142,14 @@ def host(server: ApiServerSettings) -> Host:
 
 def api_server(settings: ClusterSettings, server: ApiServerSettings) -> ApiServer:
     """One kube-apiserver on its own address. Raises `WrongUsageError` without a kubeconfig."""
-    from keyctl.kube.client import connect
     from keyctl.kube.servers import HttpApiServer
+
+    return HttpApiServer(server.name, kube_connection(settings, server))
+
+
+def kube_connection(settings: ClusterSettings, server: ApiServerSettings) -> KubeConnection:
+    """The connection behind `api_server`."""
+    from keyctl.kube.client import connect
     from keyctl.pki.probe import explain
 
     kubeconfig = server.credentials.kubeconfig or settings.kubernetes.kubeconfig or _kubeconfig()
@@ -145,7 +157,7 @@ def api_server(settings: ClusterSettings, server: ApiServerSettings) -> ApiServe
         raise WrongUsageError("no kubeconfig", hint="set kubernetes.kubeconfig in the cluster file, or KUBECONFIG")
     timeout = settings.etcd.connection.timeout.total_seconds()
     ca = server.tls.cacert
-    connection = connect(
+    return connect(
         kubeconfig,
         server.credentials.context or settings.kubernetes.context,
         url=server.url,
@@ -154,7 +166,6 @@ def api_server(settings: ClusterSettings, server: ApiServerSettings) -> ApiServe
         timeout=timeout,
         diagnose=lambda url: explain(url, ca, None, None, server.tls.server_name, timeout) if ca else "",
     )
-    return HttpApiServer(server.name, connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +180,7 @@ class RotationParts:
     def session(self, reporter: Reporter, *, pause: Callable[[], None], pause_after: State | None = None) -> Session:
         """A session on this world."""
         from keyctl.rotation.journal import Journal, LocalLock
+        from keyctl.rotation.session import Session
 
         return Session(
             self.world,
@@ -201,7 +213,8 @@ def rotation_parts(settings: ClusterSettings) -> RotationParts:
     """Build the world of `settings`; connects nowhere yet."""
     from keyctl.etcd_files.source import SnapshotSource
     from keyctl.keys.file_store import FileKeyStore
-    from keyctl.kube.lease import HttpRotationLease
+    from keyctl.kube.lease import Holder, KubeLease
+    from keyctl.rotation.world import World
 
     if not settings.api_servers:
         raise WrongUsageError(
@@ -219,7 +232,11 @@ def rotation_parts(settings: ClusterSettings) -> RotationParts:
         etcds=_etcds(settings),
         servers=servers,
         store=FileKeyStore(settings.keys.directory, cluster=settings.name, clock=clock.now),
-        lease=HttpRotationLease(tuple(server.api for server in servers), directory=directory, clock=clock),
+        lease=KubeLease(
+            [kube_connection(settings, server) for server in settings.api_servers],
+            Holder(place=f"{platform.node()}:{directory}", run=secrets.token_hex(8)),
+            monotonic=clock.monotonic,
+        ),
         clock=clock,
         snapshot_directory=settings.backups.directory or directory / "snapshots",
         open_snapshot=SnapshotSource,
@@ -229,6 +246,8 @@ def rotation_parts(settings: ClusterSettings) -> RotationParts:
 
 
 def _server(settings: ClusterSettings, server: ApiServerSettings) -> Server:
+    from keyctl.rotation.world import Server
+
     if not isinstance(server.activation, ReloadActivation | CommandActivation):
         raise WrongUsageError(
             f"{server.name}: this version restarts API servers by a command, or lets them reload",
@@ -249,6 +268,8 @@ def _server(settings: ClusterSettings, server: ApiServerSettings) -> Server:
 
 
 def _etcds(settings: ClusterSettings) -> tuple[EtcdPlace, ...]:
+    from keyctl.rotation.world import EtcdPlace
+
     main = settings.etcd.connection
     overrides = ((override.connection, override.resources) for override in settings.etcd.overrides)
     return tuple(EtcdPlace(etcd(where), where.endpoints, resources) for where, resources in ((main, ()), *overrides))

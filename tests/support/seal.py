@@ -16,12 +16,32 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.hazmat.primitives.padding import PKCS7
 from nacl.secret import SecretBox
 
+from keyctl.encryption_config.model import (
+    EncryptionConfig,
+    IdentityReader,
+    KmsReader,
+    ProviderElement,
+    Reader,
+    ResourceEntry,
+    StaticReader,
+)
 from keyctl.keys.key import Key, Provider
 
 
 def key(name: str, provider: Provider = Provider.AESCBC, fill: int = 1) -> Key:
     """A key whose 32 bytes are all `fill`."""
     return Key(provider, name, bytes([fill]) * 32)
+
+
+def config(
+    *readers: Key | KmsReader, resources: tuple[str, ...] = ("secrets",), identity: bool = True
+) -> EncryptionConfig:
+    """One entry for `resources` with `readers` in order, the first one writing; `identity` comes last."""
+    all_readers: list[Reader] = [StaticReader(reader) if isinstance(reader, Key) else reader for reader in readers]
+    if identity:
+        all_readers.append(IdentityReader())
+    elements = tuple(ProviderElement(reader.ref.provider, (reader,)) for reader in all_readers)
+    return EncryptionConfig((ResourceEntry(resources, elements),))
 
 
 def secret(name: str, namespace: str = "default", *, uid: str = "", size: int = 100, filler: bytes = b"x") -> bytes:
@@ -48,7 +68,9 @@ def stored(
     """`k8s\\0` and runtime.Unknown around an object; `rest` is what follows its metadata."""
     uid = uid or "0f4c3a52-7f37-4c6e-9c57-1d3b2f6a9e01"
     texts = ((1, name), (2, generate_name), (3, namespace), (4, ""), (5, uid), (6, ""))
-    meta = b"".join(_field(number, text.encode()) for number, text in texts) + b"\x38\x00" + _field(8, b"\x08\x01\x10\0")
+    meta = (
+        b"".join(_field(number, text.encode()) for number, text in texts) + b"\x38\x00" + _field(8, b"\x08\x01\x10\0")
+    )
     type_meta = _field(1, api_version.encode()) + _field(2, kind.encode())
     raw = _field(1, meta) + rest
     return b"k8s\0" + _field(1, type_meta) + _field(2, raw) + _field(3, b"") + _field(4, b"")

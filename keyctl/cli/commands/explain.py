@@ -31,8 +31,9 @@ def explain(topic: str | None) -> None:
 
 
 def _one(topic: str) -> str:
-    if topic.isdigit() and int(topic) in {int(code) for code in ExitCode}:
-        return f"exit code {topic}: {ExitCode(int(topic)).meaning}"
+    codes = {str(code.value): code for code in ExitCode}
+    if topic in codes:
+        return f"exit code {topic}: {codes[topic].meaning}"
     rules = {name.lower(): sentence for name, sentence in RULES.items()}
     if topic.lower() in rules:
         return f"{topic.upper()}: {rules[topic.lower()]}"

@@ -1,0 +1,115 @@
+"""keyctl as a process that kills itself with SIGKILL before or after an effect, each effect once.
+
+`python -m tests.support.killed_keyctl DONE_FILE ARGUMENT…` runs keyctl with its
+real parts, each effect watched. `DONE_FILE` holds the points that have had their
+kill; the process dies at the first one that is not in it, after writing it there.
+When every effect on the way has had both of its kills, keyctl ends by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from keyctl.cli import main, wiring
+from keyctl.rotation.journal import Journal
+
+Label = Callable[..., str]
+
+
+class Killer:
+    """Dies at the first point that has not had its kill."""
+
+    def __init__(self, done: Path) -> None:
+        self._path = done
+        self._done = set(done.read_text().splitlines()) if done.exists() else set()
+
+    def reach(self, point: str) -> None:
+        if point in self._done:
+            return
+        with self._path.open("a") as stream:
+            stream.write(point + "\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Watched:
+    """Any part, with the methods in `effects` watched: each maps to a label made of its arguments."""
+
+    def __init__(self, real: object, killer: Killer, effects: Mapping[str, Label]) -> None:
+        self._real, self._killer, self._effects = real, killer, effects
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._real, name)
+        label = self._effects.get(name)
+        if label is None:
+            return method
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            effect = label(*args, **kwargs)
+            self._killer.reach(f"before {effect}")
+            result = method(*args, **kwargs)
+            self._killer.reach(f"after {effect}")
+            return result
+
+        return watched
+
+
+def _watch(parts: wiring.RotationParts, killer: Killer) -> wiring.RotationParts:
+    def host(name: str) -> dict[str, Label]:
+        return {
+            "write": lambda path, *_, expected, **__: f"write {Path(path).name} of {name} over {expected}",
+            "restart": lambda: f"restart {name} at {_file_hash(name)}",
+        }
+
+    def _file_hash(name: str) -> str:
+        server = world.server(name)
+        file = server.host.read(server.config_path)
+        return "nothing" if file is None else file.sha256
+
+    world = parts.world
+    api: dict[str, Label] = {
+        "patch_empty": lambda refs, **_: "patch the canary" if len(refs) == 1 else "patch a batch",
+        "create_canary": lambda *_: "create a canary",
+        "delete_canary": lambda *_: "delete a canary",
+    }
+    store: dict[str, Label] = {"put": lambda _, origin: f"put a key {origin}", "note_state": lambda *_: "note a state"}
+    servers: Any = tuple(
+        replace(server, host=Watched(server.host, killer, host(server.name)), api=Watched(server.api, killer, api))
+        for server in world.servers
+    )
+    etcds: Any = tuple(
+        replace(place, etcd=Watched(place.etcd, killer, {"save_snapshot": lambda *_, **__: "save a snapshot"}))
+        for place in world.etcds
+    )
+    watched_store: Any = Watched(world.store, killer, store)
+    return replace(parts, world=replace(world, servers=servers, etcds=etcds, store=watched_store))
+
+
+def _record(kind: str, _at: object, fields: Mapping[str, object]) -> str:
+    what = [str(fields[name]) for name in ("step", "state", "of", "times", "server", "stage") if name in fields]
+    return " ".join(("journal", kind, *what))
+
+
+def run(done: Path, arguments: list[str]) -> int:
+    """Run keyctl with `arguments`, watched."""
+    killer = Killer(done)
+    build, append = wiring.rotation_parts, Journal.append
+
+    def watched_append(self: Journal, kind: str, at: Any, fields: Mapping[str, object]) -> None:
+        point = _record(kind, at, fields)
+        killer.reach(f"before {point}")
+        append(self, kind, at, fields)
+        killer.reach(f"after {point}")
+
+    wiring.rotation_parts = lambda settings: _watch(build(settings), killer)
+    Journal.append = watched_append  # type: ignore[method-assign]  # this process exists to be killed in there
+    return main.run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(run(Path(sys.argv[1]), sys.argv[2:]))

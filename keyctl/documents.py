@@ -29,6 +29,7 @@ _CORE_TAGS = {"tag:yaml.org,2002:" + name: name for name in ("str", "map", "seq"
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 # What Go's unicode.IsSpace skips before apimachinery looks for the brace that means JSON.
 _GO_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _JSON_START = re.compile(f"[{_GO_SPACE}]*{{")
 
 _GO_BOOLS = frozenset(
@@ -42,6 +43,8 @@ _GO_SPECIAL_FLOATS = frozenset({".nan", ".NaN", ".NAN"}) | {
 }
 _GO_BASED = re.compile(r"(?P<sign>[-+]?)0(?:[xX](?P<x>[0-9a-fA-F]+)|[oO]?(?P<o>[0-7]+)|[bB](?P<b>[01]+))")
 _GO_BINARY_SIGN_INSIDE = re.compile(r"0b[-+][01]{1,63}")
+# strconv takes an underscore between digits when the number starts with a dot, where goyaml does not drop them first.
+_GO_DOT_FLOAT = re.compile(r"\.[0-9]+(_[0-9]+)*([eE][-+]?[0-9]+(_[0-9]+)*)?")
 _GO_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
@@ -160,7 +163,7 @@ def go_kind(plain: str) -> Kind:
     if plain in _GO_SPECIAL_FLOATS:
         return Kind.NUMBER
     if plain[0] == ".":
-        return Kind.NUMBER if _is_go_float(plain) else Kind.STRING
+        return Kind.NUMBER if _is_go_float(plain, _GO_DOT_FLOAT) else Kind.STRING
     if plain[0] in "+-0123456789":
         digits = plain.replace("_", "")
         if _is_go_based(digits) or _is_go_float(digits) or _GO_BINARY_SIGN_INSIDE.fullmatch(digits):
@@ -168,8 +171,8 @@ def go_kind(plain: str) -> Kind:
     return Kind.STRING
 
 
-def _is_go_float(digits: str) -> bool:
-    return _GO_FLOAT.fullmatch(digits) is not None and math.isfinite(float(digits))
+def _is_go_float(digits: str, pattern: re.Pattern[str] = _GO_FLOAT) -> bool:
+    return pattern.fullmatch(digits) is not None and math.isfinite(float(digits))
 
 
 def _is_go_based(digits: str) -> bool:
@@ -335,10 +338,14 @@ class _Composer:
 
     def _scalar(self, event: yaml.ScalarEvent, tag: str | None) -> Scalar:
         quoted = event.style not in (None, "")
+        span = self._span(event)
+        if event.style == '"' and not self._json and "/" in _ESCAPED.findall(self._text, span.start, span.end):
+            # libyaml knows this escape of YAML 1.2 and JSON; goyaml refuses the file for it.
+            refuse(self._name, span, "an escaped slash in double quotes", hint="write / without the backslash")
         kind = Kind.STRING if quoted or tag == "str" else go_kind(event.value)
         if self._json and kind is Kind.STRING and not quoted:
             kind = Kind.NUMBER
-        return Scalar(self._span(event), kind, "" if kind is Kind.NULL else event.value, quoted)
+        return Scalar(span, kind, "" if kind is Kind.NULL else event.value, quoted)
 
     def _sequence(self, start: yaml.SequenceStartEvent, depth: int) -> tuple[Sequence, int]:
         items: list[Node] = []

@@ -142,6 +142,7 @@ def _required(config: EncryptionConfig | None, census: CensusResult, extra: Iter
     return frozenset(required | encrypted | set(effective.required_resources(config)))
 
 
+_MOST_NAMES = 4
 _OUTCOME_NAMES = {
     ExitCode.PLAINTEXT: "plaintext",
     ExitCode.UNREADABLE: "unreadable",
@@ -152,7 +153,7 @@ _OUTCOME_NAMES = {
 
 def _verdict(result: VerifyResult) -> str:
     judged = result.required
-    names = _listed(tuple(one.resource for one in judged))
+    names = _summed_up(tuple(one.resource for one in judged))
     total = sum(one.values for one in judged)
     if not total:
         said = f"nothing was there to check: no value of {names} under {result.prefix}"
@@ -339,6 +340,13 @@ def _resource_data(one: ResourceResult) -> dict[str, object]:
 
 def _count(number: int) -> str:
     return f"{number} value" if number == 1 else f"{number} values"
+
+
+def _summed_up(names: tuple[str, ...]) -> str:
+    if len(names) <= _MOST_NAMES:
+        return _listed(names)
+    first = effective.SECRETS if effective.SECRETS in names else display(names[0])
+    return f"{first} and {len(names) - 1} other resources"
 
 
 def _listed(names: tuple[str, ...]) -> str:

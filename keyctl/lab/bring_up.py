@@ -14,7 +14,7 @@ from keyctl.lab.kubelet import READY_SECONDS, admin_credentials, start_server
 from keyctl.lab.layout import Layout
 from keyctl.lab.network import Credentials, free_ports, some_network
 from keyctl.lab.processes import Program, own_hostname_command, start
-from keyctl.lab.readiness import Starting, wait_until_counted, wait_until_ready
+from keyctl.lab.readiness import Starting, wait_until_counted, wait_until_listening, wait_until_ready
 from keyctl.lab.topology import Member, Server, Settings, Topology, arrange
 from keyctl.lab.versions import ETCD_VERSION, KUBERNETES_VERSIONS
 from keyctl.pki.issue import write_file
@@ -119,9 +119,18 @@ def _start_member(member: Member, topology: Topology, layout: Layout) -> Startin
 
 
 def _start_api_servers(topology: Topology, layout: Layout) -> None:
-    # NOTE: the EncryptionConfiguration they start with is ours and holds no key: their logs may be shown.
-    starting = [replace(start_server(server, topology, layout), holds_keys=False) for server in topology.servers]
+    first, *others = topology.servers
     context = admin_credentials(layout).context()
+    starting = [_start_api_server(first, topology, layout)]
+    # NOTE: servers that create the kubernetes Service at the same instant trip over its address; the one that
+    # loses registers itself ten seconds later.
+    wait_until_listening(starting[0], context, seconds=READY_SECONDS, hint=_SLOW_HINT)
+    starting += [_start_api_server(server, topology, layout) for server in others]
     wait_until_ready(starting, context, seconds=READY_SECONDS, hint=_SLOW_HINT)
     expected = frozenset(server.advertise for server in topology.servers)
-    wait_until_counted(topology.servers[0].url, context, expected, seconds=READY_SECONDS)
+    wait_until_counted(first.url, context, expected, seconds=READY_SECONDS)
+
+
+def _start_api_server(server: Server, topology: Topology, layout: Layout) -> Starting:
+    # NOTE: the EncryptionConfiguration it starts with is ours and holds no key: its log may be shown.
+    return replace(start_server(server, topology, layout), holds_keys=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -46,12 +46,13 @@ def wait_until_ready(servers: Sequence[Starting], context: ssl.SSLContext, *, se
     """
     deadline = time.monotonic() + seconds
     for server in servers:
-        while (answer := get(server.url, context)).status != HTTPStatus.OK:
-            if not server.process.alive():
-                raise _ended(server, hint)
-            if time.monotonic() > deadline:
-                raise _late(server, answer, seconds, hint)
-            time.sleep(POLL_SECONDS)
+        _poll(server, context, lambda answer: answer.status == HTTPStatus.OK, _Limit(deadline, seconds, hint))
+
+
+def wait_until_listening(server: Starting, context: ssl.SSLContext, *, seconds: float, hint: str) -> None:
+    """Return when `server` answers at all, ready or not. Raises what `wait_until_ready` raises."""
+    limit = _Limit(time.monotonic() + seconds, seconds, hint)
+    _poll(server, context, lambda answer: answer.status != 0, limit)
 
 
 def wait_until_counted(url: str, context: ssl.SSLContext, addresses: frozenset[str], *, seconds: float) -> None:
@@ -78,24 +79,34 @@ def unready_checks(answer: Answer) -> str:
     return f"it answered {answer.status}" if answer.status else f"no answer: {answer.text}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """How long to wait: until `deadline` (monotonic), `seconds` after the start; `hint` is what may help."""
+
+    deadline: float
+    seconds: float
+    hint: str
+
+
+def _poll(server: Starting, context: ssl.SSLContext, enough: Callable[[Answer], bool], limit: _Limit) -> None:
+    while not enough(answer := get(server.url, context)):
+        if not server.process.alive():
+            kind = PortTakenError if _TAKEN in _log(server) else UnreachableError
+            raise kind(f"{server.name} ended instead of becoming ready", cause=_log_end(server), hint=limit.hint)
+        if time.monotonic() > limit.deadline:
+            raise UnreachableError(
+                f"{server.name} was not ready within {limit.seconds:.0f} s",
+                cause=f"{unready_checks(answer)}; {_log_end(server)}",
+                hint=limit.hint,
+            )
+        time.sleep(POLL_SECONDS)
+
+
 def _endpoints(answer: Answer) -> frozenset[str]:
     if answer.status != HTTPStatus.OK:
         return frozenset()
     subsets = json.loads(answer.text).get("subsets") or ()
     return frozenset(address["ip"] for subset in subsets for address in subset.get("addresses", ()))
-
-
-def _ended(server: Starting, hint: str) -> UnreachableError:
-    kind = PortTakenError if _TAKEN in _log(server) else UnreachableError
-    return kind(f"{server.name} ended instead of becoming ready", cause=_log_end(server), hint=hint)
-
-
-def _late(server: Starting, answer: Answer, seconds: float, hint: str) -> UnreachableError:
-    return UnreachableError(
-        f"{server.name} was not ready within {seconds:.0f} s",
-        cause=f"{unready_checks(answer)}; {_log_end(server)}",
-        hint=hint,
-    )
 
 
 def _log(server: Starting) -> str:

@@ -57,7 +57,7 @@ class _Style:
     def mark(self, word: str) -> str:
         """Symbol and word, or the word alone where it needs no symbol."""
         if word not in _MARKS:
-            return word
+            return _inert(word)
         symbol, ascii_symbol, _ = _MARKS[word]
         if self._unicode:
             return f"{symbol} {word}"
@@ -66,7 +66,8 @@ class _Style:
     def paint(self, word: str, shown: str) -> str:
         if not self._color or word not in _MARKS:
             return shown
-        return f"\x1b[{_MARKS[word][2]}m{shown}\x1b[0m"
+        bare = shown.rstrip()
+        return f"\x1b[{_MARKS[word][2]}m{bare}\x1b[0m{shown[len(bare) :]}"
 
     def verdict(self, report: Report) -> str:
         word = "ok" if report.exit_code is ExitCode.OK else "fail"
@@ -82,7 +83,7 @@ def _finding_lines(findings: Sequence[Finding], style: _Style, *, wide: bool) ->
         where = location.etcd_key or file or location.endpoint
         word = str(finding.status)
         text = f"{finding.message}: {where}" if where else finding.message
-        yield f"{style.paint(word, style.mark(word))} {finding.id} {_inert(text)}"
+        yield f"{style.paint(word, style.mark(word))} {_inert(f'{finding.id} {text}')}"
         if finding.fix:
             yield f"    {_inert(finding.fix)}"
 

@@ -51,6 +51,7 @@ def save_snapshots(
     Raises `StoppedError` for a snapshot with a value that does not open: it would not be a way back.
     """
     saved = []
+    world.snapshot_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for number, place in enumerate(world.etcds):
         path = world.snapshot_directory / f"{world.cluster}-{tag}-{number}.db"
         reporter.event(Event("step", f"saving a snapshot of etcd to {path}"))

@@ -259,6 +259,13 @@ def test_a_scan_sees_one_revision_while_others_write(etcd: RunningEtcd, client: 
     assert [key for key, _, _ in values] == sorted(key for key, _, _ in values)
 
 
+def test_large_values_are_read(etcd: RunningEtcd, client: EtcdClient, reading: str) -> None:
+    with EtcdWriter(etcd) as writer:
+        for number in range(12):
+            writer.put([(b"/large/%02d" % number, b"x" * 1_000_000)])
+    assert [len(value) for _, value, _ in read(client.source(), b"/large/")] == [1_000_000] * 12
+
+
 def test_compaction_between_two_pages_stops_the_scan(
     etcd: RunningEtcd, client: EtcdClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

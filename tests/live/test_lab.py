@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import ssl
@@ -107,7 +106,7 @@ def processes_below(directory: Path) -> list[int]:
 def etcd_keys(lab: Lab, prefix: str) -> list[str]:
     etcd = lab.etcd
     flags = [f"--endpoints={etcd.endpoints[0]}", f"--cacert={etcd.cacert}", f"--cert={etcd.cert}", f"--key={etcd.key}"]
-    command = [binary("etcdctl"), *flags, "get", prefix, "--prefix", "--keys-only"]
+    command = [str(binary("etcdctl")), *flags, "get", prefix, "--prefix", "--keys-only"]
     answer = subprocess.run(command, capture_output=True, check=True, text=True, timeout=30)
     return answer.stdout.split()
 
@@ -283,4 +282,4 @@ def test_a_failed_start_leaves_no_process_and_no_file(own_state: Path, tmp_path:
     assert "unknown flag" in (caught.value.cause or "")
     assert [path for path in own_state.rglob("*") if not path.is_dir()] == []
     assert processes_below(own_state) == []
-    assert os.listdir(own_state / "keyctl" / "labs") == []
+    assert list((own_state / "keyctl" / "labs").iterdir()) == []

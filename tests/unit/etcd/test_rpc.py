@@ -59,6 +59,7 @@ def test_the_time_that_the_consumer_takes_is_not_idle_time() -> None:
     next(stream)
     time.sleep(0.4)
     assert next(stream) == "two"
+    assert not items.cancelled.is_set()
 
 
 def test_a_stream_that_is_dropped_half_way_is_cancelled() -> None:

@@ -123,6 +123,12 @@ def test_a_cycle_of_branches_ends() -> None:
     assert "reached twice" in str(broken(builder.data()).cause)
 
 
+def test_a_page_with_two_parents_is_damage() -> None:
+    builder = BoltBuilder().root({b"key": struct.pack("<QQ", 3, 0)})
+    builder.pages |= {3: branch(3, [(b"a", 4), (b"b", 4)]), 4: leaf(4, ITEMS)}
+    assert "reached twice" in str(broken(builder.data()).cause)
+
+
 def test_an_endless_chain_of_branches_does_not_exhaust_the_stack() -> None:
     builder = BoltBuilder(1024).root({b"key": struct.pack("<QQ", 3, 0)})
     builder.pages |= {number: branch(number, [(b"a", number + 1)]) for number in range(3, 2000)}

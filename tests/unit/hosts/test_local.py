@@ -2,20 +2,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import stat
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from keyctl.errors import KeyctlError, RefusedError, StoppedError, UnreachableError
+from keyctl.errors import KeyctlError, RefusedError, UnreachableError
 from keyctl.hosts import local
 from keyctl.hosts.local import LocalHost
-from tests.support.kill_points import kill_points
+from tests.support.effects import noted, open_descriptors
 
 _OLD = b"old: " + b"o" * 200
 _NEW = b"new: " + b"n" * 300
@@ -233,136 +229,37 @@ def test_what_does_not_read_back_is_not_called_written(
 def test_everything_is_synced_before_it_is_put_in_place_and_the_directory_after(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done: list[str] = []
-
-    def noting(name: str, real: Callable[..., object]) -> Callable[..., object]:
-        def call(*args: object, **kwargs: object) -> object:
-            kind = name
-            if name == "fsync":
-                descriptor = args[0]
-                assert isinstance(descriptor, int)
-                kind += " directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else " file"
-            done.append(kind)
-            return real(*args, **kwargs)
-
-        return call
-
-    for name in ("write", "fsync", "replace"):
-        monkeypatch.setattr(os, name, noting(name, getattr(os, name)))
+    done = noted(monkeypatch)
     _replace(path)
-    assert done == ["write", "fsync file", "replace", "fsync directory"]
+    assert done[:4] == ["write", "fsync file", "replace", "fsync directory"]
 
 
-def test_a_replacement_killed_at_any_step_leaves_the_old_or_the_new_file(path: Path) -> None:
-    kills = 0
-    for _ in kill_points(lambda: _replace(path)):
-        kills += 1
-        assert path.read_bytes() in (_OLD, _NEW)
-        _HOST.sweep(str(path))
-        assert _names(path) == ["enc.yaml"]
-        path.write_bytes(_OLD)
-    assert kills > 7
-    assert path.read_bytes() == _NEW
+def test_a_new_file_is_synced_before_it_has_its_name_and_every_directory_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = noted(monkeypatch)
+    _HOST.write(str(tmp_path / "enc" / "enc.yaml"), _NEW, expected=None)
+    placed = ["write", "fsync file", "link", "fsync directory", "unlink"]
+    assert done == ["mkdir", "fsync directory", *placed]
 
 
-def test_a_new_file_killed_at_any_step_is_there_or_not(tmp_path: Path) -> None:
-    path = tmp_path / "enc" / "enc.yaml"
-    kills = 0
-    for _ in kill_points(lambda: _HOST.write(str(path), _NEW, expected=None)):
-        kills += 1
-        assert not path.exists() or path.read_bytes() == _NEW
-        _HOST.sweep(str(path))
-        assert not path.parent.exists() or _names(path) in ([], ["enc.yaml"])
-        path.unlink(missing_ok=True)
-    assert kills > 7
-    assert path.read_bytes() == _NEW
+def test_the_copy_is_synced_before_the_file_is_rewritten_in_place_and_removed_after(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = noted(monkeypatch)
+    _replace(path, in_place=True)
+    copied = ["write", "fsync file", "rename", "fsync directory"]
+    assert done == [*copied, "write", "fsync file", "fsync directory", "unlink"]
 
 
-def test_a_rewrite_in_place_killed_at_any_step_is_completed_by_sweeping(path: Path) -> None:
-    inode = path.stat().st_ino
-    torn = kills = 0
-    for _ in kill_points(lambda: _replace(path, in_place=True)):
-        kills += 1
-        torn += path.read_bytes() not in (_OLD, _NEW)
-        _HOST.sweep(str(path))
-        assert path.read_bytes() in (_OLD, _NEW)
-        assert _names(path) == ["enc.yaml"]
-        assert path.stat().st_ino == inode
-        path.write_bytes(_OLD)
-    assert kills > 8
-    assert torn == 1
-
-
-def _cut_off_rewrite(path: Path) -> Path:
-    for _ in kill_points(lambda: _replace(path, in_place=True)):
-        copies = list(path.parent.glob(".keyctl-*"))
-        if path.read_bytes() not in (_OLD, _NEW):
-            (copy,) = copies
-            return copy
-        _HOST.sweep(str(path))
-        path.write_bytes(_OLD)
-    raise AssertionError("no kill left a torn file")
-
-
-def test_a_torn_file_that_somebody_else_changed_since_is_left_to_the_user(path: Path) -> None:
-    copy = _cut_off_rewrite(path)
-    path.write_bytes(b"theirs")
-    with pytest.raises(RefusedError) as caught:
-        _HOST.sweep(str(path))
-    assert caught.value.rule == "R8"
-    assert copy.name in str(caught.value.cause)
-    assert path.read_bytes() == b"theirs"
-    assert copy.read_bytes() == _NEW
-
-
-def test_a_file_cut_off_before_its_first_byte_is_completed(path: Path) -> None:
-    _cut_off_rewrite(path)
-    path.write_bytes(b"")
-    _HOST.sweep(str(path))
-    assert path.read_bytes() == _NEW
-    assert _names(path) == ["enc.yaml"]
-
-
-def test_a_torn_file_that_is_gone_since_is_left_to_the_user(path: Path) -> None:
-    copy = _cut_off_rewrite(path)
-    path.unlink()
+def test_no_file_stays_open(path: Path) -> None:
+    before = open_descriptors()
+    _replace(path)
+    _HOST.write(str(path), _OLD, expected=_hash(_NEW), in_place=True)
+    _HOST.write(str(path.parent / "new" / "enc.yaml"), _NEW, expected=None)
     with pytest.raises(RefusedError):
-        _HOST.sweep(str(path))
-    assert copy.read_bytes() == _NEW
-
-
-def test_a_rewrite_in_place_that_fails_keeps_the_copy_for_sweeping(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(target: Path, content: bytes) -> None:
-        target.write_bytes(content[:10])
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(local, "_overwrite", full)
-        with pytest.raises(UnreachableError, match="cannot be used"):
-            _replace(path, in_place=True)
-    assert path.read_bytes() == _NEW[:10]
-    (name,) = _HOST.sweep(str(path))
-    assert ".keyctl-enc.yaml.redo-" in name
-    assert path.read_bytes() == _NEW
-
-
-def test_sweeping_takes_only_our_own_temporaries_of_this_file(path: Path) -> None:
-    ours = ".keyctl-enc.yaml.0123456789abcdef"
-    others = [
-        ".keyctl-enc.yaml.bak.0123456789abcdef",
-        ".keyctl-other.yaml.0123456789abcdef",
-        ".enc.yaml.swp",
-        ".keyctl-enc.yaml.notes",
-        "keyctl-enc.yaml.0123456789abcdef",
-    ]
-    for name in (ours, *others):
-        path.with_name(name).write_bytes(b"x")
-    assert _HOST.sweep(str(path)) == (ours,)
-    assert _names(path) == sorted(["enc.yaml", *others])
-
-
-def test_sweeping_where_there_is_no_directory_finds_nothing(tmp_path: Path) -> None:
-    assert _HOST.sweep(str(tmp_path / "none" / "enc.yaml")) == ()
+        _HOST.read(str(path.parent))
+    assert open_descriptors() == before
 
 
 def test_a_link_that_leads_nowhere_is_refused_and_not_taken_for_a_missing_file(tmp_path: Path) -> None:
@@ -419,58 +316,3 @@ def test_no_refusal_shows_what_a_file_holds(path: Path) -> None:
     error: KeyctlError = caught.value
     assert "ooo" not in f"{error!r} {error.cause} {error.hints}"
     assert "secret-new" not in f"{error!r} {error.cause} {error.hints}"
-
-
-def _restart(*command: str, wait: float = 30.0) -> None:
-    LocalHost("cp1", restart_command=command, restart_wait=wait).restart()
-
-
-def test_the_restart_command_runs_without_a_shell(tmp_path: Path) -> None:
-    place = tmp_path / "a b; $HOME"
-    _restart(sys.executable, "-c", "import sys, pathlib; pathlib.Path(sys.argv[1]).touch()", str(place))
-    assert place.exists()
-
-
-def test_a_failed_restart_tells_its_status_and_not_its_output(capfd: pytest.CaptureFixture[str]) -> None:
-    script = "import sys; print('AAECAwQF'); print('AAECAwQF', file=sys.stderr); sys.exit(7)"
-    with pytest.raises(StoppedError) as caught:
-        _restart(sys.executable, "-c", script)
-    assert "exit status 7" in str(caught.value.cause)
-    assert "AAECAwQF" not in f"{caught.value!r} {caught.value.cause} {caught.value.hints}"
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_restart_command_that_does_not_exist_is_named() -> None:
-    with pytest.raises(StoppedError) as caught:
-        _restart("/nonexistent/restart-it")
-    assert "/nonexistent/restart-it: No such file or directory" in str(caught.value.cause)
-
-
-def test_a_restart_that_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
-    script = (
-        "import subprocess, sys, pathlib, time;"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
-        "pathlib.Path(sys.argv[1]).write_text(str(child.pid)); time.sleep(60)"
-    )
-    note = tmp_path / "pid"
-    started = time.monotonic()
-    with pytest.raises(StoppedError) as caught:
-        _restart(sys.executable, "-c", script, str(note), wait=1.5)
-    assert time.monotonic() - started < 20
-    assert "did not end within 1.5 s" in str(caught.value.cause)
-    _wait_until_gone(int(note.read_text()))
-
-
-def _wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        listed = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
-        if not listed or listed.startswith("Z"):
-            return
-        time.sleep(0.05)
-    os.kill(pid, signal.SIGKILL)
-    raise AssertionError("the child of the restart command outlived it")
-
-
-def test_a_restart_command_gets_no_input(tmp_path: Path) -> None:
-    _restart(sys.executable, "-c", "import sys; sys.exit(len(sys.stdin.read()))")

@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +15,7 @@ from keyctl.errors import KeyctlError, RefusedError, UnreachableError, UnusableI
 from keyctl.keys import file_store
 from keyctl.keys.file_store import FileKeyStore
 from keyctl.keys.key import Key, Provider
-from tests.support.kill_points import kill_points
+from tests.support.effects import noted, open_descriptors
 
 _KEY = Key(Provider.AESCBC, "key1", bytes(range(32)))
 _SECOND = Key(Provider.AESGCM, "key2", bytes(range(1, 33)))
@@ -157,6 +155,46 @@ def test_a_whole_key_file_with_other_bytes_than_the_ledger_knows_is_refused(dire
         assert caught.value.cause == "it holds another key than the one in the ledger"
 
 
+def test_a_cut_off_put_with_damaged_bytes_is_not_finished(directory: Path) -> None:
+    _store(directory).put(_KEY, origin="generated")
+    (directory / "ledger.jsonl").unlink()
+    path = _key_file(directory)
+    path.write_text(_swap_material(path.read_text()))
+    with pytest.raises(UnusableInputError, match="damaged"):
+        _store(directory).records()
+    assert not (directory / "ledger.jsonl").exists()
+
+
+def test_each_step_of_a_put_is_on_the_disk_before_the_next(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = noted(monkeypatch)
+    _store(directory).put(_KEY, origin="generated")
+    directories = ["mkdir", "fsync directory"] * 2
+    key_file = ["write", "fsync file", "link", "unlink", "fsync directory"]
+    assert done == [*directories, *key_file, "write", "fsync file", "fsync directory"]
+
+
+def test_a_repair_of_the_ledger_is_on_the_disk_before_it_is_used(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _store(directory).put(_KEY, origin="generated")
+    with (directory / "ledger.jsonl").open("ab") as ledger:
+        ledger.write(b"torn")
+    done = noted(monkeypatch)
+    _store(directory).records()
+    assert done == ["ftruncate", "fsync file"]
+
+
+def test_no_file_stays_open(directory: Path) -> None:
+    before = open_descriptors()
+    store = _store(directory)
+    store.put(_KEY, origin="generated")
+    with (directory / "ledger.jsonl").open("ab") as ledger:
+        ledger.write(b"torn")
+    store.note_state(_KEY.ref, "active")
+    store.get(_KEY.ref)
+    assert open_descriptors() == before
+
+
 def test_a_missing_key_file_is_named_and_putting_the_key_again_heals_it(directory: Path) -> None:
     store = _store(directory)
     store.put(_KEY, origin="generated")
@@ -241,73 +279,6 @@ def test_every_name_gets_a_file_of_its_own_inside_the_directory(directory: Path,
     assert _store(directory).get(key.ref) == key
     assert len(list(directory.glob("*.key.json"))) == 2
     assert sorted(path.name for path in directory.parent.iterdir()) == ["keys"]
-
-
-def test_a_put_killed_at_any_step_is_complete_or_undone_for_the_next_run(directory: Path) -> None:
-    kills = 0
-    for _ in kill_points(lambda: _store(directory).put(_KEY, origin="generated")):
-        kills += 1
-        placed = _key_file(directory).exists()
-        records = _store(directory).records()
-        assert [record.ref for record in records] == ([_KEY.ref] if placed else [])
-        assert _store(directory).get(_KEY.ref) == (_KEY if placed else None)
-        assert not list(directory.glob(".keyctl-*")) if directory.exists() else True
-        record = _store(directory).put(_KEY, origin="generated")
-        assert _store(directory).records() == (record,)
-        assert _store(directory).get(_KEY.ref) == _KEY
-        shutil.rmtree(directory.parent)
-    assert kills > 12
-
-
-def test_a_change_of_state_killed_at_any_step_can_be_noted_again(directory: Path) -> None:
-    _store(directory).put(_KEY, origin="generated")
-    kills = 0
-    for _ in kill_points(lambda: _store(directory).note_state(_KEY.ref, "active")):
-        kills += 1
-        assert _store(directory).records()[0].state in ("pre-activation", "active")
-        record = _store(directory).note_state(_KEY.ref, "active")
-        assert [step.state for step in record.history] == ["pre-activation", "active"]
-        assert _store(directory).records() == (record,)
-        shutil.rmtree(directory)
-        _store(directory).put(_KEY, origin="generated")
-    assert kills > 3
-
-
-_RACE = """
-import sys
-from datetime import UTC, datetime
-from pathlib import Path
-from keyctl.errors import RefusedError
-from keyctl.keys.file_store import FileKeyStore
-from keyctl.keys.key import Key, Provider
-store = FileKeyStore(Path(sys.argv[1]), cluster="prod", clock=lambda: datetime.now(UTC))
-sys.stdin.readline()
-try:
-    store.put(Key(Provider.AESCBC, "key1", bytes([int(sys.argv[2])]) * 32), origin="generated")
-except RefusedError as error:
-    print(error.rule)
-else:
-    print("won")
-"""
-
-
-def test_of_two_processes_that_put_other_bytes_under_one_name_exactly_one_wins(directory: Path) -> None:
-    def start(number: int) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", _RACE, str(directory), str(number)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    with start(1) as first, start(2) as second:
-        for child in (first, second):
-            assert child.stdin
-            child.stdin.write("\n")
-            child.stdin.flush()
-        answers = [first.communicate(timeout=30)[0].strip(), second.communicate(timeout=30)[0].strip()]
-    assert sorted(answers) == ["R5", "won"]
-    key = _store(directory).get(_KEY.ref)
-    assert key is not None
-    assert key.material == bytes([1 + answers.index("won")]) * 32
 
 
 def test_a_key_file_is_not_replaced_even_by_one_that_ignores_the_lock(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from keyctl.encryption_config.model import IdentityReader, KmsReader, Reader, StaticReader
 from keyctl.keys.key import Key, Provider
 from keyctl.stored.decrypt import NotOpened, Opened, Reason, Ring, open_value
+from keyctl.stored.kube_object import KubeObject
 from tests.support import seal
 
 AT = b"/registry/secrets/default/demo"
@@ -36,12 +37,17 @@ def test_what_the_server_seals_opens(provider: Provider, size: int, length: int,
 
 # Made from the layouts of k8s.io/apiserver: key 00..1f, etcd key /registry/secrets/default/demo, plaintext "k8s\0demo".
 VECTORS = {
-    Provider.AESCBC: "6b38733a656e633a6165736362633a76313a6b6579313aa0a1a2a3a4a5a6a7a8a9aaabacadaeaf6add621f7189d6b6f946b9"
-    "684a0d40f4",
-    Provider.AESGCM: "6b38733a656e633a61657367636d3a76313a6b6579313ab0b1b2b3b4b5b6b7b8b9babbf26d29ab88a8d630fc0a0056eeb10b"
-    "6c8f0bc2e9f6bed26e",
-    Provider.SECRETBOX: "6b38733a656e633a736563726574626f783a76313a6b6579313ac0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5d6"
-    "d7380773411b3ca6b7f8fdcf6b30db4d53f6cff0893ed61d80",
+    Provider.AESCBC: (
+        "6b38733a656e633a6165736362633a76313a6b6579313aa0a1a2a3a4a5a6a7a8a9aaabacadaeaf6add621f7189d6b6f946b9684a0d40f4"
+    ),
+    Provider.AESGCM: (
+        "6b38733a656e633a61657367636d3a76313a6b6579313ab0b1b2b3b4b5b6b7b8b9babbf26d29ab88a8d630fc0a0056ee"
+        "b10b6c8f0bc2e9f6bed26e"
+    ),
+    Provider.SECRETBOX: (
+        "6b38733a656e633a736563726574626f783a76313a6b6579313ac0c1c2c3c4c5c6c7c8c9cacbcccdcecfd0d1d2d3d4d5"
+        "d6d7380773411b3ca6b7f8fdcf6b30db4d53f6cff0893ed61d80"
+    ),
 }
 
 
@@ -197,7 +203,7 @@ def test_plaintext_opens_through_identity_only_as_an_object_in_its_place() -> No
     assert isinstance(Ring([IDENTITY]).open(AT, seal.secret("other"), placed=False), Opened)
 
 
-def open_object(name: str):  # noqa: ANN201 — the type is that of the package under test
+def open_object(name: str) -> KubeObject:
     outcome = Ring([IDENTITY]).open(b"/" + name.encode(), seal.secret(name), placed=False)
     assert isinstance(outcome, Opened)
     return outcome.object

@@ -1,0 +1,38 @@
+"""Note the effects of code on the file system, in order."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_EFFECTS = ("mkdir", "link", "unlink", "replace", "rename", "ftruncate", "write", "fsync")
+
+
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A list that fills with "write", "fsync file", "fsync directory", "link" … as they happen."""
+    done: list[str] = []
+    for name in _EFFECTS:
+        monkeypatch.setattr(os, name, _noting(name, getattr(os, name), done))
+    return done
+
+
+def open_descriptors() -> int:
+    """How many files this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def _noting(name: str, real: Callable[..., object], done: list[str]) -> Callable[..., object]:
+    def call(*args: object, **kwargs: object) -> object:
+        if name == "fsync":
+            (descriptor,) = args
+            assert isinstance(descriptor, int)
+            done.append("fsync directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "fsync file")
+        else:
+            done.append(name)
+        return real(*args, **kwargs)
+
+    return call

@@ -27,6 +27,7 @@ _CORE_TAGS = {"tag:yaml.org,2002:" + name: name for name in ("str", "map", "seq"
 
 # What libyaml and goyaml call printable, less a byte order mark inside the text.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_YAML_BREAK = re.compile("[\x85\u2028\u2029]")
 # What Go's unicode.IsSpace skips before apimachinery looks for the brace that means JSON.
 _GO_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -211,6 +212,14 @@ def _decode_text(content: bytes, name: str) -> str:
 
 def _check_json(text: str, name: str) -> None:
     # YAML's flow form allows more than JSON; apimachinery takes a leading brace for JSON and nothing else.
+    if match := _YAML_BREAK.search(text):
+        line = text.count("\n", 0, match.start()) + 1
+        raise UnusableInputError(
+            f"{name}:{line}: a line separator that YAML and JSON read differently",
+            cause=f"U+{ord(match[0]):04X} at character {match.start()} of the file",
+            hint="delete the character, or write it as an escape",
+        )
+
     def refuse_constant(_: str) -> NoReturn:
         raise UnusableInputError(f"{name} is not JSON", cause="NaN and Infinity are no JSON numbers", hint=_JSON_HINT)
 
@@ -274,9 +283,8 @@ class _Composer:
             cause = str(error.problem)
             mark = error.problem_mark
             where = f"{self._name}:{mark.line + 1}:{mark.column + 1}" if mark else self._name
-            raise UnusableInputError(f"{where}: not YAML", cause=cause, hint=self._syntax_hint(cause)) from None
-        except yaml.YAMLError:
-            raise UnusableInputError(f"{self._name} is not YAML", hint=self._syntax_hint("")) from None
+            form = "JSON that keyctl reads" if self._json else "YAML"
+            raise UnusableInputError(f"{where}: not {form}", cause=cause, hint=self._syntax_hint(cause)) from None
         if event is None:
             raise RuntimeError("the YAML parser ended before the document did")
         return event

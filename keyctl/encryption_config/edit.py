@@ -7,23 +7,14 @@ file and knows no server.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-
-from keyctl.documents import splice
-from keyctl.encryption_config import notation
+from keyctl.documents import Sequence, splice
+from keyctl.encryption_config import changes, notation
 from keyctl.encryption_config.decode import Decoded, decode
 from keyctl.encryption_config.effective import GroupResource, all_static_keys, covering_entries
-from keyctl.encryption_config.layout import Edit, check_editable, insert_after, newline, remove, reorder
-from keyctl.encryption_config.model import (
-    EncryptionConfig,
-    IdentityReader,
-    ProviderElement,
-    ResourceEntry,
-    StaticReader,
-)
+from keyctl.encryption_config.layout import Edit, check_editable, insert_after, remove, reorder
+from keyctl.encryption_config.model import EncryptionConfig, StaticReader
 from keyctl.errors import RefusedError, UnusableInputError
-from keyctl.keys.key import Key, KeyRef, Provider
+from keyctl.keys.key import Key, KeyRef
 
 _NEW_DOCUMENT = "a new encryption configuration"
 _HEADER = (
@@ -41,7 +32,9 @@ def selected_entries(config: EncryptionConfig, resources: tuple[str, ...] | None
     """
     if resources is None:
         found = tuple(
-            index for index, entry in enumerate(config.entries) if isinstance(_first(entry), StaticReader)
+            index
+            for index, entry in enumerate(config.entries)
+            if isinstance(entry.providers[0].readers[0], StaticReader)
         )
         if not found:
             raise RefusedError("no entry is written with a static key", hint="turn encryption on first: keyctl enable")
@@ -51,7 +44,7 @@ def selected_entries(config: EncryptionConfig, resources: tuple[str, ...] | None
         wanted = GroupResource.parse(resource)
         covering = covering_entries(config, resource)
         if not covering:
-            raise RefusedError(f"no entry covers {resource}", hint=f"keyctl enable --resource {resource}")
+            raise RefusedError(f"no entry covers {resource}", hint="keyctl enable adds an entry for it")
         naming = {i for i in covering if wanted in map(GroupResource.parse, config.entries[i].resources)}
         if not naming:
             raise RefusedError(
@@ -72,23 +65,19 @@ def add_reader(content: bytes, key: Key, *, entries: tuple[int, ...], name: str)
     Raises `RefusedError` (R5) when the name stands for other bytes anywhere in the file.
     """
     decoded = _open(content, name)
-    if any(other.ref == key.ref and other != key for other in all_static_keys(decoded.config)):
-        raise _ambiguous(key.ref, name)
-    missing = tuple(index for index in entries if _place(decoded.config.entries[index], key.ref) is None)
+    _check_name_is_free(decoded, key)
+    missing = tuple(index for index in entries if changes.place_of(decoded.config.entries[index], key.ref) is None)
     edits: list[Edit] = []
     for index in missing:
         raw = decoded.raw.entries[index]
         first = raw.providers[0]
         joins = decoded.config.entries[index].providers[0].provider is key.provider
-        items, value = (
-            (first.key_list, notation.key_value(key)) if joins else (raw.provider_list, notation.provider_value(key))
-        )
-        if items is None:
-            raise RuntimeError("a provider without a list of its own was accepted")
-        edits.append(
-            insert_after(decoded.document, items, 0, notation.element(decoded.document, decoded.raw, items, 0, value))
-        )
-    return _finish(decoded, edits, _change(decoded.config, missing, lambda entry: _with_reader(entry, key)))
+        items = _there(first.key_list if joins else raw.provider_list)
+        value = notation.key_value(key) if joins else notation.provider_value(key)
+        lines = notation.element(decoded.document, decoded.raw, items, 0, value)
+        edits.append(insert_after(decoded.document, items, 0, lines))
+    wanted = changes.change(decoded.config, missing, lambda entry: changes.with_reader(entry, key))
+    return _finish(decoded, edits, wanted)
 
 
 def promote(content: bytes, ref: KeyRef, *, entries: tuple[int, ...], name: str) -> bytes:
@@ -106,8 +95,14 @@ def promote(content: bytes, ref: KeyRef, *, entries: tuple[int, ...], name: str)
                 cause="moving the element would make all of its keys readers before the present writer",
                 hint="give the key an element of its own, have every API server load the file, then run this again",
             )
-        edits += _move(decoded, index, element, element or position, 0)
-    return _finish(decoded, edits, _change(decoded.config, entries, lambda entry: _promoted(entry, ref)))
+        raw = decoded.raw.entries[index]
+        edits += (
+            _move(decoded, _there(raw.provider_list), element, 0)
+            if element
+            else _move(decoded, _there(raw.providers[0].key_list), position, 0)
+        )
+    wanted = changes.change(decoded.config, entries, lambda entry: changes.promoted(entry, ref))
+    return _finish(decoded, edits, wanted)
 
 
 def demote(content: bytes, ref: KeyRef, *, entries: tuple[int, ...], name: str) -> bytes:
@@ -122,11 +117,16 @@ def demote(content: bytes, ref: KeyRef, *, entries: tuple[int, ...], name: str) 
     for index in entries:
         if _place_or_refuse(decoded, index, ref) != (0, 0):
             continue
-        entry = decoded.config.entries[index]
-        if len(entry.providers) == 1 and len(entry.providers[0].readers) == 1:
-            raise RefusedError(f"{ref} is the only reader of resources[{index}] of {name}", hint="add another key first")
-        edits += _move(decoded, index, 0 if len(entry.providers[0].readers) > 1 else 1, 0, 1)
-    return _finish(decoded, edits, _change(decoded.config, entries, lambda entry: _demoted(entry, ref)))
+        raw = decoded.raw.entries[index]
+        keys = _there(raw.providers[0].key_list)
+        items = keys if len(keys.items) > 1 else _there(raw.provider_list)
+        if len(items.items) == 1:
+            raise RefusedError(
+                f"{ref} is the only reader of resources[{index}] of {name}", hint="add the key that is to write first"
+            )
+        edits += _move(decoded, items, 0, 1)
+    wanted = changes.change(decoded.config, entries, lambda entry: changes.demoted(entry, ref))
+    return _finish(decoded, edits, wanted)
 
 
 def remove_reader(content: bytes, ref: KeyRef, *, entries: tuple[int, ...], name: str) -> bytes:
@@ -145,12 +145,13 @@ def remove_reader(content: bytes, ref: KeyRef, *, entries: tuple[int, ...], name
                 rule="R3",
             )
         raw = decoded.raw.entries[index]
-        keys = raw.providers[element].key_list
-        items, place = (raw.provider_list, element) if keys is None or len(keys.items) == 1 else (keys, position)
-        if items is None:
-            raise RuntimeError("a provider without a list of its own was accepted")
-        edits += remove(decoded.document, items, place)
-    return _finish(decoded, edits, _change(decoded.config, entries, lambda entry: _without(entry, ref)))
+        keys = _there(raw.providers[element].key_list)
+        if len(keys.items) > 1:
+            edits += remove(decoded.document, keys, position)
+        else:
+            edits += remove(decoded.document, _there(raw.provider_list), element)
+    wanted = changes.change(decoded.config, entries, lambda entry: changes.without(entry, ref))
+    return _finish(decoded, edits, wanted)
 
 
 def add_entry(content: bytes, resources: tuple[str, ...], key: Key, *, name: str) -> bytes:
@@ -159,22 +160,19 @@ def add_entry(content: bytes, resources: tuple[str, ...], key: Key, *, name: str
     Raises `RefusedError` when an entry covers one of them already, or (R5) when the name stands for other bytes.
     """
     decoded = _open(content, name)
-    if any(other.ref == key.ref and other != key for other in all_static_keys(decoded.config)):
-        raise _ambiguous(key.ref, name)
+    _check_name_is_free(decoded, key)
     for resource in resources:
         covering = covering_entries(decoded.config, resource)
         if covering:
             raise RefusedError(
                 f"{resource} is covered already by resources[{covering[0]}] of {name}",
-                hint=f"add the key to that entry: keyctl enable --resource {resource}",
+                hint="add the key to that entry instead: keyctl rotate, or keyctl enable when plaintext writes there",
             )
-    items = decoded.raw.entry_list
-    if items is None:
-        raise RuntimeError("a configuration without entries was accepted")
+    items = _there(decoded.raw.entry_list)
     last = len(items.items) - 1
     value = _entry_value(resources, key, key_first=False)
     lines = notation.element(decoded.document, decoded.raw, items, last, value)
-    wanted = EncryptionConfig((*decoded.config.entries, _entry(resources, key, key_first=False)))
+    wanted = EncryptionConfig((*decoded.config.entries, changes.new_entry(resources, key, key_first=False)))
     return _finish(decoded, [insert_after(decoded.document, items, last, lines)], wanted)
 
 
@@ -190,7 +188,8 @@ def new_document(resources: tuple[str, ...], key: Key, *, key_first: bool) -> by
         "resources": [_entry_value(resources, key, key_first=key_first)],
     }
     content = "\n".join((*_HEADER, *notation.block_lines(value, notation.BlockStyle()), "")).encode()
-    if decode(content, name=_NEW_DOCUMENT).config != EncryptionConfig((_entry(resources, key, key_first=key_first),)):
+    wanted = EncryptionConfig((changes.new_entry(resources, key, key_first=key_first),))
+    if decode(content, name=_NEW_DOCUMENT).config != wanted:
         raise RuntimeError("a new configuration does not mean what it should")
     return content
 
@@ -213,17 +212,43 @@ def _finish(decoded: Decoded, edits: list[Edit], wanted: EncryptionConfig) -> by
     return content
 
 
-def _move(decoded: Decoded, index: int, element: int, source: int, target: int) -> list[Edit]:
-    """Move within the keys of the first element (`element` 0), else within the provider elements."""
-    raw = decoded.raw.entries[index]
-    items = raw.provider_list if element else raw.providers[0].key_list
-    if source == target:
-        return []
+def _move(decoded: Decoded, items: Sequence, source: int, target: int) -> list[Edit]:
+    return reorder(decoded.document, items, changes.moved(tuple(range(len(items.items))), source, target))
+
+
+def _there(items: Sequence | None) -> Sequence:
     if items is None:
-        raise RuntimeError("a provider without a list of its own was accepted")
-    return reorder(decoded.document, items, _moved(tuple(range(len(items.items))), source, target))
+        raise RuntimeError("an empty list was accepted")
+    return items
 
 
-def _moved[T](values: tuple[T, ...], source: int, target: int) -> tuple[T, ...]:
-    rest = values[:source] + values[source + 1 :]
-    return (*rest[:target], values[source], *rest[target:])
+def _entry_value(resources: tuple[str, ...], key: Key, *, key_first: bool) -> notation.Value:
+    plaintext: notation.Value = {"identity": {}}
+    encrypted = notation.provider_value(key)
+    return {"resources": resources, "providers": (encrypted, plaintext) if key_first else (plaintext, encrypted)}
+
+
+def _check_name_is_free(decoded: Decoded, key: Key) -> None:
+    if any(other.ref == key.ref and other != key for other in all_static_keys(decoded.config)):
+        raise _ambiguous(key.ref, decoded.document.name)
+
+
+def _place_or_refuse(decoded: Decoded, index: int, ref: KeyRef) -> tuple[int, int]:
+    if len({key for key in all_static_keys(decoded.config) if key.ref == ref}) > 1:
+        raise _ambiguous(ref, decoded.document.name)
+    place = changes.place_of(decoded.config.entries[index], ref)
+    if place is None:
+        raise RefusedError(
+            f"resources[{index}] of {decoded.document.name} has no key {ref}",
+            hint="keyctl config show prints the keys of each entry",
+        )
+    return place
+
+
+def _ambiguous(ref: KeyRef, name: str) -> RefusedError:
+    return RefusedError(
+        f"{ref} stands for other key bytes in {name}",
+        cause="a name means the same key bytes for ever: stored values name their key",
+        hint="give the new key a name that was never used",
+        rule="R5",
+    )

@@ -199,16 +199,12 @@ class LocalHost:
 
     def _redo(self, redo: Path, target: Path) -> None:
         """Complete the rewrite of `target` that `redo` is the copy of, if it was cut off half-way."""
-        wanted, found = self._read(redo), self._read(target)
-        if wanted is None or found is None:
-            raise self._changed(target, f"a rewrite of it was cut off, and now one is missing: {redo} or the file")
-        untouched = redo.name.endswith(found.sha256.removeprefix("sha256:"))
-        if untouched or found.content == wanted.content:
+        wanted, found = redo.read_bytes(), self._read(target)
+        if found and (redo == _redo_path(target, found.sha256) or found.content == wanted):
             return
-        if not wanted.content.startswith(found.content):
+        if not found or not wanted.startswith(found.content):
             raise self._changed(target, f"a rewrite of it was cut off; what it was to hold is in {redo}")
-        _overwrite(target, wanted.content)
-        self._read_back(target, wanted.content)
+        _overwrite(target, wanted)
 
 
 def _sha256(content: bytes) -> str:
@@ -254,10 +250,9 @@ def _write_neighbour(target: Path, content: bytes, *, like: Path | None) -> Path
 
 
 def _copy_attributes(source: Path, descriptor: int) -> None:
-    wanted, found = source.lstat(), os.fstat(descriptor)
-    if (wanted.st_uid, wanted.st_gid) != (found.st_uid, found.st_gid):
-        # Refused by the kernel, it stops the write: the old group bits for another group would widen access.
-        os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
+    wanted = source.lstat()
+    # Refused by the kernel, it stops the write: the old group bits for another group would widen access.
+    os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
     for attribute in _ATTRIBUTES:
         try:
             value = os.getxattr(source, attribute, follow_symlinks=False)

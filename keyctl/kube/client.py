@@ -163,12 +163,15 @@ class Channel:
         return answer
 
     def _send(self, method: str, path: str, content: bytes | None, headers: Mapping[str, str]) -> Answer:
+        if method == "POST":
+            # It may not be sent twice, and a kept connection may be one that a restart has closed.
+            self.close()
         reused = self._http is not None
         try:
             return self._exchange(method, path, content, headers)
         except _STALE as error:
-            # A server closes idle connections, and all of them when it restarts. A POST is not sent twice.
-            if not reused or method == "POST":
+            # A server closes idle connections, and all of them when it restarts.
+            if not reused:
                 raise self._unreachable(error) from error
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from error

@@ -184,7 +184,10 @@ class HttpApiServer:
         return patch_all(patcher, refs, workers=workers, on_result=on_result)
 
     def create_canary(self, namespace: str, name: str) -> ObjectRef:
-        """Create a Secret without data that carries nothing but its name. `ValueError` unless it is named as ours."""
+        """Create a Secret without data that carries nothing but its name. `ValueError` unless it is named as ours.
+
+        One of that name that an interrupted run left behind is deleted first.
+        """
         if not name.startswith(_CANARY_PREFIX):
             raise ValueError(f"a canary's name begins with {_CANARY_PREFIX}")
         secret = {
@@ -195,6 +198,9 @@ class HttpApiServer:
         }
         path = discovery.collection_path(_SECRETS, "v1", namespace)
         answer = self._connection.request("POST", path, accept=METADATA, body=secret)
+        if answer.status == _CONFLICT:
+            self.delete_canary(ObjectRef(_SECRETS, namespace, name, ""))
+            answer = self._connection.request("POST", path, accept=METADATA, body=secret)
         uid = fields.text(fields.parse(answer.body), "metadata", "uid")
         if answer.status != _CREATED or not uid:
             raise refusal(self._connection.url, "create", _SECRETS, answer)
@@ -204,7 +210,7 @@ class HttpApiServer:
         """Delete it; gone already is fine, and so is another object of that name, which stays."""
         if not ref.name.startswith(_CANARY_PREFIX):
             raise ValueError(f"{ref.name} is no canary")
-        body = {"preconditions": {"uid": ref.uid}}
+        body = {"preconditions": {"uid": ref.uid}} if ref.uid else None
         path = discovery.object_path(ref, "v1")
         answer = self._connection.request("DELETE", path, accept=METADATA, body=body)
         if answer.status not in (_OK, _NOT_FOUND, _CONFLICT):

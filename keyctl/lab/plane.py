@@ -6,12 +6,14 @@ there by itself (see `launch`): whoever is killed leaves a lab that the next one
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
+from keyctl.errors import UnreachableError
 from keyctl.lab import registry
 from keyctl.lab.bring_up import bring_up
 from keyctl.lab.kubelet import READY_SECONDS, admin_credentials, restart_server, stop_server
@@ -88,14 +90,17 @@ def running_lab(
         registry.remove(lab.layout)
 
 
-def down(lab: Lab) -> int:
-    """Stop every process of the lab and remove all of its files. Returns how many processes it stopped."""
-    return registry.remove(lab.layout)
-
-
 def find(name: str, directory: Path | None = None) -> Lab:
-    """The lab called `name`, or the one in `directory`. Raises `WrongUsageError` when there is none."""
+    """The lab called `name`, or the one in `directory`.
+
+    Raises `WrongUsageError` when there is none, `UnreachableError` when it has not got as far as having servers.
+    """
     layout = registry.find(name, directory)
+    if not layout.state.is_file():
+        raise UnreachableError(
+            f"the lab in {layout.root} is only being started",
+            hint=f"try again in some seconds, or give it up: keyctl lab down --directory {shlex.quote(str(layout.root))}",
+        )
     return Lab(layout, Topology.from_json(layout.state.read_text()))
 
 

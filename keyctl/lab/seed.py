@@ -12,6 +12,7 @@ import json
 import ssl
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypedDict, cast
@@ -55,19 +56,20 @@ def secrets_in(namespaces: tuple[str, ...], count: int) -> tuple[SeededSecret, .
 
 def plant(url: str, context: ssl.SSLContext, secrets: tuple[SeededSecret, ...]) -> None:
     """Create the namespaces and the Secrets. Raises `UnreachableError` when the server refuses one."""
-    connection = _connect(url, context)
-    for namespace in sorted({secret.namespace for secret in secrets}):
-        _post(connection, "/api/v1/namespaces", {"metadata": {"name": namespace}})
+    with closing(_connect(url, context)) as connection:
+        for namespace in sorted({secret.namespace for secret in secrets}):
+            _post(connection, "/api/v1/namespaces", {"metadata": {"name": namespace}})
     with ThreadPoolExecutor(_WORKERS) as pool:
         shares = (secrets[worker::_WORKERS] for worker in range(_WORKERS))
-        list(pool.map(lambda share: _plant_all(_connect(url, context), share), shares))
+        list(pool.map(lambda share: _plant_all(url, context, share), shares))
 
 
 def differences(url: str, context: ssl.SSLContext, secrets: tuple[SeededSecret, ...]) -> tuple[str, ...]:
     """The Secrets that the server at `url` does not give back as they were created, by namespace/name."""
     found: dict[tuple[str, str], dict[str, str]] = {}
-    for namespace in sorted({secret.namespace for secret in secrets}):
-        found |= {(namespace, name): data for name, data in _read(_connect(url, context), namespace)}
+    with closing(_connect(url, context)) as connection:
+        for namespace in sorted({secret.namespace for secret in secrets}):
+            found |= {(namespace, name): data for name, data in _read(connection, namespace)}
     return tuple(
         f"{secret.namespace}/{secret.name}"
         for secret in secrets
@@ -75,10 +77,11 @@ def differences(url: str, context: ssl.SSLContext, secrets: tuple[SeededSecret, 
     )
 
 
-def _plant_all(connection: http.client.HTTPSConnection, secrets: tuple[SeededSecret, ...]) -> None:
-    for secret in secrets:
-        body = {"metadata": {"name": secret.name}, "stringData": {"password": secret.password}}
-        _post(connection, f"/api/v1/namespaces/{secret.namespace}/secrets", body)
+def _plant_all(url: str, context: ssl.SSLContext, secrets: tuple[SeededSecret, ...]) -> None:
+    with closing(_connect(url, context)) as connection:
+        for secret in secrets:
+            body = {"metadata": {"name": secret.name}, "stringData": {"password": secret.password}}
+            _post(connection, f"/api/v1/namespaces/{secret.namespace}/secrets", body)
 
 
 def _read(connection: http.client.HTTPSConnection, namespace: str) -> Iterator[tuple[str, dict[str, str]]]:

@@ -165,6 +165,7 @@ class Run:
         self._write("proof", {"of": "switched", "revision": revision})
 
     def _rewrite(self) -> None:
+        self._enter(State.REWRITING)
         rewriter = Rewriter(
             tuple(server.api for server in self._world.servers),
             served=self._served,
@@ -246,11 +247,7 @@ class Run:
                 "ready": view.ready,
             }
             self._reporter.event(Event("server", view.name, fields))
-        state = machine.state_of(seen)
-        if state is not self._state:
-            self._state = state
-            self._write("state", {"state": state.value})
-            self._reporter.event(Event("state", state.value, {"state": state.value}))
+        self._enter(machine.state_of(seen))
         if self._pause_after is not None and self._state.position >= self._pause_after.position:
             if self._state is State.VERIFIED:
                 return
@@ -258,6 +255,12 @@ class Run:
                 f"paused in state {self._state.value}, as asked",
                 hint=("this state is safe for as long as you like", "go on with: keyctl rotate --resume"),
             )
+
+    def _enter(self, state: State) -> None:
+        if state is not self._state:
+            self._state = state
+            self._write("state", {"state": state.value})
+            self._reporter.event(Event("state", state.value, {"state": state.value}))
 
     def _breathe(self) -> None:
         self._pause()

@@ -21,8 +21,8 @@ def prove_writes(world: World, config: EncryptionConfig, new: KeyRef, *, tag: st
     `config` is the configuration that all of them have loaded; `tag` makes the
     canaries' names this run's own. Raises `StoppedError` when any of it is not so.
     """
-    for server in world.servers:
-        canary = server.api.create_canary(_NAMESPACE, f"keyctl-canary-{tag}-{server.name}")
+    for number, server in enumerate(world.servers, 1):
+        canary = server.api.create_canary(_NAMESPACE, f"keyctl-canary-{tag}-{number}")
         try:
             _check_raw(world, config, server, canary, new)
             _check_read_by_all(world, server, canary)

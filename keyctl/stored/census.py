@@ -210,7 +210,9 @@ class Census:
         match head:
             case Sealed(version="v1", body_at=body_at):
                 candidate = place.ring.sole(value)
-                if candidate is None and self._config is not None:
+                if candidate is not None:
+                    body_at = len(candidate.head)
+                elif self._config is not None:
                     return _NO_LANE
             case Plaintext(encoding=encoding) if outcome is None or encoding is Encoding.PROTOBUF:
                 body_at = MAGIC_SIZES[encoding]

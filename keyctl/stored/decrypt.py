@@ -121,13 +121,12 @@ class Ring:
         return self._refusal(value)
 
     def sole(self, value: bytes) -> Candidate | None:
-        """The one reader that values with the head of `value` can belong to; None when there are several or none."""
-        fitting = [candidate for candidate in self._candidates if value.startswith(candidate.head)]
-        if len(fitting) != 1:
+        """The reader to try first on each value with the head of `value`; None when that is not the same for all."""
+        first = next((candidate for candidate in self._candidates if value.startswith(candidate.head)), None)
+        if first is None:
             return None
-        head = fitting[0].head
-        rivals = (candidate.head.startswith(head) for candidate in self._candidates if candidate is not fitting[0])
-        return None if any(rivals) else fitting[0]
+        others = (candidate for candidate in self._candidates if candidate is not first)
+        return None if any(other.head.startswith(first.head) for other in others) else first
 
     def _refusal(self, value: bytes) -> NotOpened:
         head = classify(value, self._names)

@@ -23,7 +23,10 @@ class PathKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredPath:
-    """What a key says of its value. `namespace` is None for a cluster-scoped one."""
+    """What a key says of its value; all but `name` is the same for all of a directory.
+
+    `namespace` is None for a cluster-scoped value, `resource` is `ROOT` for one directly under the prefix.
+    """
 
     resource: str
     namespace: str | None
@@ -32,7 +35,10 @@ class StoredPath:
 
 
 # The API server keeps these for itself, and never through a transformer.
-_INFRASTRUCTURE = frozenset({"masterleases", "peerserverleases", "ranges", "health", "compact_rev_key"})
+_INFRASTRUCTURE = frozenset({"masterleases", "peerserverleases", "ranges"})
+
+# What lies directly under the prefix (`health`) belongs to no resource: every resource has a directory.
+ROOT = "/"
 
 _GROUPS: dict[str, str] = {
     "": "configmaps events limitranges namespaces persistentvolumeclaims persistentvolumes pods podtemplates "
@@ -99,11 +105,10 @@ def parse(prefix: bytes, key: bytes) -> StoredPath | None:
     if not key.startswith(root):
         return None
     *parents, name = key[len(root) :].decode("utf-8", "backslashreplace").split("/")
-    first = parents[0] if parents else name
-    if first in _INFRASTRUCTURE:
-        return StoredPath(first, None, name, PathKind.INFRASTRUCTURE)
     if not parents:
-        return StoredPath(first, None, name, PathKind.UNKNOWN)
+        return StoredPath(ROOT, None, name, PathKind.INFRASTRUCTURE)
+    if parents[0] in _INFRASTRUCTURE:
+        return StoredPath(parents[0], None, name, PathKind.INFRASTRUCTURE)
     resource, kind, rest = _resource(parents)
     if len(rest) > 1:
         return StoredPath(resource, "/".join(rest), name, PathKind.UNKNOWN)

@@ -214,9 +214,7 @@ def test_a_server_that_refuses_its_keys_fails_without_showing_them(control_plane
     assert str(lab.layout.server("cp1").log) in caught.value.hints[0]
 
 
-def test_a_stopped_server_is_seen_as_such_and_started_again_by_restart(
-    control_plane: ControlPlanes, own_state: Path
-) -> None:
+def test_a_stopped_server_is_seen_as_such_and_started_again_by_restart(control_plane: ControlPlanes) -> None:
     lab = control_plane(1)
     lab.stop("cp1")
     assert [row.ready for row in plane.status(lab)] == [False]

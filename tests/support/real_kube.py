@@ -1,4 +1,4 @@
-"""A real kube-apiserver on loopback over a running etcd, for live tests of keyctl/kube."""
+"""What others do to a real control plane of the lab: create objects, change the key, refuse updates."""
 
 from __future__ import annotations
 
@@ -6,163 +6,104 @@ import base64
 import contextlib
 import http.client
 import json
-import os
-import ssl
-import subprocess
 import time
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import trustme
+from keyctl.kube.client import Connection, connect
+from keyctl.kube.interface import ObjectRef
+from keyctl.kube.servers import HttpApiServer
+from keyctl.lab.kubelet import admin_credentials
+from keyctl.lab.plane import Lab
+from tests.support.scripted_api import Reply, Request, authority, reply, scripted_api
 
-from tests.support.etcd_process import RunningEtcd, free_port, lab_binary, write_secret
-
-_START_SECONDS = 60.0
-_HOST = "127.0.0.1"
-
-
-def encryption_config(*names: str) -> bytes:
-    """An EncryptionConfiguration for Secrets: aescbc with one key per name, the first writes, then identity."""
-    keys = [{"name": name, "secret": base64.b64encode(name.encode().ljust(32, b"-")).decode()} for name in names]
-    providers = [{"aescbc": {"keys": keys}}, {"identity": {}}]
-    return json.dumps(
-        {
-            "apiVersion": "apiserver.config.k8s.io/v1",
-            "kind": "EncryptionConfiguration",
-            "resources": [{"resources": ["secrets"], "providers": providers}],
-        }
-    ).encode()
+_SECONDS = 20.0
+_WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 
 
-@dataclass(slots=True)
-class RunningKube:
-    """One kube-apiserver, an admin's kubeconfig for it, and its encryption configuration file."""
+def connection(lab: Lab, server: str) -> Connection:
+    """A connection of the code under test to one server of the lab."""
+    url = lab.topology.server(server).url
+    return connect(lab.layout.kubeconfig, None, url=url, server_name=None, ca=None, timeout=10)
 
-    url: str
-    folder: Path
-    authority: trustme.CA
-    kubeconfig: Path
-    ca: Path
-    _flags: Mapping[str, object]
-    _context: ssl.SSLContext
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
-    def start(self, config: bytes) -> None:
-        """Start it with this encryption configuration and wait until it is ready."""
-        (self.folder / "encryption.json").unlink(missing_ok=True)
-        write_secret(self.folder / "encryption.json", trustme.Blob(config))
-        flags = (f"--{name}={value}" for name, value in self._flags.items())
-        with (self.folder / "apiserver.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [lab_binary("kube-apiserver"), *flags], stdout=log, stderr=subprocess.STDOUT
-            )
-        deadline, answer = time.monotonic() + _START_SECONDS, ""
-        while self._process.poll() is None and time.monotonic() < deadline:
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                status, body = self.request("GET", "/readyz")
-                answer = f"{status} {body!r}"
-                if status == 200:
-                    return
-            time.sleep(0.2)
-        tail = (self.folder / "apiserver.log").read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"kube-apiserver did not become ready (last answer {answer}):\n{tail}")
+def api_server(lab: Lab, server: str) -> HttpApiServer:
+    """The code under test, for one server of the lab."""
+    return HttpApiServer(server, connection(lab, server))
 
-    def stop(self) -> None:
-        """Stop it at once; it has no state of its own."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
 
-    def request(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
-        """One request as admin on a connection of its own, independent of the code under test."""
-        host, port = self.url.removeprefix("https://").split(":")
-        connection = http.client.HTTPSConnection(host, int(port), context=self._context, timeout=30)
-        patch = {"PATCH": "application/merge-patch+json"}
-        try:
-            headers = {"Content-Type": patch.get(method, "application/json")}
-            connection.request(method, path, None if body is None else json.dumps(body), headers)
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
-
-    def call(self, method: str, path: str, body: object = None) -> dict[str, object]:
-        """The JSON object of a request that must succeed."""
-        status, answer = self.request(method, path, body)
-        assert 200 <= status < 300, (method, path, status, answer)
-        document = json.loads(answer)
+def ask(lab: Lab, method: str, path: str, body: object = None, *, server: str = "cp1") -> tuple[int, dict[str, object]]:
+    """One request as administrator, independent of the code under test: the status and the JSON object."""
+    parts = urlsplit(lab.topology.server(server).url)
+    context = admin_credentials(lab.layout).context()
+    link = http.client.HTTPSConnection(str(parts.hostname), parts.port, context=context, timeout=30)
+    kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    with contextlib.closing(link):
+        link.request(method, path, None if body is None else json.dumps(body), {"Content-Type": kind})
+        response = link.getresponse()
+        document = json.loads(response.read())
         assert isinstance(document, dict)
-        return document
+        return response.status, document
+
+
+def create_secret(lab: Lab, namespace: str, name: str, **metadata: object) -> ObjectRef:
+    """Create a Secret with a value in it."""
+    secret = {"metadata": {"name": name, **metadata}, "stringData": {"value": f"the value of {name}"}}
+    code, document = ask(lab, "POST", f"/api/v1/namespaces/{namespace}/secrets", secret)
+    assert code == 201, document
+    made = document["metadata"]
+    assert isinstance(made, dict)
+    return ObjectRef("secrets", namespace, name, str(made["uid"]))
+
+
+def write_with(lab: Lab, *keys: str, server: str = "cp1") -> None:
+    """Restart a server with an EncryptionConfiguration for Secrets: one aescbc key per name, the first writes."""
+    ring = [{"name": name, "secret": base64.b64encode(name.encode().ljust(32, b"-")).decode()} for name in keys]
+    config = {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "EncryptionConfiguration",
+        "resources": [{"resources": ["secrets"], "providers": [{"aescbc": {"keys": ring}}, {"identity": {}}]}],
+    }
+    lab.layout.server(server).encryption_config.write_text(json.dumps(config))
+    lab.restart(server)
 
 
 @contextlib.contextmanager
-def running_kube(folder: Path, etcd: RunningEtcd, *, prefix: str, config: bytes) -> Generator[RunningKube]:
-    """Start a kube-apiserver with its files in `folder` and its values under `prefix`; stop it in the end."""
-    authority, port = trustme.CA(), free_port()
-    serving = authority.issue_cert(_HOST, "localhost", common_name="kube-apiserver")
-    ca = write_secret(folder / "ca.crt", authority.cert_pem)
-    key = write_secret(folder / "server.key", serving.private_key_pem)
-    flags = {
-        "etcd-servers": etcd.url,
-        "etcd-cafile": etcd.tls.ca,
-        "etcd-certfile": etcd.tls.cert,
-        "etcd-keyfile": etcd.tls.key,
-        "etcd-prefix": prefix,
-        "bind-address": _HOST,
-        # NOTE: Endpoints may not hold loopback addresses; nobody connects to this one.
-        "advertise-address": "10.99.0.1",
-        "endpoint-reconciler-type": "lease",
-        "secure-port": port,
-        "tls-cert-file": write_secret(folder / "server.crt", *serving.cert_chain_pems),
-        "tls-private-key-file": key,
-        "client-ca-file": ca,
-        "service-account-issuer": "https://kubernetes.default.svc",
-        "service-account-key-file": key,
-        "service-account-signing-key-file": key,
-        "service-cluster-ip-range": "10.96.0.0/24",
-        "authorization-mode": "RBAC",
-        "disable-admission-plugins": "ServiceAccount",
-        "encryption-provider-config": folder / "encryption.json",
-    }
-    url = f"https://{_HOST}:{port}"
-    kubeconfig, context = write_kubeconfig(folder, "admin", authority, url, organization="system:masters")
-    kube = RunningKube(url, folder, authority, kubeconfig, ca, flags, context)
-    try:
-        kube.start(config)
-        yield kube
-    finally:
-        kube.stop()
+def refusing_webhook(lab: Lab, folder: Path) -> Iterator[None]:
+    """While it lasts, an admission webhook denies every update of a Secret labelled `keep: as-it-is`."""
+
+    def deny(request: Request) -> Reply:
+        uid = json.loads(request.body)["request"]["uid"]
+        answer = {"uid": uid, "allowed": False, "status": {"message": "label owner missing", "code": 403}}
+        return reply({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer})
+
+    with scripted_api(folder, deny) as hook:
+        ca = base64.b64encode(authority().cert_pem.bytes()).decode()
+        webhook = {
+            "name": "deny.policy.test",
+            "clientConfig": {"url": f"{hook.url}/deny", "caBundle": ca},
+            "rules": [{"operations": ["UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["secrets"]}],
+            "objectSelector": {"matchLabels": {"keep": "as-it-is"}},
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        }
+        code, document = ask(lab, "POST", _WEBHOOKS, {"metadata": {"name": "deny"}, "webhooks": [webhook]})
+        assert code == 201, document
+        try:
+            _wait_until_asked(lab, hook.requests)
+            yield
+        finally:
+            ask(lab, "DELETE", f"{_WEBHOOKS}/deny")
 
 
-def write_kubeconfig(
-    folder: Path, user: str, authority: trustme.CA, url: str, *, organization: str, signer: trustme.CA | None = None
-) -> tuple[Path, ssl.SSLContext]:
-    """A kubeconfig with a client certificate for `user` embedded, and the same credentials as an SSL context."""
-    pair = (signer or authority).issue_cert(f"{user}.test", common_name=user, organization_name=organization)
-    chain = b"".join(blob.bytes() for blob in pair.cert_chain_pems)
-    document = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "lab",
-        "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": user}}],
-        "clusters": [
-            {"name": "lab", "cluster": {"server": url, "certificate-authority-data": _b64(authority.cert_pem.bytes())}}
-        ],
-        "users": [
-            {
-                "name": user,
-                "user": {"client-certificate-data": _b64(chain), "client-key-data": _b64(pair.private_key_pem.bytes())},
-            }
-        ],
-    }
-    path = write_secret(folder / f"{user}.kubeconfig", trustme.Blob(json.dumps(document).encode()))
-    context = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode())
-    with pair.private_key_and_cert_chain_pem.tempfile() as name:
-        context.load_cert_chain(os.fspath(name))
-    return path, context
-
-
-def _b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+def _wait_until_asked(lab: Lab, requests: list[Request]) -> None:
+    """A new webhook takes effect a moment later."""
+    create_secret(lab, "default", "webhook-trial", labels={"keep": "as-it-is"})
+    path = "/api/v1/namespaces/default/secrets/webhook-trial"
+    deadline = time.monotonic() + _SECONDS
+    while not requests:
+        assert time.monotonic() < deadline, "the webhook was never called"
+        ask(lab, "PATCH", f"{path}?dryRun=All", {"metadata": {"labels": {"a": "b"}}})
+        time.sleep(0.1)
+    assert ask(lab, "DELETE", path)[0] == 200

@@ -15,7 +15,7 @@ from pathlib import Path
 import trustme
 
 from keyctl.kube.client import Connection, connect
-from tests.support.real_kube import write_kubeconfig
+from tests.support.kubeconfig import write_kubeconfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class ScriptedApi:
         """A connection with a user's kubeconfig written into `folder`."""
         path = self.folder / "user.kubeconfig"
         if not path.exists():
-            write_kubeconfig(self.folder, "user", authority(), self.url, organization="test")
+            write_kubeconfig(self.folder, authority(), self.url)
         wanted: dict[str, object] = {"url": self.url, "server_name": None, "ca": None, "timeout": 5.0, "diagnose": None}
         connection = connect(path, None, **(wanted | changes))  # type: ignore[arg-type]  # whatever the test wants
         self._connections.append(connection)
@@ -157,8 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
         if said.drop:
             self.close_connection = True
             return
-        self.send_response(said.status)
-        for name, value in said.headers.items():
+        self.send_response_only(said.status)
+        for name, value in ({"Date": self.date_time_string()} | dict(said.headers)).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(said.body)))
         self.end_headers()

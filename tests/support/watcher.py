@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import ssl
@@ -15,7 +16,7 @@ _POLL = 0.05
 class Watcher:
     """Reads one Secret through each server all the time; anything but the right value or no connection is a fault."""
 
-    def __init__(self, urls: tuple[str, ...], context: ssl.SSLContext, path: str, expected: dict[str, str]) -> None:
+    def __init__(self, urls: tuple[str, ...], context: ssl.SSLContext, path: str, expected: str) -> None:
         self.faults: list[str] = []
         self.right_answers = 0
         self._stop = threading.Event()
@@ -33,7 +34,7 @@ class Watcher:
         for thread in self._threads:
             thread.join()
 
-    def _watch(self, url: str, context: ssl.SSLContext, path: str, expected: dict[str, str]) -> None:
+    def _watch(self, url: str, context: ssl.SSLContext, path: str, expected: str) -> None:
         parts = urlsplit(url)
         while not self._stop.is_set():
             connection = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=20, context=context)
@@ -49,9 +50,9 @@ class Watcher:
                 connection.close()
             time.sleep(_POLL)
 
-    def _judge(self, url: str, status: int, content: bytes, expected: dict[str, str]) -> None:
-        data = json.loads(content).get("data") if status == 200 else None
-        if data == expected:
+    def _judge(self, url: str, status: int, content: bytes, expected: str) -> None:
+        data = json.loads(content)["data"] if status == 200 else {}
+        if base64.b64decode(data.get("password", "")).decode() == expected:
             self.right_answers += 1
         else:
             self.faults.append(f"{url} answered {status}: {content[:200]!r}")

@@ -246,6 +246,12 @@ def test_the_verdict_of_many_resources_stays_one_sentence() -> None:
     assert to_report(run(secrets(NEW), required=many)).verdict.startswith("5 values of secrets and 30 other resources:")
 
 
+def test_plaintext_that_no_identity_reads_is_named_once() -> None:
+    result = run(plain("p") | secrets(NEW), seal.config(NEW, identity=False))
+    assert list(result.outcomes) == [13]
+    assert failed(to_report(result)) == named("KC-DAT-001", "p")
+
+
 def test_without_a_configuration_the_proof_is_the_prefix() -> None:
     report = to_report(run(secrets(NEW), None))
     assert report.exit_code is ExitCode.OK

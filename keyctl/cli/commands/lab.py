@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from keyctl.errors import UnreachableError
-from keyctl.lab import build, plane
+from keyctl.lab import build, plane, registry
 from keyctl.lab.documents import identity_note
 from keyctl.lab.topology import MOST_SERVERS, Settings
 from keyctl.lab.versions import DEFAULT_KUBERNETES, KUBERNETES_VERSIONS, ON_REQUEST, SERVERS
@@ -70,7 +71,7 @@ def up_command(
     started = plane.up(settings, directory=directory, programs=programs, progress=_say)
     _say(f"lab {name} is up in {started.layout.root}")
     _say(identity_note(started.topology))
-    place = f"--directory {directory.absolute()}" if directory else f"--name {name}"
+    place = f"--directory {shlex.quote(str(directory.absolute()))}" if directory else f"--name {name}"
     _say(f'next: eval "$(keyctl lab env {place})"; when done: keyctl lab down {place}')
     click.echo(started.cluster_file)
 
@@ -94,7 +95,7 @@ def status_command(name: str, directory: Path | None) -> None:
     if waiting:
         raise UnreachableError(
             f"lab {found.topology.settings.name} is not ready: {', '.join(waiting)}",
-            hint=f"start an API server again: keyctl lab restart --directory {found.layout.root} {waiting[-1]}",
+            hint=f"start an API server again: keyctl lab restart --directory {shlex.quote(str(found.layout.root))} {waiting[-1]}",
         )
 
 
@@ -131,9 +132,9 @@ def down_command(name: str, directory: Path | None) -> None:
 
     Example: keyctl lab down
     """
-    found = plane.find(name, directory)
-    stopped = plane.down(found)
-    _say(f"lab {found.topology.settings.name} is down: {stopped} processes stopped, {found.layout.root} removed")
+    layout = registry.find(name, directory)
+    stopped = registry.remove(layout)
+    _say(f"lab {directory or name} is down: {stopped} processes stopped, {layout.root} removed")
 
 
 def _say(line: str) -> None:

@@ -90,6 +90,12 @@ def test_new_files_and_directories_are_private_without_a_umask(tmp_path: Path, o
     assert _names(path) == ["enc.yaml"]
 
 
+def test_no_directory_is_created_for_a_file_that_should_be_there(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError):
+        _HOST.write(str(tmp_path / "enc" / "enc.yaml"), _NEW, expected=_hash(_OLD))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("in_place", [False, True])
 def test_a_temporary_is_private_exclusive_and_dotted(
     path: Path, open_umask: None, monkeypatch: pytest.MonkeyPatch, in_place: bool
@@ -157,6 +163,17 @@ def test_the_label_of_a_file_is_kept(path: Path, monkeypatch: pytest.MonkeyPatch
     assert os.listxattr(path) == ["user.keyctl-test"]
 
 
+def test_a_file_whose_label_cannot_be_read_is_not_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*args: object, **kwargs: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "getxattr", denied)
+    with pytest.raises(UnreachableError, match="cannot be used"):
+        _replace(path)
+    assert path.read_bytes() == _OLD
+    assert _names(path) == ["enc.yaml"]
+
+
 def test_the_label_and_the_access_list_are_what_is_kept() -> None:
     assert local._ATTRIBUTES == ("security.selinux", "system.posix_acl_access")
 
@@ -210,16 +227,17 @@ def test_a_file_that_comes_up_while_a_new_one_is_placed_is_not_replaced(
     assert _names(path) == ["enc.yaml"]
 
 
+@pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"theirs"), Path.unlink], ids=["changed", "removed"])
 @pytest.mark.parametrize("in_place", [False, True])
 def test_what_does_not_read_back_is_not_called_written(
-    path: Path, monkeypatch: pytest.MonkeyPatch, in_place: bool
+    path: Path, monkeypatch: pytest.MonkeyPatch, in_place: bool, spoil: Callable[[Path], object]
 ) -> None:
     real = local._sync_directory
 
     def meanwhile(directory: Path) -> None:
         real(directory)
         if path.read_bytes() == _NEW:
-            path.write_bytes(b"theirs")
+            spoil(path)
 
     monkeypatch.setattr(local, "_sync_directory", meanwhile)
     with pytest.raises(RefusedError, match="somebody else changed"):

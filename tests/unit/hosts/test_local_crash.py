@@ -103,6 +103,14 @@ def test_a_file_cut_off_before_its_first_byte_is_completed(path: Path) -> None:
     assert _names(path) == ["enc.yaml"]
 
 
+def test_a_rewrite_that_was_complete_is_not_begun_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = _cut_off_rewrite(path)
+    path.write_bytes(_NEW)
+    monkeypatch.setattr(local, "_overwrite", lambda target, content: pytest.fail("truncated a good file"))
+    assert _HOST.sweep(str(path)) == (copy.name,)
+    assert path.read_bytes() == _NEW
+
+
 def test_a_torn_file_that_is_gone_since_is_left_to_the_user(path: Path) -> None:
     copy = _cut_off_rewrite(path)
     path.unlink()

@@ -37,6 +37,8 @@ def test_a_put_killed_at_any_step_is_complete_or_undone_for_the_next_run(directo
         placed = _key_file(directory).exists()
         records = _store(directory).records()
         assert [record.ref for record in records] == ([_KEY.ref] if placed else [])
+        ledger = directory / "ledger.jsonl"
+        assert (ledger.exists() and ledger.read_bytes().count(b"\n")) == placed
         assert _store(directory).get(_KEY.ref) == (_KEY if placed else None)
         assert not list(directory.glob(".keyctl-*")) if directory.exists() else True
         record = _store(directory).put(_KEY, origin="generated")

@@ -13,7 +13,7 @@ import trustme
 from keyctl.errors import UnreachableError, WrongUsageError
 from keyctl.kube.client import connect
 from tests.support.etcd_process import free_port, write_secret
-from tests.support.real_kube import write_kubeconfig
+from tests.support.kubeconfig import write_kubeconfig
 from tests.support.scripted_api import Reply, Request, ScriptedApi, authority, reply, scripted_api, status_reply
 
 
@@ -54,7 +54,7 @@ def test_the_right_certificates_pass(tmp_path: Path) -> None:
 
 def test_without_a_client_certificate_there_is_no_answer(tmp_path: Path) -> None:
     with scripted_api(tmp_path, _ok, client_ca=authority()) as api:
-        path, _ = write_kubeconfig(tmp_path, "user", authority(), api.url, organization="test")
+        path = write_kubeconfig(tmp_path, authority(), api.url)
         document = json.loads(path.read_bytes())
         document["users"][0]["user"] = {}
         path.write_text(json.dumps(document))
@@ -65,7 +65,7 @@ def test_without_a_client_certificate_there_is_no_answer(tmp_path: Path) -> None
 
 def test_a_client_certificate_of_a_foreign_authority_gets_no_answer(tmp_path: Path) -> None:
     with scripted_api(tmp_path, _ok, client_ca=authority()) as api:
-        write_kubeconfig(tmp_path, "user", authority(), api.url, organization="test", signer=trustme.CA())
+        write_kubeconfig(tmp_path, authority(), api.url, signer=trustme.CA())
         with pytest.raises(UnreachableError, match="cannot be reached"):
             _get(api)
         assert api.requests == []
@@ -126,13 +126,13 @@ def test_a_kept_connection_that_the_server_closed_is_opened_again(tmp_path: Path
     assert [(r.path, r.connection) for r in api.requests] == [("/first", 1), ("/second", 1), ("/second", 2)]
 
 
-def test_a_post_is_never_sent_twice(tmp_path: Path) -> None:
+def test_a_post_has_a_new_connection_and_is_never_sent_twice(tmp_path: Path) -> None:
     with scripted_api(tmp_path, lambda r: Reply(drop=r.path == "/second")) as api:
         connection = api.connect()
         connection.request("GET", "/first", accept="*/*")
         with pytest.raises(UnreachableError):
             connection.request("POST", "/second", accept="*/*")
-    assert [r.path for r in api.requests] == ["/first", "/second"]
+    assert [(r.path, r.connection) for r in api.requests] == [("/first", 1), ("/second", 2)]
 
 
 def test_a_server_that_drops_every_connection_is_asked_no_more_than_twice(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_silent_server_is_given_up_after_the_timeout(tmp_path: Path) -> None:
 
 def test_a_server_that_is_not_there_is_unreachable_with_the_diagnosed_cause(tmp_path: Path) -> None:
     url = f"https://127.0.0.1:{free_port()}"
-    path, _ = write_kubeconfig(tmp_path, "user", authority(), url, organization="test")
+    path = write_kubeconfig(tmp_path, authority(), url)
 
     def request(diagnosis: str) -> UnreachableError:
         asked = []
@@ -181,9 +181,9 @@ def test_a_server_that_is_not_there_is_unreachable_with_the_diagnosed_cause(tmp_
 
 
 def test_an_answer_that_is_not_http_is_no_traceback(tmp_path: Path) -> None:
-    with scripted_api(tmp_path, lambda _: Reply(200, headers={"x" * 70000: "y"})) as api:
-        with pytest.raises(UnreachableError) as caught:
-            _get(api)
+    reply_to = Reply(200, headers={"x" * 70000: "y"})
+    with scripted_api(tmp_path, lambda _: reply_to) as api, pytest.raises(UnreachableError) as caught:
+        _get(api)
     assert caught.value.cause == "the answer is not HTTP: LineTooLong"
 
 
@@ -207,7 +207,7 @@ def test_an_expired_token_is_fetched_anew_once(tmp_path: Path) -> None:
         return reply({}) if good else status_reply(401, "Unauthorized")
 
     with scripted_api(tmp_path, only_second) as api:
-        path, _ = write_kubeconfig(tmp_path, "user", authority(), api.url, organization="test")
+        path = write_kubeconfig(tmp_path, authority(), api.url)
         document = json.loads(path.read_bytes())
         version = "client.authentication.k8s.io/v1"
         document["users"][0]["user"] = {

@@ -18,7 +18,7 @@ import trustme
 from keyctl.errors import UnusableInputError
 from keyctl.kube.credentials import Credentials, load_credentials
 from tests.support.etcd_process import write_secret
-from tests.support.real_kube import write_kubeconfig
+from tests.support.kubeconfig import write_kubeconfig
 
 _URL = "https://127.0.0.1:6443"
 _Document = dict[str, object]
@@ -31,7 +31,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def kubeconfig(tmp_path: Path, authority: trustme.CA) -> Path:
-    return write_kubeconfig(tmp_path, "alice", authority, _URL, organization="test")[0]
+    return write_kubeconfig(tmp_path, authority, _URL)
 
 
 def _change(path: Path, change: Callable[[_Document, _Document], None]) -> Path:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from keyctl.errors import RefusedError, WrongUsageError
-from keyctl.lab import processes, registry
+from keyctl.errors import RefusedError, UnreachableError, WrongUsageError
+from keyctl.lab import plane, processes, registry
 from keyctl.lab.layout import Layout
 from keyctl.lab.processes import ProcessId, Program
 
@@ -132,3 +132,11 @@ def test_an_unknown_lab_is_refused_with_the_known_ones() -> None:
     with pytest.raises(WrongUsageError, match="there is no lab two") as caught:
         registry.find("two")
     assert caught.value.cause == "labs here: one"
+
+
+def test_a_lab_that_is_being_started_can_only_be_given_up() -> None:
+    layout = claim("one")
+    with pytest.raises(UnreachableError, match="is only being started"):
+        plane.find("one")
+    registry.remove(layout)
+    assert not layout.root.exists()

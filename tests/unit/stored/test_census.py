@@ -103,7 +103,8 @@ def test_an_encrypted_infrastructure_value_is_a_problem_even_under_a_wildcard() 
     key = b"/registry/masterleases/10.0.0.1"
     endpoints = seal.stored("v1", "Endpoints", "")
     everything = seal.config(NEW, resources=("*.*",))
-    assert count({key: seal.seal(NEW, key, endpoints)}, everything).unreadable == 1
+    sealed_there = count({key: seal.seal(NEW, key, endpoints)}, everything)
+    assert sealed_there.problem_counts == {("masterleases", Reason.NOT_COVERED): 1}
     result = count({key: endpoints, b"/registry/ranges/x": b"junk"}, everything)
     assert result.problems == ()
     assert all(one.infrastructure for one in result.groups)
@@ -163,6 +164,16 @@ def test_of_two_keys_of_one_name_the_second_is_only_a_read_key() -> None:
         (Role.WRITE, 20, 20),
         (Role.READ, 10, 10),
     }
+
+
+@pytest.mark.parametrize("decrypt", [True, False])
+def test_values_that_look_alike_are_kept_apart_by_their_directories(decrypt: bool) -> None:
+    stray = {f"/registry/a{n}".encode(): seal.secret("stray") for n in range(4)}
+    maps = {at(f"m{n}", resource="configmaps"): seal.config_map(f"m{n}") for n in range(5)}
+    values = stray | maps | {at(f"s{n}"): seal.secret(f"s{n}") for n in range(6)}
+    result = count(values, decrypt=decrypt, names_limit=1)
+    counts = {one.resource: one.values for one in result.groups}
+    assert counts == {"/": 4, "configmaps": 5, "secrets": 6}
 
 
 def test_names_with_colons_are_kept_apart() -> None:

@@ -209,7 +209,7 @@ def open_object(name: str) -> KubeObject:
     return outcome.object
 
 
-def test_only_an_unmistakable_head_has_a_sole_candidate() -> None:
+def test_only_a_head_that_tells_which_reader_is_first_has_a_sole_candidate() -> None:
     short, long = StaticReader(seal.key("a")), StaticReader(seal.key("a:b"))
     twin = StaticReader(seal.key("a", fill=2))
     of_short, of_long = (seal.seal(reader.key, AT, b"x") for reader in (short, long))
@@ -218,6 +218,9 @@ def test_only_an_unmistakable_head_has_a_sole_candidate() -> None:
     assert only.reader == short
     assert Ring([short, long]).sole(of_short) is None
     assert Ring([short, long]).sole(of_long) is None
+    first = Ring([long, short]).sole(of_long)
+    assert first is not None
+    assert first.reader == long
     assert Ring([short, twin]).sole(of_short) is None
     assert Ring([short]).sole(seal.secret("demo")) is None
 

@@ -141,6 +141,7 @@ def test_the_quick_form_knows_cluster_scoped_objects_and_generated_names() -> No
         (seal.config_map("demo"), "default", b"demo"),
         (seal.secret("demo") + b"x", "default", b"demo"),
         (seal.secret("demo")[:-1], "default", b"demo"),
+        (seal.secret("demo")[:-4] + b"\x1a\x00\x22\x01", "default", b"demo"),
         (seal.secret("demo")[:-30] + seal.secret("demo")[-4:], "default", b"demo"),
         (seal.secret("d" * 200), "default", b"d" * 200),
         (seal.secret("demo", "n" * 200), "n" * 200, b"demo"),

@@ -36,9 +36,9 @@ from keyctl.stored.paths import PathKind, StoredPath, directory_of, parse, prefi
         ("masterleases/10.0.0.1", StoredPath("masterleases", None, "10.0.0.1", PathKind.INFRASTRUCTURE)),
         ("peerserverleases/x", StoredPath("peerserverleases", None, "x", PathKind.INFRASTRUCTURE)),
         ("ranges/serviceips", StoredPath("ranges", None, "serviceips", PathKind.INFRASTRUCTURE)),
-        ("health", StoredPath("health", None, "health", PathKind.INFRASTRUCTURE)),
+        ("health", StoredPath("/", None, "health", PathKind.INFRASTRUCTURE)),
         ("novelties/default/n", StoredPath("novelties", "default", "n", PathKind.UNKNOWN)),
-        ("stray", StoredPath("stray", None, "stray", PathKind.UNKNOWN)),
+        ("stray", StoredPath("/", None, "stray", PathKind.INFRASTRUCTURE)),
         ("e.io/w", StoredPath("e.io", None, "w", PathKind.UNKNOWN)),
         ("secrets/a/b/c", StoredPath("secrets", "a/b", "c", PathKind.UNKNOWN)),
         ("services/other", StoredPath("services", None, "other", PathKind.UNKNOWN)),
@@ -85,6 +85,15 @@ def test_a_directory_names_its_resource_back(resource: str, name: str) -> None:
     path = parse(b"/registry", prefix_of(b"/registry", resource) + name.encode())
     assert path is not None
     assert (path.resource, path.name) == (resource, name)
+
+
+@given(st.binary(), st.binary(), st.binary())
+def test_all_keys_of_a_directory_belong_to_one_resource(directory: bytes, one: bytes, other: bytes) -> None:
+    shared = b"/registry/" + directory
+    first, second = (parse(b"/registry", shared + b"/" + name.replace(b"/", b"")) for name in (one, other))
+    assert first is not None
+    assert second is not None
+    assert (first.resource, first.namespace, first.kind) == (second.resource, second.namespace, second.kind)
 
 
 @given(st.binary())

@@ -1,0 +1,56 @@
+"""keyctl's own rewriting as a process: work list from raw etcd, empty patches, another look, until nothing is left.
+
+`python -m tests.benchmarks.rewrite_stale CLUSTER_FILE` brings every Secret under
+the key that the API servers write with. It is what `keyctl rotate` does between
+`promoted` and `rewritten`, journal included.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from keyctl.cli import wiring
+from keyctl.cli.progress import PlainLines
+from keyctl.encryption_config import effective
+from keyctl.encryption_config.decode import decode
+from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.rotation.journal import Journal
+from keyctl.rotation.rewriting import ROUND_LIMIT, Rewriter
+from keyctl.rotation.scan import Scan, scan, wanted
+from keyctl.rotation.world import Server
+
+
+def rewrite(cluster: Path) -> None:
+    """Rewrite until a scan finds nothing left. Raises what `Rewriter.run` raises."""
+    with wiring.rotation(cluster) as parts:
+        world = parts.world
+        config = _config_of(world.servers[0])
+        want = wanted(config, effective.writer(config, "secrets").ref, parts.policy_resources)
+        journal = Journal(parts.state_directory)
+
+        def count() -> Scan:
+            return scan(world.everything(), prefix=world.prefix, config=config, want=want, work_limit=ROUND_LIMIT)
+
+        def around(size: int, send: Callable[[], Counter[str]]) -> Counter[str]:
+            journal.append("intent", world.clock.now(), {"step": "rewrite", "values": size})
+            counts = send()
+            journal.append("outcome", world.clock.now(), {"step": "rewrite", "values": size, **counts})
+            return counts
+
+        apis = tuple(server.api for server in world.servers)
+        served = apis[0].discover()
+        Rewriter(apis, served=served, count=count, around=around, clock=world.clock, reporter=PlainLines()).run()
+
+
+def _config_of(server: Server) -> EncryptionConfig:
+    file = server.host.read(server.config_path)
+    if file is None:
+        raise RuntimeError(f"{server.name} has no encryption configuration")
+    return decode(file.content, name=server.config_path).config
+
+
+if __name__ == "__main__":
+    rewrite(Path(sys.argv[1]))

@@ -1,0 +1,181 @@
+"""`keyctl verify-secrets` beside `etcdctl get` over the same values of one real etcd, over mutual TLS."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from keyctl.keys.key import Key, Provider
+from tests.benchmarks.measure import ROOT, BenchError, Command, Cost, in_turns, keyctl, peak, python, ratios
+from tests.benchmarks.stored_values import put, sealed_secrets, write_config
+from tests.benchmarks.table import Row, say, show
+from tests.support import seal
+from tests.support.binaries import binary
+from tests.support.plane import etcd_alone
+
+_PROVIDERS = (Provider.AESCBC, Provider.AESGCM, Provider.SECRETBOX)
+_ONE = "/one"
+_SMALL = 10_000
+_LARGE = 1_000_000
+_MEMORY_LIMIT = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """A filled etcd: the environment that leads to it, a configuration for each provider, and its prefixes' sizes."""
+
+    environment: dict[str, str]
+    configs: dict[Provider, Path]
+    etcdctl: str
+
+    def verify(self, prefix: str, *flags: str) -> Command:
+        """keyctl, the whole process."""
+        return Command(keyctl("verify-secrets", "--etcd-prefix", prefix, *flags), self.environment)
+
+    def inside(self, prefix: str, *flags: str, repeat: int = 1) -> Command:
+        """keyctl without its start."""
+        words = python("tests.benchmarks.inside", str(repeat), _ONE, prefix, "verify-secrets", *flags)
+        return Command(words, self.environment, inner=True)
+
+    def get(self, prefix: str, *flags: str) -> Command:
+        """etcdctl, the whole process."""
+        return Command((self.etcdctl, "get", "--prefix", f"{prefix}/", *flags), self.environment)
+
+    def judged_by(self, provider: Provider) -> tuple[str, str]:
+        """The flag that makes keyctl open every value."""
+        return "--encryption-config", str(self.configs[provider])
+
+
+def scan(folder: Path, values: int, pairs: int) -> None:
+    """Reading and counting; then the same with every value opened; then fewer values."""
+    with _filled(folder, {**{_prefix(provider): values for provider in _PROVIDERS}, "/small": _SMALL}) as stage:
+        for provider in _PROVIDERS:
+            _require_all_opened(stage, provider, values)
+        _compare_with_etcdctl(stage, values, pairs)
+        _compare_with_opening(stage, values, pairs)
+        _compare_sizes(stage, "/small", _SMALL, _prefix(Provider.AESCBC), values, pairs)
+
+
+def grow(folder: Path, pairs: int) -> None:
+    """A hundred times as many values."""
+    with _filled(folder, {_prefix(Provider.AESCBC): _LARGE, "/small": _SMALL}) as stage:
+        _compare_sizes(stage, "/small", _SMALL, _prefix(Provider.AESCBC), _LARGE, pairs)
+
+
+def _compare_with_etcdctl(stage: _Stage, values: int, pairs: int) -> None:
+    prefix = _prefix(Provider.AESCBC)
+    commands = {
+        "get": stage.get(prefix),
+        "whole": stage.verify(prefix),
+        "stream": stage.get(prefix, "--stream"),
+        "inside": stage.inside(prefix),
+    }
+    costs = in_turns(commands, pairs)
+    names = {"get": "etcdctl get --prefix", "stream": "etcdctl get --prefix --stream"}
+    limits = {"get": 0.7, "stream": 1.0}
+    ours = {"whole": "verify-secrets", "inside": "the same without its start"}
+    show(
+        f"live scan, {values} values of 1.1 KB, classified and counted",
+        [
+            Row(
+                what,
+                names[other],
+                ratios(costs[mine], costs[other]),
+                limits[other],
+                peak(costs[mine]),
+                peak(costs[other]),
+                _MEMORY_LIMIT,
+            )
+            for mine, what in ours.items()
+            for other in names
+        ],
+    )
+
+
+def _compare_with_opening(stage: _Stage, values: int, pairs: int) -> None:
+    rows = []
+    for provider in _PROVIDERS:
+        prefix = _prefix(provider)
+        commands = {"counted": stage.inside(prefix), "opened": stage.inside(prefix, *stage.judged_by(provider))}
+        costs = in_turns(commands, pairs)
+        opened, counted = costs["opened"], costs["counted"]
+        rows.append(
+            Row(
+                provider.value,
+                "the scan alone",
+                ratios(opened, counted),
+                2.5,
+                peak(opened),
+                peak(counted),
+                _MEMORY_LIMIT,
+            )
+        )
+    show(f"the same scan with every one of {values} values opened, both without their start", rows)
+
+
+def _compare_sizes(stage: _Stage, small: str, few: int, large: str, many: int, pairs: int) -> None:
+    flags = stage.judged_by(Provider.AESCBC)
+    commands = {
+        "few": stage.inside(small, *flags, repeat=max(1, min(20, many // few))),
+        "many": stage.inside(large, *flags),
+    }
+    costs = in_turns(commands, pairs)
+    a_value = {"few": _share(costs["few"], few), "many": _share(costs["many"], many)}
+    show(
+        f"growth from {few} to {many} values, opened",
+        [
+            Row(
+                "time for each value",
+                f"with {few}",
+                ratios(a_value["many"], a_value["few"]),
+                None,
+                peak(costs["many"]),
+                peak(costs["few"]),
+                _MEMORY_LIMIT,
+            )
+        ],
+    )
+
+
+def _share(costs: tuple[Cost, ...], values: int) -> tuple[Cost, ...]:
+    return tuple(Cost(cost.seconds / values, cost.megabytes) for cost in costs)
+
+
+def _prefix(provider: Provider) -> str:
+    return f"/{provider.value}"
+
+
+def _key(provider: Provider) -> Key:
+    return seal.key("key1", provider)
+
+
+@contextmanager
+def _filled(folder: Path, sizes: dict[str, int]) -> Iterator[_Stage]:
+    """An etcd of its own with so many Secrets under each prefix, aescbc where the prefix names no provider."""
+    etcdctl = str(binary("etcdctl"))
+    with etcd_alone(folder) as lab:
+        by_prefix = {_prefix(provider): _key(provider) for provider in _PROVIDERS}
+        for prefix, count in {**sizes, _ONE: 1}.items():
+            say(f"writing {count} values under {prefix}")
+            put(lab.etcd, sealed_secrets(prefix, by_prefix.get(prefix, _key(Provider.AESCBC)), count))
+        environment = {
+            "ETCDCTL_ENDPOINTS": ",".join(lab.etcd.endpoints),
+            "ETCDCTL_CACERT": lab.etcd.cacert,
+            "ETCDCTL_CERT": lab.etcd.cert,
+            "ETCDCTL_KEY": lab.etcd.key,
+        }
+        configs = {provider: write_config(folder / f"{provider}.yaml", _key(provider)) for provider in _PROVIDERS}
+        yield _Stage(environment, configs, etcdctl)
+
+
+def _require_all_opened(stage: _Stage, provider: Provider, values: int) -> None:
+    """A scan that passes over values would be quick: it must have opened each one."""
+    command = stage.verify(_prefix(provider), *stage.judged_by(provider), "-o", "json")
+    done = subprocess.run(command.words, env=command.environment, cwd=ROOT, capture_output=True, check=False)
+    summary = json.loads(done.stdout)["summary"] if done.returncode == 0 else {}
+    if (summary.get("values"), summary.get("decrypted")) != (values, values):
+        raise BenchError(f"keyctl did not open all of {values} values under {provider}: {done.stderr.decode()[-2000:]}")

@@ -1,0 +1,129 @@
+"""An EncryptionConfiguration as kube-apiserver loads and uses it: an oracle that shares no code with keyctl."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+from dataclasses import dataclass, field
+
+import yaml
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.padding import PKCS7
+from nacl.exceptions import CryptoError
+from nacl.secret import SecretBox
+
+from keyctl.errors import UnusableInputError
+from keyctl.keys.key import Key, Provider
+from tests.support.seal import seal
+
+
+class InvalidConfigError(Exception):
+    """A server does not start with this file, and does not reload it."""
+
+
+class UnreadableError(Exception):
+    """No reader opens the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimReader:
+    """One key in the server's order; `key` None is the identity provider."""
+
+    key: Key | None
+
+    def open(self, etcd_key: bytes, value: bytes) -> bytes | None:
+        """The plaintext; None when the value is not this reader's or does not open."""
+        if self.key is None:
+            return None if value.startswith(b"k8s:enc:") else value
+        head = f"k8s:enc:{self.key.provider}:v1:{self.key.name}:".encode()
+        if not value.startswith(head):
+            return None
+        try:
+            return _decrypt(self.key, etcd_key, value[len(head) :])
+        except (InvalidTag, CryptoError, ValueError):
+            return None
+
+    def seal(self, etcd_key: bytes, plain: bytes) -> bytes:
+        return plain if self.key is None else seal(self.key, etcd_key, plain)
+
+
+_IDENTITY = SimReader(None)
+
+
+@dataclass(frozen=True, slots=True)
+class SimConfig:
+    """What a server has in memory. No entries: it encrypts nothing."""
+
+    entries: tuple[tuple[tuple[str, ...], tuple[SimReader, ...]], ...] = ()
+    sha256: str | None = None
+    content: bytes = field(default=b"", repr=False)
+
+    def readers(self, resource: str | None) -> tuple[SimReader, ...]:
+        """The readers of `resource`; None stands for what no REST API serves, which is always plaintext."""
+        if resource is None:
+            return (_IDENTITY,)
+        group = resource.partition(".")[2]
+        for name in (resource, f"*.{group}", "*.*"):
+            found = tuple(reader for resources, readers in self.entries if name in resources for reader in readers)
+            if found:
+                return found
+        return (_IDENTITY,)
+
+    def open(self, resource: str | None, etcd_key: bytes, value: bytes) -> tuple[bytes, bool]:
+        """The plaintext, and whether the value is stale: opened by another reader than the first."""
+        for place, reader in enumerate(self.readers(resource)):
+            plain = reader.open(etcd_key, value)
+            if plain is not None:
+                return plain, place > 0
+        raise UnreadableError(etcd_key.decode())
+
+    def seal(self, resource: str | None, etcd_key: bytes, plain: bytes) -> bytes:
+        return self.readers(resource)[0].seal(etcd_key, plain)
+
+    def named(self) -> frozenset[str]:
+        return frozenset(resource for resources, _ in self.entries for resource in resources)
+
+
+@functools.lru_cache(maxsize=512)
+def load(content: bytes, sha256: str) -> SimConfig:
+    """The configuration in `content`, whose hash is `sha256`. Raises `InvalidConfigError`."""
+    try:
+        document = yaml.safe_load(content)
+        entries = tuple(
+            (tuple(entry["resources"]), tuple(reader for item in entry["providers"] for reader in _readers(item)))
+            for entry in document["resources"]
+        )
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, binascii.Error, UnusableInputError):
+        raise InvalidConfigError from None
+    if not entries or not all(readers for _, readers in entries):
+        raise InvalidConfigError
+    return SimConfig(entries, sha256, content)
+
+
+def _readers(item: dict[str, dict[str, list[dict[str, str]]]]) -> tuple[SimReader, ...]:
+    ((provider, body),) = item.items()
+    if provider == "identity":
+        return (_IDENTITY,)
+    return tuple(
+        SimReader(Key(Provider(provider), key["name"], base64.b64decode(key["secret"]))) for key in body["keys"]
+    )
+
+
+def _decrypt(key: Key, etcd_key: bytes, body: bytes) -> bytes:
+    match key.provider:
+        case Provider.AESCBC:
+            decryptor = Cipher(AES(key.material), CBC(body[:16])).decryptor()
+            unpadder = PKCS7(128).unpadder()
+            padded = decryptor.update(body[16:]) + decryptor.finalize()
+            return unpadder.update(padded) + unpadder.finalize()
+        case Provider.AESGCM:
+            return AESGCM(key.material).decrypt(body[:12], body[12:], etcd_key)
+        case Provider.SECRETBOX:
+            return bytes(SecretBox(key.material).decrypt(body))
+        case _:
+            raise ValueError(key.provider)

@@ -1,0 +1,141 @@
+"""A versioned etcd in memory that keeps the contract of `Etcd`, and snapshots that can be read back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from keyctl.errors import RefusedError, UnreachableError
+from keyctl.etcd.interface import EndpointStatus, SavedSnapshot
+from keyctl.stored.source import SourceInfo, Value, ValueSource
+
+_BATCH = 5
+
+
+class SimEtcd:
+    """One etcd cluster. `step` is called between two pages of a scan: others go on writing meanwhile.
+
+    `alive` runs before every call of keyctl's and may raise; `effect` runs what changes something.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        step: Callable[[], None],
+        alive: Callable[[], None],
+        effect: Callable[[str, Callable[[], SavedSnapshot]], SavedSnapshot],
+    ) -> None:
+        self.name = name
+        self.down = False
+        self.quota = 0
+        self.revision = 100
+        self._log: list[tuple[int, bytes, bytes | None]] = []
+        self._now: dict[bytes, tuple[bytes, int]] = {}
+        self._step, self._alive, self._effect = step, alive, effect
+
+    def put(self, key: bytes, value: bytes) -> int:
+        """Store `value`; returns its mod_revision."""
+        self.revision += 1
+        self._log.append((self.revision, key, value))
+        self._now[key] = value, self.revision
+        return self.revision
+
+    def remove(self, key: bytes) -> None:
+        self.revision += 1
+        self._log.append((self.revision, key, None))
+        del self._now[key]
+
+    def raw(self, key: bytes) -> tuple[bytes, int] | None:
+        """What is stored now, for tests and simulated servers."""
+        return self._now.get(key)
+
+    def all(self) -> dict[bytes, bytes]:
+        """Everything stored now."""
+        return {key: value for key, (value, _) in self._now.items()}
+
+    def source(self, *, revision: int = 0) -> ValueSource:
+        self._ask()
+        pinned = revision or self.revision
+        values = {key: (value, mod) for mod, key, value in self._log if mod <= pinned}
+        present = {key: (value, mod) for key, (value, mod) in values.items() if value is not None}
+        return PinnedSource(present, SourceInfo("etcd", self.name, pinned, "c1", 0), self._ask_and_step)
+
+    def get(self, key: bytes) -> tuple[bytes, int] | None:
+        self._ask()
+        return self._now.get(key)
+
+    def count(self, prefix: bytes) -> int:
+        self._ask()
+        return sum(key.startswith(prefix) for key in self._now)
+
+    def status(self) -> tuple[EndpointStatus, ...]:
+        self._ask()
+        size = sum(len(value) for value, _ in self._now.values())
+        return (EndpointStatus(self.name, "3.7.3", "c1", "m1", self.revision, size, self.quota),)
+
+    def save_snapshot(self, path: Path, *, progress: Callable[[int, int], None] | None = None) -> SavedSnapshot:
+        self._ask()
+
+        def save() -> SavedSnapshot:
+            if path.exists():
+                raise RefusedError(f"{path} exists")
+            values = [[_text(key), _text(value), mod] for key, (value, mod) in sorted(self._now.items())]
+            content = json.dumps({"revision": self.revision, "values": values}).encode()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            return SavedSnapshot(path, len(content), hashlib.sha256(content).hexdigest())
+
+        saved = self._effect("save-snapshot", save)
+        if progress is not None:
+            progress(saved.size, saved.size)
+        return saved
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _ask(self) -> None:
+        self._alive()
+        if self.down:
+            raise UnreachableError(f"etcd {self.name} does not answer", cause="TCP: connection refused")
+
+    def _ask_and_step(self) -> None:
+        self._ask()
+        self._step()
+
+
+class PinnedSource:
+    """A `ValueSource` over values at one revision."""
+
+    def __init__(
+        self, values: dict[bytes, tuple[bytes, int]], about: SourceInfo, between: Callable[[], None] = lambda: None
+    ) -> None:
+        self._values, self._about, self._between = values, about, between
+        self._info: SourceInfo | None = None
+
+    def batches(self, prefix: bytes) -> Iterator[list[Value]]:
+        keys = sorted(key for key in self._values if key.startswith(prefix))
+        for start in range(0, len(keys), _BATCH):
+            self._between()
+            yield [(key, *self._values[key]) for key in keys[start : start + _BATCH]]
+        self._info = replace(self._about, count=len(keys))
+
+    def info(self) -> SourceInfo:
+        if self._info is None:
+            raise RuntimeError("nothing was read to its end yet")
+        return self._info
+
+
+def open_snapshot(path: Path) -> ValueSource:
+    """What `SimEtcd.save_snapshot` wrote."""
+    document = json.loads(path.read_text())
+    values = {base64.b64decode(key): (base64.b64decode(value), mod) for key, value, mod in document["values"]}
+    return PinnedSource(values, SourceInfo("snapshot", str(path), document["revision"], "", 0, "sha256-ok"))
+
+
+def _text(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

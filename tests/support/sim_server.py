@@ -1,0 +1,288 @@
+"""One simulated kube-apiserver: what it has loaded, how it starts and reloads, how it reads and writes values."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import yaml
+
+from keyctl.errors import UnreachableError
+from keyctl.hosts.interface import HostFile
+from keyctl.kube.interface import Census, Listed, ObjectRef, Outcome, Patched, ServerProbe
+from tests.support import sim_config
+from tests.support.memory_host import MemoryHost
+from tests.support.sim_clock import SimClock
+from tests.support.sim_config import InvalidConfigError, SimConfig, UnreadableError
+from tests.support.sim_objects import SERVED, SimObject, key_of, new_object
+
+T = TypeVar("T")
+
+CONFIG_PATH = "/etc/kubernetes/enc/enc.yaml"
+MANIFEST_PATH = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+BOOT_SECONDS = 3.0
+POLL_SECONDS = 60.0
+_NONE = SimConfig()
+
+
+class Plane(Protocol):
+    """What a server needs of its cluster."""
+
+    clock: SimClock
+    webhook_refuses: set[bytes]
+    conflicts: dict[bytes, int]
+    lost_answers: int
+    forbidden: set[tuple[str, str]]
+    aggregated: frozenset[str]
+
+    def raw(self, resource: str | None, key: bytes) -> tuple[bytes, int] | None: ...
+    def everything(self) -> list[SimObject]: ...
+    def object_at(self, key: bytes) -> SimObject | None: ...
+    def store(self, found: SimObject, value: bytes) -> int: ...
+    def forget(self, key: bytes) -> None: ...
+    def census(self) -> Census: ...
+    def alive(self) -> None: ...
+    def about_to_patch(self, ref: ObjectRef) -> None: ...
+    def effect(self, label: str, act: Callable[[], T]) -> T: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """How one server is set up."""
+
+    name: str
+    reloads: bool = False
+    single_file: bool = False
+
+
+class SimServer:
+    """A process that may be down, not ready or ready; its container may see another file than its host."""
+
+    def __init__(self, plane: Plane, host: MemoryHost, spec: Spec, number: int) -> None:
+        self.plane, self.host, self.spec = plane, host, spec
+        self.name = spec.name
+        self.address = f"10.0.0.{number}"
+        self.serial = 1000 + number
+        self.phase = 7.0 + 13.0 * number
+        self.running = self.ready = False
+        self.lagging = False
+        self.ready_since = -1e9
+        self.start_time = 0.0
+        self.reload_failures = 0
+        self.config = _NONE
+        self._pinned: HostFile | None = None
+
+    def flags(self) -> dict[str, str]:
+        manifest = self.host.read(MANIFEST_PATH)
+        assert manifest is not None
+        return _flags(manifest.content)
+
+    def visible(self) -> HostFile | None:
+        """The file as the container sees it: a mounted single file stays the inode it was at the start."""
+        found = self.host.read(CONFIG_PATH)
+        return self._pinned if self.spec.single_file and self.running else found
+
+    def written_in_place(self) -> None:
+        """The inode that the container has mounted was rewritten."""
+        self._pinned = self.host.read(CONFIG_PATH)
+
+    def on_disk(self) -> SimConfig:
+        """What it would load if it started now. Raises `InvalidConfigError`."""
+        return self._load(self.host.read(CONFIG_PATH))
+
+    def _load(self, file: HostFile | None) -> SimConfig:
+        if "encryption-provider-config" not in self.flags():
+            return _NONE
+        if file is None:
+            raise InvalidConfigError
+        return sim_config.load(file.content, file.sha256)
+
+    def stop(self) -> None:
+        """The process ends."""
+        self.running = self.ready = False
+
+    def restart(self) -> None:
+        """The process ends, and another begins; it is ready a little later, if at all."""
+        self.stop()
+        self.start_time = begun = 1e9 + self.plane.clock.monotonic() + self.serial / 1e6
+        self.plane.clock.at(BOOT_SECONDS, lambda: self.boot() if self.start_time == begun else None)
+
+    def boot(self) -> None:
+        """Load the file; ready only when every stored value can be read (R10)."""
+        self.running = True
+        self._pinned = self.host.read(CONFIG_PATH)
+        try:
+            self.config = self._load(self._pinned)
+        except InvalidConfigError:
+            self.running = False
+            return
+        self.ready = all(self.can_read(found) for found in self.plane.everything())
+        self.ready_since = self.plane.clock.monotonic()
+
+    def poll(self) -> None:
+        """What automatic reload does once a minute."""
+        file = self.visible()
+        if not self.running or self.lagging or file is None or file.sha256 == self.config.sha256:
+            return
+        if self.flags().get("encryption-provider-config-automatic-reload") != "true":
+            return
+        try:
+            self.config = self._load(file)
+        except InvalidConfigError:
+            self.reload_failures += 1
+
+    def can_read(self, found: SimObject) -> bool:
+        stored = self.plane.raw(found.resource, found.etcd_key)
+        assert stored is not None
+        try:
+            self.config.open(found.resource, found.etcd_key, stored[0])
+        except UnreadableError:
+            return False
+        return True
+
+    def write(self, found: SimObject) -> int:
+        """Store an object as a request through this server does."""
+        return self.plane.store(found, self.config.seal(found.resource, found.etcd_key, found.plain))
+
+
+@functools.lru_cache(maxsize=64)
+def _flags(manifest: bytes) -> dict[str, str]:
+    command = yaml.safe_load(manifest)["spec"]["containers"][0]["command"]
+    return dict(word.removeprefix("--").split("=", 1) for word in command[1:])
+
+
+class SimApi:
+    """The `ApiServer` of one entry of the cluster file: how keyctl reaches one server."""
+
+    def __init__(self, server: SimServer, *, name: str | None = None) -> None:
+        self._server, self._plane = server, server.plane
+        self._name = name or server.name
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def probe(self) -> ServerProbe:
+        self._plane.alive()
+        server = self._server
+        if not server.running:
+            return ServerProbe(self._name, ready=False, problem="TCP: connection refused")
+        return ServerProbe(
+            self._name,
+            ready=server.ready,
+            loaded_hash=server.config.sha256,
+            id_hash=None if server.config.sha256 is None else f"sha256:{server.serial}",
+            start_time=server.start_time,
+            certificate_serial=server.serial,
+            reload_failures=server.reload_failures,
+            version="v1.37.1",
+            problem="" if server.ready else "not ready: informer-sync",
+        )
+
+    def list_metadata(self, resource: str) -> Listed:
+        self._ask()
+        found = [one for one in self._plane.everything() if one.resource == resource]
+        bad = [one for one in found if not self._server.can_read(one)]
+        problem = f"500 InternalError: unable to transform key {bad[0].etcd_key.decode()}" if bad else ""
+        return Listed(resource, len(found) - len(bad), problem)
+
+    def get_metadata(self, ref: ObjectRef) -> Listed:
+        self._ask()
+        found = self._plane.object_at(key_of(ref.resource, ref.namespace, ref.name))
+        if found is None:
+            return Listed(ref.resource, 0)
+        return Listed(ref.resource, 1, "" if self._server.can_read(found) else "500 InternalError")
+
+    def kube_system_uid(self) -> str:
+        self._ask()
+        found = self._plane.object_at(key_of("namespaces", None, "kube-system"))
+        assert found is not None
+        return found.uid
+
+    def census(self) -> Census:
+        self._ask()
+        return self._plane.census()
+
+    def discover(self) -> dict[str, str]:
+        self._ask()
+        return {name: about.group_version for name, about in SERVED.items()}
+
+    def aggregated_groups(self) -> frozenset[str]:
+        self._ask()
+        return self._plane.aggregated
+
+    def may(self, verb: str, resource: str, *, namespace: str | None = None) -> bool:
+        self._ask()
+        return (verb, resource) not in self._plane.forbidden
+
+    def patch_empty(
+        self,
+        refs: Iterable[ObjectRef],
+        *,
+        workers: int,
+        dry_run: bool = False,
+        on_result: Callable[[Patched], None] | None = None,
+    ) -> tuple[Patched, ...]:
+        self._plane.alive()
+        assert workers >= 1
+        results = []
+        for ref in refs:
+            self._plane.clock.advance(0.02)
+            self._plane.about_to_patch(ref)
+            result = self._plane.effect("patch", functools.partial(self._patch, ref))
+            results.append(result)
+            if on_result:
+                on_result(result)
+        return tuple(results)
+
+    def _patch(self, ref: ObjectRef) -> Patched:
+        plane, server = self._plane, self._server
+        key = key_of(ref.resource, ref.namespace, ref.name)
+        found, stored = plane.object_at(key), plane.raw(ref.resource, key)
+        if not server.running:
+            return Patched(ref, Outcome.SLOWER, message="TCP: connection refused")
+        if found is None or stored is None:
+            return Patched(ref, Outcome.GONE, status=404)
+        if key in plane.webhook_refuses:
+            return Patched(ref, Outcome.REFUSED, status=403, message='admission webhook "rules.example" denied it')
+        if plane.conflicts.get(key, 0) > 0:
+            plane.conflicts[key] -= 1
+            return Patched(ref, Outcome.LOOK_AGAIN, status=409)
+        if ref.uid != found.uid:
+            return Patched(ref, Outcome.LOOK_AGAIN, status=422, message="metadata.uid: field is immutable")
+        try:
+            _, stale = server.config.open(ref.resource, key, stored[0])
+        except UnreadableError:
+            return Patched(ref, Outcome.SLOWER, status=500, message="unable to transform")
+        revision = server.write(found) if stale else stored[1]
+        if plane.lost_answers > 0:
+            plane.lost_answers -= 1
+            return Patched(ref, Outcome.SLOWER, message="no answer")
+        return Patched(ref, Outcome.SENT, revision, 200)
+
+    def create_canary(self, namespace: str, name: str) -> ObjectRef:
+        self._ask()
+        if self._plane.object_at(key_of("secrets", namespace, name)) is not None:
+            raise UnreachableError(f"{self._name} refused to create secrets", cause="409 AlreadyExists")
+        found = new_object("secrets", namespace, name, filler=b"")
+        self._plane.effect("create-canary", lambda: self._server.write(found))
+        return ObjectRef("secrets", namespace, name, found.uid)
+
+    def delete_canary(self, ref: ObjectRef) -> None:
+        self._ask()
+        key = key_of(ref.resource, ref.namespace, ref.name)
+
+        def delete() -> None:
+            found = self._plane.object_at(key)
+            if found is not None and found.uid == ref.uid:
+                self._plane.forget(key)
+
+        self._plane.effect("delete-canary", delete)
+
+    def _ask(self) -> None:
+        self._plane.alive()
+        self._plane.clock.advance(0.01)
+        if not self._server.running:
+            raise UnreachableError(f"API server {self._name} does not answer", cause="TCP: connection refused")

@@ -61,9 +61,7 @@ def check(config: RawConfig, *, name: str, kms_v1: bool = False) -> None:
     others = len(found) - 1
     raise UnusableInputError(
         f"{name}:{first.span.line}:{first.span.column}: {first.path}: {first.message}",
-        cause=f"kube-apiserver does not load this file; {others} more violation{'s' * (others > 1)} in it"
-        if others
-        else None,
+        cause=f"{others} more violation{'s' * (others > 1)} in this file" if others else None,
         hint=first.hint,
     )
 

@@ -97,9 +97,10 @@ def find(name: str, directory: Path | None = None) -> Lab:
     """
     layout = registry.find(name, directory)
     if not layout.state.is_file():
+        place = shlex.quote(str(layout.root))
         raise UnreachableError(
             f"the lab in {layout.root} is only being started",
-            hint=f"try again in some seconds, or give it up: keyctl lab down --directory {shlex.quote(str(layout.root))}",
+            hint=f"try again in some seconds, or give it up: keyctl lab down --directory {place}",
         )
     return Lab(layout, Topology.from_json(layout.state.read_text()))
 

@@ -37,7 +37,7 @@ def claim(name: str, directory: Path | None, progress: Callable[[str], None]) ->
     layout = Layout((directory or entry).absolute())
     with locked(labs_root(), patience=_PATIENCE):
         _sweep(progress)
-        for place in {entry.resolve(), layout.root}:
+        for place in {entry.resolve(), layout.root.resolve()}:
             _make_room(name, Layout(place), progress)
         layout.root.mkdir(mode=0o700, parents=True)
         layout.owner.write_text(json.dumps(ProcessId.current().as_document()))

@@ -1,7 +1,7 @@
 """The effects on one server: its file, its manifest, its restart; each followed by its proof.
 
-Guards R1 right before each effect: no server may be about to load a file that
-cannot read everything stored.
+Guards R1 and R10 right before each effect: no server may be about to load a file
+that cannot read everything stored.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from keyctl.encryption_config.decode import decode, hash_of
 from keyctl.errors import RefusedError, StoppedError
 from keyctl.hosts.interface import HostFile
 from keyctl.hosts.manifests import Mount, add_encryption_flag, mount_of
-from keyctl.keys.key import Key, KeyRef
+from keyctl.keys.key import Key
 from keyctl.kube.interface import ServerProbe
 from keyctl.rotation.plan import Plan, Stage
+from keyctl.rotation.scan import name_first, scan
 from keyctl.rotation.stages import next_file
 from keyctl.rotation.world import Event, Reporter, Server, World
 
@@ -25,11 +26,7 @@ _REMIND = 10.0
 
 
 class ServerEffects:
-    """Acts on servers for one plan.
-
-    `in_use` is what the last scan found: each (resource, key) that some value
-    needs. `pause` is called while waiting; it raises when the user wants to stop.
-    """
+    """Acts on servers for one plan. `pause` is called while waiting; it raises when there is a reason to stop."""
 
     def __init__(
         self,
@@ -47,7 +44,6 @@ class ServerEffects:
         self._served = served
         self._reporter = reporter
         self._pause = pause
-        self.in_use: frozenset[tuple[str, KeyRef]] = frozenset()
 
     def write_file(self, name: str, stage: Stage) -> None:
         """Put the file of `stage` on the host, made from the one of the stage before."""
@@ -126,11 +122,16 @@ class ServerEffects:
             self._pause()
             clock.sleep(_POLL)
 
-    def prove(self, name: str, stage: Stage) -> tuple[float, int]:
-        """Ready, the file of `stage` loaded, and a LIST of every encrypted resource; returns the process it was."""
+    def prove(self, name: str, stage: Stage) -> ServerProbe:
+        """Ready, the file of `stage` or of a later one loaded, and a LIST of every encrypted resource.
+
+        Returns what the server said of itself: which process it was, and what it has loaded.
+        """
         server = self._world.server(name)
         probe = server.api.probe()
-        if not probe.ready or probe.loaded_hash != self._plan.server(name).hashes[stage]:
+        # NOTE: a server that reloads may have gone on to the next file since it was looked at.
+        loaded = self._plan.server(name).stage_of(probe.loaded_hash) if probe.ready else None
+        if loaded is None or loaded < stage:
             raise _never_loaded(name, probe, 0.0)
         for resource in self.encrypted_resources(server):
             listed = server.api.list_metadata(resource)
@@ -141,7 +142,7 @@ class ServerEffects:
                     hint="keyctl verify-secrets names values that cannot be read; both keys are in place",
                     rule="R1",
                 )
-        return (probe.start_time, probe.certificate_serial)
+        return probe
 
     def encrypted_resources(self, server: Server) -> tuple[str, ...]:
         """Every resource that the API serves and the server's file encrypts or can decrypt."""
@@ -152,14 +153,15 @@ class ServerEffects:
         return tuple(resource for resource in sorted(self._served) if effective.is_covered(config, resource))
 
     def _guard(self, content: bytes, name: str) -> None:
-        config = decode(content, name=name).config
-        for resource, ref in sorted(self.in_use):
-            if ref not in {reader.ref for reader in effective.readers(config, resource)}:
-                raise RefusedError(
-                    f"{name} could not read the values of {resource} under {ref}",
-                    hint="this is a guard against losing data; nothing was changed by this step",
-                    rule="R1",
-                )
+        """Open everything that is stored now with exactly the file that the server is about to load."""
+        found = scan(self._world.everything(), prefix=self._world.prefix, config=decode(content, name=name).config)
+        if found.unreadable:
+            raise RefusedError(
+                f"{found.unreadable} stored values could not be read by {name} with the file it is about to load",
+                cause=name_first(found.problems),
+                hint="nothing was changed by this step; keyctl verify-secrets names the values",
+                rule="R1",
+            )
 
     def _manifest(self, server: Server) -> HostFile:
         manifest = server.host.read(server.manifest_path) if server.manifest_path else None

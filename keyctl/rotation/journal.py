@@ -42,6 +42,15 @@ class Journal:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        self._sync_directory()
+
+    def _sync_directory(self) -> None:
+        """A new file that its directory does not know yet is gone after a power cut."""
+        descriptor = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def records(self) -> tuple[Record, ...]:
         """Every whole record, oldest first; torn lines are left out, for their effect was never begun."""

@@ -115,6 +115,9 @@ def next_step(seen: Observation) -> Step:
     blocked = _blocked(seen)
     if blocked is not None:
         return blocked
+    down = next((server for server in seen.servers if not server.ready), None)
+    if down is not None:
+        return _bring_back(down)
     advance = _advance(seen, Stage.ADDED)
     if advance is not None:
         return advance
@@ -203,6 +206,16 @@ def _down(server: ServerView) -> Blocked | None:
     return Blocked("R11", f"{server.name} is not ready{why}", f"bring {server.name} back, then run this again")
 
 
+def _bring_back(server: ServerView) -> Step:
+    """The way forward with a server that is down; nothing else is touched before it is back (R9, R11)."""
+    disk = Stage.BASE if server.disk is None else server.disk
+    if server.reloads or server.seen_ready:
+        return AwaitLoaded((server.name,), disk)
+    if server.flag_missing:
+        return EditManifest(server.name)
+    return Restart(server.name, disk)
+
+
 def _advance(seen: Observation, stage: Stage) -> Step | None:
     """The next step that brings every server to `stage` or beyond, proven; None when all are there."""
     for server in seen.servers:
@@ -228,8 +241,6 @@ def _advance_by_restart(server: ServerView, stage: Stage) -> Step | None:
     disk = stage if server.disk is None else server.disk
     if server.flag_missing:
         return EditManifest(server.name)
-    if not server.ready and server.seen_ready:
-        return AwaitLoaded((server.name,), disk)
     if server.loaded is not disk:
         return Restart(server.name, disk)
     if _lacks(server.proven, stage):

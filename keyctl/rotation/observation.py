@@ -13,11 +13,9 @@ class ServerView:
 
     `disk` and `loaded` are stages of the plan; None means a file that is none of
     the plan's, or, for `loaded`, that the server did not say. `proven` is the
-    highest stage for which this very process was seen ready, with that file
-    loaded, and listing every encrypted resource. `process` is its start time and
-    certificate serial: another pair is another process. `seen_ready` says that
-    this run saw it ready since we last restarted it: then it is waited for, not
-    restarted.
+    stage for which this very process was seen ready, with that file loaded, and
+    listing every encrypted resource. `seen_ready` says that this run has seen it
+    ready: when it is down later, it is waited for, not restarted.
     """
 
     name: str
@@ -27,14 +25,13 @@ class ServerView:
     loaded: Stage | None
     flag_missing: bool = False
     proven: Stage | None = None
-    process: tuple[float, int] = (0.0, 0)
     seen_ready: bool = False
     problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Proofs:
-    """What this run has proven so far, all for one unchanged census and set of processes.
+    """What this run has proven so far, all for one unchanged set of processes and of what they have loaded.
 
     `readable` counts proofs in a row that every server reads the new key.
     `switched` is the revision r0 after every server was proven to write with it.
@@ -52,7 +49,10 @@ class Proofs:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """Everything the machine decides from. `census_problem` is a sentence, empty when the census agrees."""
+    """Everything the machine decides from.
+
+    `census_problem` is a sentence, empty when the census agrees or while a server is down.
+    """
 
     servers: tuple[ServerView, ...]
     census_problem: str = ""

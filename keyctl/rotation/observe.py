@@ -1,18 +1,22 @@
 """Look at every server and say where it stands in the plan.
 
 Keeps what this run has proven, and forgets it as soon as the processes it was
-proven for are other ones.
+proven for are other ones, or have loaded another file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from keyctl.hosts.manifests import read_flags
 from keyctl.kube.interface import ServerProbe
+from keyctl.rotation.membership import disagreement
 from keyctl.rotation.observation import Observation, Proofs, ServerView
-from keyctl.rotation.plan import Plan, ServerPlan, Stage
+from keyctl.rotation.plan import Plan, ServerPlan
 from keyctl.rotation.world import Server, World
 
-Process = tuple[float, int]
+# A process and what it has loaded: start time, serial of its serving certificate, hash of the file.
+_Mark = tuple[float, int, str | None]
 
 
 class Observer:
@@ -21,36 +25,44 @@ class Observer:
     def __init__(self, world: World, plan: Plan) -> None:
         self._world = world
         self._plan = plan
-        self._proven: dict[str, tuple[Process, Stage]] = {}
-        self._processes: tuple[Process, ...] = ()
+        self._proven: dict[str, _Mark] = {}
+        self._marks: tuple[_Mark, ...] = ()
         self._seen_ready: set[str] = set()
         self.proofs = Proofs()
 
     def look(self) -> Observation:
         """Ask every server and read every file, now."""
-        views = tuple(self._view(server) for server in self._world.servers)
-        processes = tuple(view.process for view in views)
-        if processes != self._processes:
-            # A proof is about processes; another process starts from none.
-            self._processes = processes
+        probes = self._probe()
+        marks = tuple(map(_mark, probes))
+        if marks != self._marks:
+            # A proof is about processes and what they have loaded; whatever has changed starts from none.
+            self._marks = marks
             self.proofs = Proofs()
-        return Observation(views, proofs=self.proofs)
+        views = tuple(self._view(server, probe) for server, probe in zip(self._world.servers, probes, strict=True))
+        return Observation(views, census_problem=self._census_problem(probes), proofs=self.proofs)
 
-    def note_server(self, name: str, process: Process, stage: Stage) -> None:
-        """Record that this process of `name` was proven at `stage`."""
-        self._proven[name] = (process, stage)
+    def note_server(self, name: str, probe: ServerProbe) -> None:
+        """Record that the process behind `probe`, with what it has loaded, was proven."""
+        self._proven[name] = _mark(probe)
 
     def unchanged(self) -> bool:
-        """Whether every server is still the ready process that was seen last."""
-        probes = [server.api.probe() for server in self._world.servers]
-        return all(probe.ready for probe in probes) and tuple(map(_process, probes)) == self._processes
+        """Whether the census agrees and every server is the ready process that was seen last, with the same file."""
+        probes = self._probe()
+        ready = all(probe.ready for probe in probes)
+        return ready and tuple(map(_mark, probes)) == self._marks and not self._census_problem(probes)
 
-    def _view(self, server: Server) -> ServerView:
+    def _probe(self) -> tuple[ServerProbe, ...]:
+        return tuple(server.api.probe() for server in self._world.servers)
+
+    def _census_problem(self, probes: Sequence[ServerProbe]) -> str:
+        if not all(probe.ready for probe in probes):
+            return ""
+        return disagreement(self._world.servers[0].api.census(), self._world.servers, probes)
+
+    def _view(self, server: Server, probe: ServerProbe) -> ServerView:
         plan = self._plan.server(server.name)
-        probe = server.api.probe()
-        process = _process(probe)
         file = server.host.read(server.config_path)
-        proven = self._proven.get(server.name)
+        loaded = plan.stage_of(probe.loaded_hash) if probe.ready else None
         if probe.ready:
             self._seen_ready.add(server.name)
         return ServerView(
@@ -58,17 +70,16 @@ class Observer:
             reloads=server.reloads,
             ready=probe.ready,
             disk=plan.stage_of(None if file is None else file.sha256),
-            loaded=plan.stage_of(probe.loaded_hash) if probe.ready else None,
+            loaded=loaded,
             flag_missing=_flag_missing(server, plan),
-            proven=proven[1] if proven is not None and probe.ready and proven[0] == process else None,
-            process=process,
+            proven=loaded if self._proven.get(server.name) == _mark(probe) else None,
             seen_ready=server.name in self._seen_ready,
             problem=probe.problem,
         )
 
 
-def _process(probe: ServerProbe) -> Process:
-    return (probe.start_time, probe.certificate_serial)
+def _mark(probe: ServerProbe) -> _Mark:
+    return (probe.start_time, probe.certificate_serial, probe.loaded_hash)
 
 
 def _flag_missing(server: Server, plan: ServerPlan) -> bool:

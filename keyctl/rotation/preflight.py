@@ -141,7 +141,7 @@ def check_binding(world: World, config: EncryptionConfig | None, api: ApiServer)
             hint="check etcd.endpoints and etcd.prefix (kube-apiserver's --etcd-prefix) in the cluster file",
         )
     opened = open_value(effective.readers(config, "namespaces"), key, stored[0])
-    if not isinstance(opened, Opened) or opened.object is None or opened.object.uid != told:
+    if not isinstance(opened, Opened) or opened.object.uid != told:
         raise UnreachableError(
             "this etcd is not the one behind these API servers",
             cause="the uid of namespace kube-system differs between raw etcd and the API",

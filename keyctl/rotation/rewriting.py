@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from keyctl.errors import StoppedError
 from keyctl.kube.interface import ApiServer, ObjectRef, Outcome, Patched
-from keyctl.rotation.scan import Scan, name_first
+from keyctl.rotation.scan import Scan
 from keyctl.rotation.world import Clock, Event, Reporter
+from keyctl.stored.groups import Group
 
 BATCH = 500
 WORKERS = 12
@@ -34,8 +35,8 @@ class Progress:
 class Rewriter:
     """Works off one work list after another.
 
-    `count` makes a fresh scan whose `work` is what still has to be rewritten;
-    `around` runs one batch between its journal entries and checks the Lease.
+    `count` makes a fresh scan, in which everything opens and `work` is what still
+    has to be rewritten; `around` runs one batch between its journal entries and checks the Lease.
     """
 
     def __init__(
@@ -63,10 +64,12 @@ class Rewriter:
         progress = Progress(self._clock.monotonic(), found.work_total)
         idle = 0
         while found.work_total:
-            _check(found, self._served)
+            work = [item for item in found.work if item.resource in self._served]
+            if not work:
+                raise _orphaned(found, self._served)
             before = found.work_total
             self._refused.clear()
-            refs = [ObjectRef(item.resource, item.namespace, item.name, item.uid) for item in found.work]
+            refs = [ObjectRef(item.resource, item.namespace, item.name, item.uid) for item in work]
             for start in range(0, len(refs), BATCH):
                 self._batch(refs[start : start + BATCH], progress, turn=start // BATCH + idle)
             found = self._count()
@@ -124,18 +127,16 @@ class Rewriter:
         )
 
 
-def _check(found: Scan, served: dict[str, str]) -> None:
-    if found.unreadable:
-        raise StoppedError(
-            f"{found.unreadable} values cannot be decrypted",
-            cause=name_first(found.problems),
-            rule="R10",
-            hint="keyctl verify-secrets names them all; both keys are in place",
-        )
-    orphans = [item for item in found.work if item.resource not in served]
-    if orphans:
-        raise StoppedError(
-            f"no API serves {orphans[0].etcd_key}, so it cannot be rewritten",
-            hint="install the resource's definition again, or delete the value; then: keyctl rotate --resume",
-            rule="R18",
-        )
+def _orphaned(found: Scan, served: dict[str, str]) -> StoppedError:
+    """Everything that is left stands at paths that no API serves (R18)."""
+    orphans = [name for group in found.groups if _is_orphan(group, served) for name in group.first]
+    return StoppedError(
+        f"{found.work_total} values cannot be rewritten, for no API serves them",
+        cause=", ".join(orphans[:5]),
+        hint="install the resource's definition again, or delete the value; then: keyctl rotate --resume",
+        rule="R18",
+    )
+
+
+def _is_orphan(group: Group, served: dict[str, str]) -> bool:
+    return group.resource not in served and not group.infrastructure

@@ -13,7 +13,6 @@ from keyctl.keys.key import Key
 from keyctl.rotation import machine
 from keyctl.rotation.effects import ServerEffects
 from keyctl.rotation.journal import Journal
-from keyctl.rotation.membership import disagreement
 from keyctl.rotation.observation import Observation
 from keyctl.rotation.observe import Observer
 from keyctl.rotation.plan import Plan, Stage, State
@@ -55,17 +54,32 @@ class Run:
         self._pause = pause
         self._pause_after = pause_after
         self._observer = Observer(world, plan)
-        self._effects = ServerEffects(world, plan, key, served=served, reporter=reporter, pause=self._pause)
+        self._effects = ServerEffects(world, plan, key, served=served, reporter=reporter, pause=self._breathe)
         self._state = State.GENERATED
         self._switched_at = 0.0
+        self._holds_lease = False
         self.last_scan: Scan | None = None
 
     def go(self) -> Scan:
-        """Walk to `verified`; returns the scan that proved it. Raises `RefusedError` or `StoppedError`."""
+        """Walk to `verified`, with the Lease held; returns the scan that proved it.
+
+        Raises `RefusedError` or `StoppedError`, and `UnreachableError` when this is not the plan's cluster.
+        """
+        self._holds_lease = True
         self._check_cluster()
+        try:
+            return self._walk()
+        except UnreachableError as exc:
+            raise StoppedError(
+                f"{exc}: stopped part-way",
+                cause=exc.cause,
+                hint=(*exc.hints, "every server reads every value: this state is safe; then: keyctl rotate --resume"),
+            ) from exc
+
+    def _walk(self) -> Scan:
         self._scan_all(self._widest_config())
         while True:
-            seen = self._observer.look()
+            seen = self._look()
             self._note_state(seen)
             step = machine.next_step(seen)
             if isinstance(step, machine.Blocked):
@@ -75,16 +89,15 @@ class Run:
                     raise RuntimeError("verified without a scan")
                 return self.last_scan
             self._breathe()
-            self._act(step, seen)
+            self._act(step)
 
     def restart_if_ours(self, name: str) -> bool:
-        """Restart `name` if its file is one this plan wrote; for when no server is up to hold the Lease with."""
+        """Restart `name` if its file is one this plan wrote; for when no server is up to hold the Lease through."""
         server = self._world.server(name)
         file = server.host.read(server.config_path)
         stage = self._plan.server(name).stage_of(None if file is None else file.sha256)
         if stage is None or stage is Stage.BASE:
             return False
-        self._scan_all(self._widest_config())
         self._journaled(machine.Restart(name, stage), lambda: self._effects.restart(name, stage))
         return True
 
@@ -99,7 +112,7 @@ class Run:
                 hint="use the cluster file that the rotation began with",
             )
 
-    def _act(self, step: machine.Step, seen: Observation) -> None:
+    def _act(self, step: machine.Step) -> None:
         match step:
             case machine.WriteFile(server, stage):
                 self._journaled(step, lambda: self._effects.write_file(server, stage))
@@ -110,9 +123,9 @@ class Run:
             case machine.AwaitLoaded(servers, stage):
                 self._effects.await_loaded(servers, stage)
             case machine.ProveServer(server, stage):
-                self._observer.note_server(server, self._effects.prove(server, stage), stage)
+                self._observer.note_server(server, self._effects.prove(server, stage))
             case machine.ProveReadable():
-                self._prove_readable(seen)
+                self._prove_readable()
             case machine.Switch():
                 self._journaled(step, self._switch)
             case machine.Rewrite():
@@ -129,36 +142,28 @@ class Run:
         effect()
         self._write("outcome", fields)
 
-    def _prove_readable(self, seen: Observation) -> None:
-        self._agree()
+    def _look(self) -> Observation:
+        """What is seen now; a census that does not agree gets some time, for it follows a restart slowly (R11)."""
+        clock = self._world.clock
+        deadline = clock.monotonic() + _CENSUS_WAIT
+        while (seen := self._observer.look()).census_problem and clock.monotonic() < deadline:
+            self._breathe()
+            clock.sleep(_POLL)
+        return seen
+
+    def _prove_readable(self) -> None:
         for server in self._world.servers:
-            self._effects.prove(server.name, _loaded(seen, server.name))
+            self._effects.prove(server.name, Stage.ADDED)
         if not self._observer.unchanged():
             return
-        self._agree()
         proofs = self._observer.proofs
         self._observer.proofs = replace(proofs, readable=proofs.readable + 1)
         self._write("proof", {"of": "readable", "times": proofs.readable + 1})
 
-    def _agree(self) -> None:
-        """R11, waiting a little for Leases and Endpoints that follow a restart."""
-        deadline = self._world.clock.monotonic() + _CENSUS_WAIT
-        while True:
-            probes = tuple(server.api.probe() for server in self._world.servers)
-            problem = next((f"{p.name} is not ready: {p.problem}" for p in probes if not p.ready), "")
-            problem = problem or disagreement(self._world.servers[0].api.census(), self._world.servers, probes)
-            if not problem:
-                return
-            if self._world.clock.monotonic() > deadline:
-                hint = "list every API server once, by its own address, in the cluster file"
-                raise RefusedError(problem, hint=hint, rule="R11")
-            self._breathe()
-            self._world.clock.sleep(_POLL)
-
     def _switch(self) -> None:
-        self._agree()
-        if "secrets" in wanted(self._widest_config(), self._plan.new, ["secrets"]):
-            prove_writes(self._world, self._widest_config(), self._plan.new, tag=self._plan.rotation)
+        config = self._placed_config()
+        if "secrets" in wanted(config, self._plan.new, ["secrets"]):
+            prove_writes(self._world, config, self._plan.new, tag=self._plan.rotation)
         revision = self._world.etcds[0].etcd.status()[0].revision
         self._switched_at = self._world.clock.monotonic()
         self._observer.proofs = replace(self._observer.proofs, switched=revision)
@@ -197,9 +202,8 @@ class Run:
         self._observer.proofs = replace(self._observer.proofs, settled=True)
 
     def _prove_verified(self) -> None:
-        config = self._widest_config()
+        config = self._placed_config()
         found = self._scan_all(config)
-        check_readable(found)
         left = found.elsewhere(config, self._plan.new)
         if left or not self._observer.unchanged():
             # Something landed late: back to rewriting, and settle once more from now.
@@ -215,7 +219,11 @@ class Run:
         self._write("proof", {"of": "verified", "revision": found.revision, "values": found.values})
 
     def _scan_all(self, config: EncryptionConfig | None) -> Scan:
-        want = {} if config is None else wanted(config, self._plan.new, (*self._served, *self._plan.resources))
+        # NOTE: values that no API serves (R18) are found by looking: their resources are those seen last time.
+        groups = self.last_scan.groups if self.last_scan else ()
+        seen = (group.resource for group in groups if not group.infrastructure)
+        resources = {*self._served, *self._plan.resources, *seen}
+        want = {} if config is None else wanted(config, self._plan.new, resources)
         found = scan(
             self._world.everything(),
             prefix=self._world.prefix,
@@ -224,7 +232,6 @@ class Run:
             work_limit=ROUND_LIMIT,
         )
         check_readable(found)
-        self._effects.in_use = found.in_use()
         self.last_scan = found
         return found
 
@@ -237,6 +244,13 @@ class Run:
             if file is not None and stage is not None and (furthest is None or stage > furthest[0]):
                 furthest = (stage, file.content)
         return None if furthest is None else decode(furthest[1], name="encryption configuration").config
+
+    def _placed_config(self) -> EncryptionConfig:
+        """`_widest_config` once every server has a file."""
+        config = self._widest_config()
+        if config is None:
+            raise RuntimeError("no server has a file")
+        return config
 
     def _note_state(self, seen: Observation) -> None:
         for view in seen.servers:
@@ -264,14 +278,11 @@ class Run:
 
     def _breathe(self) -> None:
         self._pause()
-        self._world.lease.check()
+        if self._holds_lease:
+            self._world.lease.check()
 
     def _write(self, kind: str, fields: Mapping[str, object]) -> None:
         self._journal.append(kind, self._world.clock.now(), {"rotation": self._plan.rotation, **fields})
-
-
-def _loaded(seen: Observation, name: str) -> Stage:
-    return next(view.loaded for view in seen.servers if view.name == name) or Stage.ADDED
 
 
 def _step_fields(step: machine.Step) -> dict[str, object]:

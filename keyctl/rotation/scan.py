@@ -9,7 +9,8 @@ from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import UnreachableError
 from keyctl.keys.key import KeyRef, Provider
-from keyctl.stored.census import Census, Group, Problem, WorkItem
+from keyctl.stored.census import Census, Problem, WorkItem
+from keyctl.stored.groups import Group
 from keyctl.stored.source import ValueSource
 
 
@@ -33,10 +34,6 @@ class Scan:
     def elsewhere(self, config: EncryptionConfig, new: KeyRef) -> int:
         """How many values of resources that `new` writes are not under `new`, orphans included."""
         return sum(g.values for g in self.groups if _written_by(g, config, new) and g.ref != new)
-
-    def in_use(self) -> frozenset[tuple[str, KeyRef]]:
-        """Each (resource, key) that some value needs; plaintext needs identity."""
-        return frozenset((g.resource, g.ref) for g in self.groups if g.ref is not None and not g.infrastructure)
 
     @property
     def kms_values(self) -> int:

@@ -55,7 +55,8 @@ def save_snapshots(
     for number, place in enumerate(world.etcds):
         path = world.snapshot_directory / f"{world.cluster}-{tag}-{number}.db"
         reporter.event(Event("step", f"saving a snapshot of etcd to {path}"))
-        snapshot = place.etcd.save_snapshot(path)
+        # NOTE: a big snapshot takes longer than the Lease lasts.
+        snapshot = place.etcd.save_snapshot(path, progress=lambda _done, _all: world.lease.check())
         _open_all(world, path, config)
         saved.append(snapshot)
     return tuple(saved)

@@ -53,6 +53,7 @@ class Session:
         self._pause = pause
         self._pause_after = pause_after
         self._begun = False
+        self._planned = False
 
     def outline(self, wish: Wish) -> tuple[str, ...]:
         """What `start` would do, after the same checks; changes nothing."""
@@ -86,10 +87,7 @@ class Session:
         except KeyboardInterrupt as exc:
             if not self._begun:
                 raise InterruptedEarlyError("interrupted; nothing was changed") from exc
-            raise StoppedError(
-                "interrupted part-way",
-                hint=("every server reads every value: this state is safe", "go on with: keyctl rotate --resume"),
-            ) from exc
+            raise StoppedError("interrupted part-way", hint=self._way_on()) from exc
         finally:
             self._world.lease.release()
 
@@ -98,19 +96,24 @@ class Session:
         facts = check(self._world, wish, self._reporter)
         if not confirm(outline.lines(self._world, facts)):
             raise InterruptedEarlyError("not confirmed; nothing was changed")
+        self._stop_after(State.PREFLIGHT)
         self._pause()
         self._world.lease.acquire()
+        _check_still_so(facts)
         rotation = self._world.clock.now().strftime("%Y%m%dt%H%M%Sz-") + secrets.token_hex(2)
         self._begun = True
         self._write("attempt", rotation, {"goal": wish.goal.value})
         key = self._secure(facts, rotation)
         plan = self._make_plan(facts, rotation, key)
         self._write("begin", rotation, {"plan": plan.to_record()})
+        self._planned = True
         return self._run(plan, key, facts.served)
 
     def _secure(self, facts: Facts, rotation: str) -> Key:
+        self._write("intent", rotation, {"step": "keep-keys"})
         keep_keys(self._world, facts)
         config = facts.servers[0].config
+        self._write("intent", rotation, {"step": "save-snapshot"})
         snapshots = save_snapshots(self._world, config, tag=rotation, reporter=self._reporter)
         files = [{"path": str(s.path), "sha256": s.sha256, "size": s.size} for s in snapshots]
         self._write("secured", rotation, {"snapshots": files})
@@ -157,7 +160,7 @@ class Session:
         return plan_from_record(plan if isinstance(plan, dict) else {})
 
     def _resume(self, plan: Plan) -> Finished:
-        self._begun = True
+        self._begun = self._planned = True
         listed, planned = {s.name for s in self._world.servers}, {s.name for s in plan.servers}
         if listed != planned:
             raise RefusedError(
@@ -172,14 +175,22 @@ class Session:
                 hint="use the key store that this rotation began with",
                 rule="R5",
             )
+        api = self._ready_api()
+        if api is not None:
+            # NOTE: before anything else, for the temporaries on the hosts may be those of somebody who holds it.
+            self._world.lease.acquire()
+        self._write("resume", plan.rotation, {})
+        self._sweep()
+        if api is None:
+            api = self._revive(plan, key)
+            self._world.lease.acquire()
+        return self._run(plan, key, api.discover())
+
+    def _sweep(self) -> None:
         for server in self._world.servers:
             for path in (server.config_path, server.manifest_path):
                 if path:
                     server.host.sweep(path)
-        api = self._ready_api() or self._revive(plan, key)
-        self._world.lease.acquire()
-        self._write("resume", plan.rotation, {})
-        return self._run(plan, key, api.discover())
 
     def _ready_api(self) -> ApiServer | None:
         return next((server.api for server in self._world.servers if server.api.probe().ready), None)
@@ -194,6 +205,7 @@ class Session:
 
     def _run(self, plan: Plan, key: Key, served: dict[str, str]) -> Finished:
         found = self._new_run(plan, key, served).go()
+        self._write("intent", plan.rotation, {"step": "note-state", "key": str(plan.new)})
         self._world.store.note_state(plan.new, "active")
         self._write("end", plan.rotation, {"state": State.VERIFIED.value, "revision": found.revision})
         return Finished(plan, found)
@@ -212,11 +224,29 @@ class Session:
 
     def _state(self, state: State) -> None:
         self._reporter.event(Event("state", state.value, {"state": state.value}))
+        self._stop_after(state)
+
+    def _stop_after(self, state: State) -> None:
         if self._pause_after is state:
-            raise StoppedError(
-                f"paused in state {state.value}, as asked",
-                hint="no server was touched yet; begin again with: keyctl rotate",
-            )
+            raise StoppedError(f"paused in state {state.value}, as asked", hint=self._way_on())
+
+    def _way_on(self) -> tuple[str, ...]:
+        if not self._planned:
+            return ("no server was touched yet; begin again with the same command",)
+        return ("every server reads every value: this state is safe", "go on with: keyctl rotate --resume")
 
     def _write(self, kind: str, rotation: str, fields: Mapping[str, object]) -> None:
         self._journal.append(kind, self._world.clock.now(), {"rotation": rotation, **fields})
+
+
+def _check_still_so(facts: Facts) -> None:
+    """The files are those that the plan was made from: asking the user may have taken a while (R8)."""
+    for seen in facts.servers:
+        path = seen.server.config_path
+        file = seen.server.host.read(path)
+        if (None if file is None else file.sha256) != (None if seen.file is None else seen.file.sha256):
+            raise RefusedError(
+                f"{path} on {seen.server.name} was changed after the plan was made",
+                hint="run the same command again and look at its plan",
+                rule="R8",
+            )

@@ -239,8 +239,7 @@ class Census:
             readers = effective.readers(self._config, path.resource) if served else (IdentityReader(),)
             book = TallyBook(path, () if self._config is None else readers)
             known = self._rings[path.resource, path.kind] = Ring(readers), book
-        want = None if path.kind is PathKind.INFRASTRUCTURE else self._want.get(path.resource)
-        return _Place(directory, path, *known, want)
+        return _Place(directory, path, *known, self._want.get(path.resource))
 
     def _renamed(self, path: StoredPath) -> StoredPath:
         """`path` with the group that the configuration knows for a built-in resource that `paths` does not know."""

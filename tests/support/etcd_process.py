@@ -13,34 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
 
-import pytest
 import trustme
 
 from keyctl.etcd.tls import MutualTls
+from tests.support.binaries import binary
 
 _START_SECONDS = 20.0
-
-
-def lab_binary(*names: str) -> Path:
-    """The first of `names` in the folder `KEYCTL_LAB_BIN`. Without one the test is skipped, in CI it fails."""
-    folder = os.environ.get("KEYCTL_LAB_BIN", "")
-    for name in names:
-        if folder and (candidate := Path(folder) / name).is_file():
-            return candidate
-    reason = f"no {names[0]} in KEYCTL_LAB_BIN={folder!r}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def etcd_binary() -> Path:
-    """etcd itself; Go names the program after its module's last folder."""
-    return lab_binary("etcd", "server")
-
-
-def etcdctl_binary() -> Path:
-    """etcdctl of the same version."""
-    return lab_binary("etcdctl")
 
 
 def write_secret(path: Path, *blobs: trustme.Blob) -> Path:
@@ -76,7 +54,7 @@ class RunningEtcd:
     def etcdctl(self, *arguments: str, user: str | None = None) -> subprocess.CompletedProcess[bytes]:
         """Run etcdctl against it. Raises `CalledProcessError` on failure."""
         return subprocess.run(
-            [etcdctl_binary(), *self.flags(), *(("--user", user) if user else ()), *arguments],
+            [binary("etcdctl"), *self.flags(), *(("--user", user) if user else ()), *arguments],
             check=True,
             capture_output=True,
             timeout=60,
@@ -101,7 +79,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 @contextlib.contextmanager
 def running_etcd(folder: Path, authority: trustme.CA, *flags: str) -> Generator[RunningEtcd]:
     """Start etcd with its files in `folder`, wait until it answers, and stop it in the end."""
-    binary = etcd_binary()
+    program = binary("etcd")
     serving = authority.issue_cert("127.0.0.1", "localhost", common_name="etcd")
     port, peer_port = free_port(), free_port()
     url, peer_url, data = f"https://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}", folder / "data"
@@ -124,7 +102,7 @@ def running_etcd(folder: Path, authority: trustme.CA, *flags: str) -> Generator[
     log = folder / "etcd.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [binary, *(f"--{name}={value}" for name, value in arguments.items()), *flags],
+            [program, *(f"--{name}={value}" for name, value in arguments.items()), *flags],
             stdout=output,
             stderr=subprocess.STDOUT,
         )

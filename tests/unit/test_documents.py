@@ -213,7 +213,7 @@ def test_anchors_and_tags_alone_make_a_document_not_plain(text: str) -> None:
         ('{"a": NaN}', "enc.yaml is not JSON"),
         ('\v{"a": 1}', "enc.yaml:1: a control character that YAML does not allow"),
         ('{"a": 1, "a": 2}', "enc.yaml:1:10: a field that stands twice in one mapping"),
-        ('{"a": "\\ud800"}', "enc.yaml:1:11: not JSON that keyctl reads"),
+        ('{"a": "\\ud800"}', "enc.yaml:1:10: not JSON that keyctl reads"),
         ('{"a":\n"b\u2028"}', "enc.yaml:2: a line separator that YAML and JSON read differently"),
     ],
 )

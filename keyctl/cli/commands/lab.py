@@ -93,9 +93,10 @@ def status_command(name: str, directory: Path | None) -> None:
     click.echo(identity_note(found.topology))
     waiting = [row.name for row in rows if not row.ready]
     if waiting:
+        place = shlex.quote(str(found.layout.root))
         raise UnreachableError(
             f"lab {found.topology.settings.name} is not ready: {', '.join(waiting)}",
-            hint=f"start an API server again: keyctl lab restart --directory {shlex.quote(str(found.layout.root))} {waiting[-1]}",
+            hint=f"start an API server again: keyctl lab restart --directory {place} {waiting[-1]}",
         )
 
 

@@ -292,7 +292,17 @@ def test_a_canary_that_cannot_be_deleted_is_an_error(start: _Start, code: int) -
         start({path: status_reply(code, "no")})[0].delete_canary(_REF)
 
 
-@pytest.mark.parametrize("code", [403, 409, 500])
+def test_a_canary_left_behind_is_deleted_and_created_anew_once(start: _Start) -> None:
+    path = "/api/v1/namespaces/kube-system/secrets"
+    there = status_reply(409, "already exists")
+    server, api = start({path: [there, _usual()[path], there, there]})
+    assert server.create_canary("kube-system", "keyctl-canary-1") == _REF
+    assert [r.method for r in api.requests] == ["POST", "DELETE", "POST"]
+    with pytest.raises(UnreachableError, match="create secrets"):
+        server.create_canary("kube-system", "keyctl-canary-1")
+
+
+@pytest.mark.parametrize("code", [403, 500])
 def test_a_canary_that_cannot_be_created_is_an_error(start: _Start, code: int) -> None:
     with pytest.raises(UnreachableError, match="create secrets"):
         start({"/api/v1/namespaces/kube-system/secrets": status_reply(code, "no")})[0].create_canary(

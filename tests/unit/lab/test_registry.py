@@ -107,6 +107,15 @@ def test_a_kept_lab_without_a_process_gives_way_to_the_next_of_its_name() -> Non
     assert not (second.root / "old").exists()
 
 
+def test_a_stopped_lab_elsewhere_gives_way_to_the_next_of_its_name_in_the_usual_place(tmp_path: Path) -> None:
+    first = claim("one", tmp_path / "elsewhere")
+    registry.keep(first)
+    second = claim("one")
+    assert not first.root.exists()
+    assert second.root == registry.labs_root() / "one"
+    assert not second.root.is_symlink()
+
+
 def test_a_directory_with_anything_else_in_it_is_refused_and_kept(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()

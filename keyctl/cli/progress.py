@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
+# Seconds, seconds, percent.
 _LINE_EVERY = 10.0
+_QUICKEST = 1.0
+_SHARE_EVERY = 10
 _STAGES = {"BASE": "old", "ADDED": "reads new key", "PROMOTED": "writes new key", None: "?"}
 
 
@@ -42,33 +45,41 @@ class JsonLines:
 
 
 class PlainLines:
-    """Lines on stderr: every step, and long work every 10 s or 10 percent."""
+    """Lines on stderr: every step; of long work and waits the first line, then one every 10 s or 10 percent."""
 
     def __init__(self) -> None:
         self._last_line = 0.0
         self._last_share = 0
+        self._waiting = False
 
     def event(self, event: Event) -> None:
         """See `Reporter.event`."""
         if event.kind == "state":
             click.echo(f"== {event.message}", err=True)
-        elif event.kind in {"step", "loaded"} or (event.kind == "wait" and self._due()):
+        elif event.kind in {"step", "loaded"}:
             click.echo(f"   {event.message}", err=True)
         elif event.kind == "progress":
-            share = _share(event.fields)
-            if share >= self._last_share + 10 or share < self._last_share or self._due():
-                self._last_share = share - share % 10
-                click.echo(f"   {event.message}{_time_left(event.fields)}", err=True)
+            self._progress(event)
+        elif event.kind == "wait" and (not self._waiting or self._since_last() >= _LINE_EVERY):
+            self._line(event.message)
+        self._waiting = event.kind == "wait"
 
     def close(self) -> None:
         """Nothing to put back."""
 
-    def _due(self) -> bool:
-        now = time.monotonic()
-        if now - self._last_line < _LINE_EVERY:
-            return False
-        self._last_line = now
-        return True
+    def _progress(self, event: Event) -> None:
+        share = _share(event.fields)
+        moved = abs(share - self._last_share) >= _SHARE_EVERY and self._since_last() >= _QUICKEST
+        if share == 100 or moved or self._since_last() >= _LINE_EVERY:
+            self._last_share = share
+            self._line(f"{event.message}{_time_left(event.fields)}")
+
+    def _line(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        click.echo(f"   {text}", err=True)
+
+    def _since_last(self) -> float:
+        return time.monotonic() - self._last_line
 
 
 class LiveTable:
@@ -125,4 +136,4 @@ def _share(fields: Mapping[str, object]) -> int:
 
 def _time_left(fields: Mapping[str, object]) -> str:
     left = fields["left"]
-    return f", about {left:.0f} s left" if isinstance(left, float) else ""
+    return f", about {left:.0f} s left" if isinstance(left, float) and left >= 1 else ""

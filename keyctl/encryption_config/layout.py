@@ -84,7 +84,7 @@ def remove(document: Document, items: Sequence, index: int) -> list[Edit]:
         slot = _slots(document, items)[index]
         after = text.find("\n", slot.text_end)
         if after < 0:
-            return [(len(text[: slot.dash].rstrip("\r\n")), slot.text_end, "")]
+            return [(len(text[: slot.dash].removesuffix("\n").removesuffix("\r")), slot.text_end, "")]
         return [(slot.dash, after + 1, "")]
     start, end = items.items[index].span.start, _text_end(text, items.items[index])
     first, second = (index - 1, index) if index else (index, index + 1)

@@ -277,8 +277,8 @@ class _Pod:
         node = _field(parent, field)
         if isinstance(node, Sequence) and (node.items or node.flow):
             return self._append(node, "\n".join(block), _json(flow))
-        if node is not None:
-            refuse(self._document.name, node.span, f"{field} is no list", hint=f"delete the empty field {field}")
+        if any(key.text == field for key, _ in parent.items):
+            refuse(self._document.name, parent.span, f"{field} is empty or no list", hint=f"delete the field {field}")
         if parent.flow:
             return parent.items[-1][1].span.end, parent.items[-1][1].span.end, f", {_json(field)}: [{_json(flow)}]"
         indent = " " * (parent.span.column - 1)

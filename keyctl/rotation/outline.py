@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keyctl.encryption_config import effective
 from keyctl.rotation.plan import Goal
 from keyctl.rotation.preflight import Facts
 from keyctl.rotation.world import World
@@ -11,7 +12,7 @@ def lines(world: World, facts: Facts) -> tuple[str, ...]:
     """The plan for `facts`, a line a step."""
     names = ", ".join(server.name for server in world.servers)
     resources = ", ".join(facts.resources)
-    values = sum(g.values for g in facts.scan.groups if g.resource in facts.resources)
+    values = sum(g.values for g in facts.scan.groups if not g.infrastructure and _changes(facts, g.resource))
     old = ", ".join(map(str, facts.old)) or "plaintext"
     restarted = [server.name for server in world.servers if not server.reloads]
     how = "restarting one at a time" if restarted else "each loads it by itself within about a minute"
@@ -34,3 +35,10 @@ def lines(world: World, facts: Facts) -> tuple[str, ...]:
         *(f"  {number} {step}" for number, step in enumerate(steps, 1)),
         f"Nothing is removed: {last}. The way back is open at every step.",
     )
+
+
+def _changes(facts: Facts, resource: str) -> bool:
+    """Whether the new key will write `resource`: it is to be covered, or its writer stands in an entry that changes."""
+    config = facts.servers[0].config
+    covering = effective.covering_entries(config, resource) if config is not None else ()
+    return covering[0] in facts.entries if covering else resource in facts.resources

@@ -9,30 +9,17 @@ from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig, StaticReader
 from keyctl.errors import RefusedError, UnreachableError
-from keyctl.etcd.interface import Etcd
 from keyctl.hosts.interface import HostFile
 from keyctl.hosts.manifests import Flags, read_flags
 from keyctl.keys.key import KeyRef, Provider
 from keyctl.kube.interface import ApiServer, ServerProbe
 from keyctl.rotation import membership
+from keyctl.rotation.owner import check_owner
 from keyctl.rotation.plan import Goal
 from keyctl.rotation.scan import Scan, name_first, scan
 from keyctl.rotation.stages import entries_to_change
-from keyctl.rotation.world import Event, Reporter, Server, World
+from keyctl.rotation.world import CANARY_NAMESPACE, Event, Reporter, Server, World
 from keyctl.stored.decrypt import Opened, open_value
-
-# Distributions that own the file and rotate it their own way: R12.
-_OWNERS = {
-    "k3s": "k3s secrets-encrypt rotate-keys",
-    "rke2": "rke2 secrets-encrypt rotate-keys",
-    "openshift": "the kube-apiserver operator (oc patch apiserver cluster)",
-    "talos": "talosctl, in the machine configuration",
-    "eks": "the provider's console",
-    "gke": "the provider's console",
-    "aks": "the provider's console",
-}
-# Distributions that render the file from a template of their own.
-_TEMPLATED = ("kubespray", "kops", "cluster-api")
 
 _MINIMUM_FREE = 16 * 1024 * 1024
 
@@ -81,7 +68,9 @@ class Facts:
 def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
     """Run every check. Raises `RefusedError` with the rule that is not met, or `UnreachableError`."""
     servers = tuple(_look(server) for server in world.servers)
-    _check_owner(world, wish, servers)
+    check_owner(
+        world, servers[0].probe.version, enabling=wish.goal is Goal.ENABLE, template_updated=wish.template_updated
+    )
     check_membership(world, tuple(facts.probe for facts in servers))
     _check_downtime(world, wish)
     for facts in servers:
@@ -89,13 +78,14 @@ def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
         _check_file(facts)
     _check_equal(servers)
     config = servers[0].config
+    _check_names(world, config)
     api = world.servers[0].api
     uid = check_binding(world, config, api)
     served = api.discover()
     entries = entries_to_change(config, wish.resources, wish.goal)
     resources = _resources(config, entries, wish)
     _check_resources(resources, served, api.aggregated_groups())
-    _check_rights(world, resources)
+    _check_rights(world, config, resources, served)
     reporter.event(Event("step", "reading every value of etcd under the configuration in force"))
     found = scan(world.everything(), prefix=world.prefix, config=config)
     check_readable(found)
@@ -134,7 +124,7 @@ def check_binding(world: World, config: EncryptionConfig | None, api: ApiServer)
     """The etcd read is the etcd of this API: the raw kube-system uid is the API's. Returns it."""
     told = api.kube_system_uid()
     key = f"{world.prefix}/namespaces/kube-system".encode()
-    stored = place_of(world, "namespaces").get(key)
+    stored = world.etcd_of("namespaces").get(key)
     if stored is None:
         raise UnreachableError(
             f"etcd holds no {key.decode()}",
@@ -168,14 +158,6 @@ def check_readable(found: Scan) -> None:
         )
 
 
-def place_of(world: World, resource: str) -> Etcd:
-    """The etcd that holds `resource`."""
-    for place in world.etcds:
-        if resource in place.resources:
-            return place.etcd
-    return world.etcds[0].etcd
-
-
 def _look(server: Server) -> ServerFacts:
     if server.manifest_path is None:
         raise RefusedError(
@@ -198,37 +180,6 @@ def _look(server: Server) -> ServerFacts:
     return ServerFacts(server, server.api.probe(), flags, file, config)
 
 
-def _check_owner(world: World, wish: Wish, servers: tuple[ServerFacts, ...]) -> None:
-    owner = world.distribution if world.distribution in _OWNERS else _owner_by_version(servers[0].probe.version)
-    if owner in _OWNERS:
-        raise RefusedError(
-            f"{owner} owns the encryption configuration of this cluster",
-            hint=f"rotate with {_OWNERS[owner]}; keyctl verify-secrets checks the result",
-            rule="R12",
-        )
-    if wish.template_updated:
-        return
-    if world.distribution in _TEMPLATED:
-        raise RefusedError(
-            f"{world.distribution} would write its own encryption configuration over this one",
-            hint="update its template too, then say so with --template-updated",
-            rule="R12",
-        )
-    kubeadm = f"{world.prefix}/configmaps/kube-system/kubeadm-config".encode()
-    if wish.goal is Goal.ENABLE and place_of(world, "configmaps").get(kubeadm) is not None:
-        raise RefusedError(
-            "the next kubeadm upgrade would drop the encryption flag from the manifest",
-            cause="ConfigMap kube-system/kubeadm-config exists",
-            hint="add encryption-provider-config and its mount to apiServer in ClusterConfiguration "
-            "(kubectl -n kube-system edit configmap kubeadm-config), then say so with --template-updated",
-            rule="R12",
-        )
-
-
-def _owner_by_version(version: str) -> str:
-    return next((owner for owner in _OWNERS if f"+{owner}" in version or f"-{owner}" in version), "")
-
-
 def _check_downtime(world: World, wish: Wish) -> None:
     if len(world.servers) == 1 and not world.servers[0].reloads and not wish.allow_downtime:
         raise RefusedError(
@@ -243,7 +194,8 @@ def _check_flags(world: World, facts: ServerFacts) -> None:
     given = flags.encryption_provider_config
     if given and given != facts.server.config_path:
         _refuse_flag(name, f"reads {given}", f"set encryptionConfig of {name} to {given} in the cluster file")
-    if (flags.etcd_prefix or "/registry").rstrip("/") != world.prefix:
+    # As kube-apiserver reads it: a leading slash is added, a trailing one means nothing.
+    if "/" + (flags.etcd_prefix or "registry").strip("/") != world.prefix:
         _refuse_flag(name, f"stores under {flags.etcd_prefix}", f"set etcd.prefix to {flags.etcd_prefix}")
     if facts.server.reloads and given and not flags.automatic_reload:
         _refuse_flag(name, "does not reload by itself", f"set activation of {name} to restart in the cluster file")
@@ -317,6 +269,18 @@ def _check_equal(servers: tuple[ServerFacts, ...]) -> None:
             )
 
 
+def _check_names(world: World, config: EncryptionConfig | None) -> None:
+    """R5: a name stands for the same bytes in the files and in the key store."""
+    for key in () if config is None else effective.static_keys(config):
+        known = world.store.get(key.ref)
+        if known is not None and known.fingerprint != key.fingerprint:
+            raise RefusedError(
+                f"{key.ref} has other bytes in the files than in the key store at {world.store.location}",
+                hint="a key name must mean the same bytes for ever; find out which of them wrote the values",
+                rule="R5",
+            )
+
+
 def _resources(config: EncryptionConfig | None, entries: tuple[int, ...], wish: Wish) -> tuple[str, ...]:
     named = () if config is None else tuple(r for index in entries for r in config.entries[index].resources)
     return tuple(dict.fromkeys((*named, *(wish.resources or ()))))
@@ -339,16 +303,28 @@ def _check_resources(resources: tuple[str, ...], served: dict[str, str], aggrega
             )
 
 
-def _check_rights(world: World, resources: tuple[str, ...]) -> None:
-    for resource in ("secrets", *(r for r in resources if "*" not in r)):
-        for verb in ("list", "get", "patch"):
-            if not world.servers[0].api.may(verb, resource):
-                raise RefusedError(
-                    f"you may not {verb} {resource} in all namespaces",
-                    cause="SelfSubjectAccessReview says no",
-                    hint=f"kubectl auth can-i {verb} {resource} -A",
-                    rule="preflight",
-                )
+def _check_rights(
+    world: World, config: EncryptionConfig | None, resources: tuple[str, ...], served: dict[str, str]
+) -> None:
+    wildcard = any("*" in resource for resource in resources)
+    covered = (name for name in sorted(served) if wildcard and config and effective.is_covered(config, name))
+    named = (resource for resource in resources if "*" not in resource)
+    needed = [(verb, resource) for resource in dict.fromkeys((*named, *covered)) for verb in ("list", "get", "patch")]
+    for verb, resource in needed:
+        if not world.servers[0].api.may(verb, resource):
+            raise _may_not(verb, resource, "in all namespaces", "-A")
+    for verb in ("create", "get", "patch", "delete"):
+        if not world.servers[0].api.may(verb, "secrets", namespace=CANARY_NAMESPACE):
+            raise _may_not(verb, "secrets", f"in {CANARY_NAMESPACE}", f"-n {CANARY_NAMESPACE}")
+
+
+def _may_not(verb: str, resource: str, where: str, flag: str) -> RefusedError:
+    return RefusedError(
+        f"you may not {verb} {resource} {where}",
+        cause="SelfSubjectAccessReview says no",
+        hint=f"kubectl auth can-i {verb} {resource} {flag}",
+        rule="preflight",
+    )
 
 
 def _check_room(world: World, found: Scan) -> None:
@@ -372,6 +348,12 @@ def _check_room(world: World, found: Scan) -> None:
 
 def _provider_in_force(config: EncryptionConfig | None, entries: tuple[int, ...]) -> Provider:
     writers = {config.entries[index].providers[0].provider for index in entries} if config is not None else set()
+    if Provider.KMS in writers:
+        raise RefusedError(
+            "a KMS plugin writes these values",
+            hint="rotate the key at the KMS; keyctl rotates static keys",
+            rule="R16",
+        )
     static = sorted(writers - {Provider.IDENTITY})
     if len(static) > 1:
         raise RefusedError(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
-from keyctl.errors import RefusedError, StoppedError
+from keyctl.errors import StoppedError
 from keyctl.etcd.interface import SavedSnapshot
 from keyctl.keys.key import Key
 from keyctl.rotation.preflight import Facts
@@ -14,22 +14,12 @@ from keyctl.rotation.scan import name_first, scan
 from keyctl.rotation.world import Event, Reporter, World
 
 
-def keep_keys(world: World, facts: Facts) -> tuple[Key, ...]:
-    """Import every key of every file into the store and read each back. Returns them, each once."""
-    keys: dict[object, Key] = {}
-    for server in facts.servers:
-        for key in () if server.config is None else effective.static_keys(server.config):
-            known = keys.setdefault(key.ref, key)
-            if known.fingerprint != key.fingerprint:
-                raise RefusedError(
-                    f"key {key.ref} has other bytes on {server.server.name}",
-                    hint="a key name must mean the same bytes everywhere and for ever; find out which file is right",
-                    rule="R5",
-                )
-    for key in keys.values():
+def keep_keys(world: World, facts: Facts) -> None:
+    """Import every key of every file into the store and read each back. All files hold the same keys."""
+    config = facts.servers[0].config
+    for key in () if config is None else effective.static_keys(config):
         world.store.put(key, origin="imported")
         read_back(world, key)
-    return tuple(keys.values())
 
 
 def read_back(world: World, key: Key) -> None:

@@ -7,11 +7,9 @@ from keyctl.encryption_config.model import EncryptionConfig, Reader
 from keyctl.errors import StoppedError
 from keyctl.keys.key import KeyRef
 from keyctl.kube.interface import ObjectRef
-from keyctl.rotation.preflight import place_of
-from keyctl.rotation.world import Server, World
+from keyctl.rotation.world import CANARY_NAMESPACE, Server, World
 from keyctl.stored.decrypt import Opened, open_value
 
-_NAMESPACE = "kube-system"
 _RESOURCE = "secrets"
 
 
@@ -22,9 +20,7 @@ def prove_writes(world: World, config: EncryptionConfig, new: KeyRef, *, tag: st
     canaries' names this run's own. Raises `StoppedError` when any of it is not so.
     """
     for number, server in enumerate(world.servers, 1):
-        name = f"keyctl-canary-{tag}-{number}"
-        _sweep(world, config, server, name)
-        canary = server.api.create_canary(_NAMESPACE, name)
+        canary = server.api.create_canary(CANARY_NAMESPACE, f"keyctl-canary-{tag}-{number}")
         try:
             _check_raw(world, config, server, canary, new)
             _check_read_by_all(world, server, canary)
@@ -32,18 +28,9 @@ def prove_writes(world: World, config: EncryptionConfig, new: KeyRef, *, tag: st
             server.api.delete_canary(canary)
 
 
-def _sweep(world: World, config: EncryptionConfig, server: Server, name: str) -> None:
-    """Delete the canary that a run of this rotation left behind when it was killed."""
-    key = _etcd_key(world, name)
-    stored = place_of(world, _RESOURCE).get(key)
-    opened = None if stored is None else open_value(_readers(config), key, stored[0])
-    if isinstance(opened, Opened):
-        server.api.delete_canary(ObjectRef(_RESOURCE, _NAMESPACE, name, opened.object.uid))
-
-
 def _check_raw(world: World, config: EncryptionConfig, server: Server, canary: ObjectRef, new: KeyRef) -> None:
-    key = _etcd_key(world, canary.name)
-    stored = place_of(world, _RESOURCE).get(key)
+    key = f"{world.prefix}/{_RESOURCE}/{canary.namespace}/{canary.name}".encode()
+    stored = world.etcd_of(_RESOURCE).get(key)
     if stored is None:
         raise _not_so(f"a Secret written through {server.name} is not in etcd")
     value, revision = stored
@@ -62,10 +49,6 @@ def _check_read_by_all(world: World, writer: Server, canary: ObjectRef) -> None:
         got = reader.api.get_metadata(canary)
         if got.problem or got.count != 1:
             raise _not_so(f"{reader.name} cannot read what {writer.name} writes: {got.problem or 'not found'}")
-
-
-def _etcd_key(world: World, name: str) -> bytes:
-    return f"{world.prefix}/{_RESOURCE}/{_NAMESPACE}/{name}".encode()
 
 
 def _readers(config: EncryptionConfig) -> tuple[Reader, ...]:

@@ -14,6 +14,9 @@ from keyctl.keys.interface import KeyStore
 from keyctl.kube.interface import ApiServer, RotationLease
 from keyctl.stored.source import JoinedSource, ValueSource
 
+# Where the Secrets are created by which a server proves what it writes.
+CANARY_NAMESPACE = "kube-system"
+
 
 class Clock(Protocol):
     """Time, so that tests need not wait."""
@@ -97,6 +100,10 @@ class World:
     def everything(self) -> ValueSource:
         """All values of all etcds, the main one first, as they are now."""
         return JoinedSource(tuple(place.etcd.source() for place in self.etcds))
+
+    def etcd_of(self, resource: str) -> Etcd:
+        """The etcd that holds `resource`."""
+        return next((place.etcd for place in self.etcds if resource in place.resources), self.etcds[0].etcd)
 
     def server(self, name: str) -> Server:
         """One server by name. `RuntimeError` for an unknown name."""

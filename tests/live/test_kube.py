@@ -30,7 +30,9 @@ pytestmark = pytest.mark.live
 @pytest.fixture(scope="module")
 def lab(etcd_server: EtcdAccess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     with control_planes(etcd_server, tmp_path_factory.mktemp("kube")) as start:
-        yield start(2, reload=True)
+        made = start(2, reload=True)
+        write_with(made, "old")
+        yield made
 
 
 @pytest.fixture
@@ -40,13 +42,17 @@ def api(lab: Lab) -> Iterator[HttpApiServer]:
     made.close()
 
 
-def _raw(lab: Lab, ref: ObjectRef) -> bytes:
-    """What etcd holds of a Secret."""
+def _etcdctl(lab: Lab, verb: str, ref: ObjectRef, *flags: str, value: bytes | None = None) -> bytes:
+    """What etcdctl says when it does `verb` to the stored value of a Secret."""
     etcd = lab.etcd
-    flags = [f"--endpoints={etcd.endpoints[0]}", f"--cacert={etcd.cacert}", f"--cert={etcd.cert}", f"--key={etcd.key}"]
+    access = (f"--endpoints={etcd.endpoints[0]}", f"--cacert={etcd.cacert}", f"--cert={etcd.cert}", f"--key={etcd.key}")
     key = f"{lab.topology.settings.prefix}/secrets/{ref.namespace}/{ref.name}"
-    command = [binary("etcdctl"), *flags, "get", "--print-value-only", key]
-    return subprocess.run(command, check=True, capture_output=True, timeout=30).stdout
+    command = (str(binary("etcdctl")), *access, verb, *flags, key)
+    return subprocess.run(command, check=True, capture_output=True, timeout=30, input=value).stdout
+
+
+def _raw(lab: Lab, ref: ObjectRef) -> bytes:
+    return _etcdctl(lab, "get", ref, "--print-value-only").removesuffix(b"\n")
 
 
 def _whole(lab: Lab, ref: ObjectRef) -> dict[str, object]:
@@ -57,7 +63,6 @@ def _whole(lab: Lab, ref: ObjectRef) -> dict[str, object]:
 
 
 def test_rewriting_moves_every_value_to_the_new_key_and_changes_nothing_else(lab: Lab, api: HttpApiServer) -> None:
-    write_with(lab, "old")
     metadata = {"labels": {"app": "shop"}, "annotations": {"note": "kept"}}
     refs = [create_secret(lab, "default", f"rewritten-{number}", **metadata) for number in range(60)]
     before = {ref.name: _whole(lab, ref) for ref in refs}
@@ -78,33 +83,22 @@ def test_rewriting_moves_every_value_to_the_new_key_and_changes_nothing_else(lab
         assert "keyctl" not in json.dumps(new)
 
 
-def test_a_value_that_the_server_cannot_open_is_a_problem_of_the_list_and_of_the_object(
-    lab: Lab, api: HttpApiServer
-) -> None:
-    write_with(lab, "one")
+def test_a_value_that_the_server_cannot_open_is_a_problem_of_that_object(lab: Lab, api: HttpApiServer) -> None:
     ref = create_secret(lab, "default", "unreadable")
-    write_with(lab, "one", server="cp2")
-    other = api_server(lab, "cp2")
-    etcd = lab.etcd
-    flags = [f"--endpoints={etcd.endpoints[0]}", f"--cacert={etcd.cacert}", f"--cert={etcd.cert}", f"--key={etcd.key}"]
-    key = f"{lab.topology.settings.prefix}/secrets/default/unreadable"
-    value = _raw(lab, ref).removesuffix(b"\n").replace(b":one:", b":two:")
-    subprocess.run([binary("etcdctl"), *flags, "put", key], input=value, check=True, capture_output=True, timeout=30)
+    _etcdctl(lab, "put", ref, value=_raw(lab, ref).replace(b":aescbc:v1:", b":aescbc:v1:unknown-"))
     try:
-        read = other.get_metadata(ref)
-        assert read.count == 0
-        assert read.problem.startswith("HTTP 500: Internal error occurred")
-        (patched,) = other.patch_empty([ref], workers=1)
-        assert patched.outcome is Outcome.SLOWER
+        read = api.get_metadata(ref)
+        (patched,) = api.patch_empty([ref], workers=1)
     finally:
-        subprocess.run([binary("etcdctl"), *flags, "del", key], check=True, capture_output=True, timeout=30)
-        other.close()
+        _etcdctl(lab, "del", ref)
+    assert read.count == 0
+    assert read.problem.startswith("HTTP 500: Internal error occurred")
+    assert patched.outcome is Outcome.SLOWER
 
 
 def test_two_servers_are_told_apart_and_each_has_its_own_configuration_loaded(lab: Lab, api: HttpApiServer) -> None:
     other = api_server(lab, "cp2")
-    write_with(lab, "a", "b")
-    write_with(lab, "b", "a", server="cp2")
+    write_with(lab, "third", "new", "old", server="cp2")
     first, second = api.probe(), other.probe()
     assert first.ready
     assert second.ready

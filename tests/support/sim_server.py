@@ -264,8 +264,9 @@ class SimApi:
 
     def create_canary(self, namespace: str, name: str) -> ObjectRef:
         self._ask()
-        if self._plane.object_at(key_of("secrets", namespace, name)) is not None:
-            raise UnreachableError(f"{self._name} refused to create secrets", cause="409 AlreadyExists")
+        left = self._plane.object_at(key_of("secrets", namespace, name))
+        if left is not None:
+            self.delete_canary(ObjectRef("secrets", namespace, name, left.uid))
         found = new_object("secrets", namespace, name, filler=b"")
         self._plane.effect("create-canary", lambda: self._server.write(found))
         return ObjectRef("secrets", namespace, name, found.uid)

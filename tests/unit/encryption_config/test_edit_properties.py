@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyctl.encryption_config import edit, effective
@@ -13,6 +13,9 @@ from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.keys.key import Key, KeyRef, Provider
 from tests.unit.encryption_config.configs import HEAD, b64, key
+
+# Building a file costs more than editing it, on a loaded machine more than the default deadline.
+_SLOW = settings(deadline=None, max_examples=60)
 
 _RESOURCES = ("secrets", "configmaps", "'*.apps'")
 _STATIC = ("aescbc", "aesgcm", "secretbox")
@@ -133,6 +136,7 @@ def _is_kept(line: str, others: Counter[str]) -> bool:
 
 
 @given(_files(), _NEW_KEYS)
+@_SLOW
 def test_an_added_reader_changes_no_writer_no_reader_and_no_line(content: bytes, new: Key) -> None:
     before = _config(content)
     added = edit.add_reader(content, new, entries=_all(before), name="enc.yaml")
@@ -144,6 +148,7 @@ def test_an_added_reader_changes_no_writer_no_reader_and_no_line(content: bytes,
 
 
 @given(_files(), _NEW_KEYS)
+@_SLOW
 def test_a_promoted_key_writes_and_every_line_and_reader_stays(content: bytes, new: Key) -> None:
     added = edit.add_reader(content, new, entries=_all(_config(content)), name="enc.yaml")
     promoted = edit.promote(added, new.ref, entries=_all(_config(content)), name="enc.yaml")
@@ -155,6 +160,7 @@ def test_a_promoted_key_writes_and_every_line_and_reader_stays(content: bytes, n
 
 
 @given(_files(), _NEW_KEYS)
+@_SLOW
 def test_demoting_undoes_promoting_and_removing_undoes_adding(content: bytes, new: Key) -> None:
     before = _config(content)
     entries = _all(before)
@@ -168,21 +174,41 @@ def test_demoting_undoes_promoting_and_removing_undoes_adding(content: bytes, ne
     assert _lines(removed) == _lines(content)
 
 
+def _taken_away(before: list[str], after: list[str]) -> list[list[str]]:
+    """Every block of lines that `before` has and `after` lacks, if that is all the difference."""
+    size = len(before) - len(after)
+    places = range(len(after) + 1)
+    return [before[at : at + size] for at in places if before[:at] + before[at + size :] == after]
+
+
+def _is_one_element(lines: list[str]) -> bool:
+    first, *rest = lines
+    indent = len(first) - len(first.lstrip())
+    deeper = all(line.lstrip().startswith("#") or line.startswith(" " * (indent + 1)) for line in rest if line)
+    return first.lstrip().startswith("- ") and deeper and not lines[-1].lstrip().startswith("#")
+
+
 @given(_files())
-def test_removing_any_reader_keeps_every_comment_line(content: bytes) -> None:
+@_SLOW
+def test_removing_any_reader_takes_away_its_own_lines_only(content: bytes) -> None:
     config = _config(content)
     for index, entry in enumerate(config.entries):
         for ref in [reader.ref for element in entry.providers for reader in element.readers][1:]:
-            if ref.provider in (Provider.IDENTITY, Provider.KMS) or ref == entry.providers[0].readers[0].ref:
+            if ref.provider in (Provider.IDENTITY, Provider.KMS):
                 continue
             removed = edit.remove_reader(content, ref, entries=(index,), name="enc.yaml")
-            kept = _lines(removed)
-            comments = [line for line in _lines(content) if line.strip().startswith("#") and "inside" not in line]
-            assert all(kept[line] for line in comments)
             assert _readers(_config(removed))[index] == _readers(config)[index] - Counter([ref])
+            before, after = (data.decode().splitlines() for data in (content, removed))
+            if len(before) == len(after):
+                changed = [line for line, other in zip(before, after, strict=True) if line != other]
+                assert len(changed) == 1
+                assert "{" in changed[0]
+            else:
+                assert any(_is_one_element(lines) for lines in _taken_away(before, after))
 
 
 @given(_files(), _NEW_KEYS)
+@_SLOW
 def test_an_added_entry_leaves_the_whole_text_before_it(content: bytes, new: Key) -> None:
     added = edit.add_entry(content, ("pods", "*.batch"), new, name="enc.yaml")
     assert _config(added).entries[:-1] == _config(content).entries

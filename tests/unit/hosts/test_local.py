@@ -73,6 +73,17 @@ def test_the_mode_of_a_file_is_kept_without_a_umask(path: Path, open_umask: None
     assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
+def test_a_refusal_tells_what_was_expected_and_what_was_found(path: Path) -> None:
+    for expected, said in ((None, "no file"), (_hash(_NEW), _hash(_NEW))):
+        with pytest.raises(RefusedError) as caught:
+            _HOST.write(str(path), _NEW, expected=expected)
+        assert caught.value.cause == f"expected {said}, found {_hash(_OLD)}"
+    path.unlink()
+    with pytest.raises(RefusedError) as caught:
+        _HOST.write(str(path), _NEW, expected=_hash(_OLD))
+    assert caught.value.cause == f"expected {_hash(_OLD)}, found none"
+
+
 def test_a_setuid_bit_is_not_carried_over(path: Path) -> None:
     path.chmod(0o4600)
     _replace(path)

@@ -114,6 +114,14 @@ def _with_args(text: str) -> str:
     return text.replace(command, "  - command: [kube-apiserver]\n    args:\n")
 
 
+def _with_long_flow(text: str) -> str:
+    name = "    name: kube-apiserver\n"
+    text = _without_lists(text).replace(
+        "  hostNetwork: true\n", "  dnsConfig: {\n    options: [{name: a}\n    ]\n  }\n"
+    )
+    return text.replace(name, f"{name}    ports: [\n      {{containerPort: 6443}}\n    ]\n")
+
+
 def _with_block_text(text: str) -> str:
     name = "    name: kube-apiserver\n"
     return _without_lists(text).replace(name, f"{name}    tty: |\n      a\n      b\n\n")
@@ -131,6 +139,7 @@ _LAYOUTS: dict[str, Callable[[str], str]] = {
     "json without lists": lambda text: json.dumps(yaml.safe_load(_without_lists(text)), indent=2),
     "flow": lambda text: "---\n" + yaml.safe_dump(yaml.safe_load(text), default_flow_style=True),
     "sorted": lambda text: yaml.safe_dump(yaml.safe_load(text), indent=4),
+    "flow over several lines": _with_long_flow,
     "an empty list of volumes": lambda text: _without_lists(text) + "  volumes: []\n",
     "args": _with_args,
     "block text": _with_block_text,
@@ -214,10 +223,30 @@ def test_yaml_with_anchors_is_read_but_not_edited() -> None:
         _add(anchored)
 
 
-def test_an_edit_that_says_something_else_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifests._Pod, "flag_edits", lambda self, wanted: [])
+@pytest.mark.parametrize(
+    ("said", "instead"),
+    [
+        pytest.param("--advertise-address=10.0.0.1", "--other", id="a flag is lost"),
+        pytest.param("config=/etc/kubernetes/enc/enc", "config=/etc/kubernetes/enc/x", id="other file"),
+        pytest.param("automatic-reload=true", "automatic-reload=false", id="no reload"),
+        pytest.param("mountPath: /etc/kubernetes/enc", "mountPath: /etc/kubernetes/x", id="no mount"),
+        pytest.param("mountPath: /etc/kubernetes/pki", "mountPath: /etc/kubernetes/x", id="a mount is lost"),
+    ],
+)  # fmt: skip
+def test_an_edit_that_says_something_else_is_not_handed_out(
+    monkeypatch: pytest.MonkeyPatch, said: str, instead: str
+) -> None:
+    assert _EDITED.count(said) == 1
+    monkeypatch.setattr(manifests, "splice", lambda text, edits: _EDITED.replace(said, instead))
     with pytest.raises(RuntimeError):
         _add(_KUBEADM)
+
+
+@pytest.mark.parametrize("volumes", ["volumes:", "volumes: text"])
+def test_a_field_that_should_be_a_list_is_not_given_twice(volumes: str) -> None:
+    with pytest.raises(UnusableInputError, match="volumes is empty or no list") as caught:
+        _add(_without_lists(_KUBEADM) + f"  {volumes}\n")
+    assert caught.value.hints == ("delete the field volumes",)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +258,7 @@ def test_an_edit_that_says_something_else_is_not_handed_out(monkeypatch: pytest.
         (("kube-apiserver", "--etcd-prefix=/a"), ("--etcd-prefix=/b",), "/b"),
         (("kube-apiserver", "--etcd_prefix=/a=b"), (), "/a=b"),
         (("kube-apiserver", "--other"), (), None),
+        (("kube-apiserver", "etcd-prefix=/a"), (), None),
         (("kube-apiserver", "--other", "--etcd-prefix=/a"), (), "/a"),
         (("kube-apiserver", "--", "--etcd-prefix=/a"), (), None),
         (("/go-runner", "--etcd-prefix=/x", "kube-apiserver", "--other=1"), (), None),
@@ -310,7 +340,7 @@ def test_a_container_without_a_command_cannot_be_given_flags() -> None:
         _add("spec: {containers: [{name: kube-apiserver}]}\n")
 
 
-def _mounted(*mounts: dict[str, str], **volumes: object) -> bytes:
+def _mounted(*mounts: dict[str, str | None], **volumes: object) -> bytes:
     pod = json.loads(_pod("kube-apiserver"))
     pod["spec"]["containers"][1]["volumeMounts"] = list(mounts)
     pod["spec"]["volumes"] = [{"name": name, **source} for name, source in volumes.items() if isinstance(source, dict)]
@@ -325,6 +355,10 @@ def _host(path: str) -> dict[str, object]:
     ("manifest", "expected"),
     [
         pytest.param(_mounted(), Mount.NONE, id="no mount"),
+        pytest.param(
+            _mounted({"name": "a", "mountPath": "/etc/kubernetes/enc", "subPathExpr": None},
+                     a=_host("/etc/kubernetes/enc")),
+            Mount.DIRECTORY, id="a sub-path that is null"),
         pytest.param(_mounted({"name": "a", "mountPath": "/etc/kubernetes/enc"}, a=_host("/etc/kubernetes/enc/")),
                      Mount.DIRECTORY, id="its directory"),
         pytest.param(_mounted({"name": "a", "mountPath": "/etc/kubernetes/"}, a=_host("/etc/kubernetes")),

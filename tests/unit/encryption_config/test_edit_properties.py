@@ -117,7 +117,11 @@ def _config(content: bytes) -> EncryptionConfig:
 
 
 def _lines(content: bytes) -> Counter[str]:
-    return Counter(content.decode().replace("\r\n", "\n").split("\n"))
+    return Counter(_in_order(content))
+
+
+def _in_order(content: bytes) -> list[str]:
+    return content.decode().replace("\r\n", "\n").split("\n")
 
 
 def _readers(config: EncryptionConfig) -> list[Counter[KeyRef]]:
@@ -198,7 +202,7 @@ def test_removing_any_reader_takes_away_its_own_lines_only(content: bytes) -> No
                 continue
             removed = edit.remove_reader(content, ref, entries=(index,), name="enc.yaml")
             assert _readers(_config(removed))[index] == _readers(config)[index] - Counter([ref])
-            before, after = (data.decode().splitlines() for data in (content, removed))
+            before, after = (_in_order(data) for data in (content, removed))
             if len(before) == len(after):
                 changed = [line for line, other in zip(before, after, strict=True) if line != other]
                 assert len(changed) == 1

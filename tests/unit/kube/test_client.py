@@ -158,6 +158,24 @@ def test_a_silent_server_is_given_up_after_the_timeout(tmp_path: Path) -> None:
     assert caught.value.cause == "no answer within 0.3 s"
 
 
+def test_an_answer_that_came_too_late_is_not_taken_for_that_of_the_next_request(tmp_path: Path) -> None:
+    release = threading.Event()
+
+    def late(request: Request) -> Reply:
+        if request.path == "/late":
+            release.wait(10)
+            return reply({}, 418)
+        return reply({}, 200)
+
+    with scripted_api(tmp_path, late) as api:
+        connection = api.connect(timeout=0.5)
+        with pytest.raises(UnreachableError):
+            connection.request("GET", "/late", accept="*/*")
+        release.set()
+        assert connection.request("GET", "/next", accept="*/*").status == 200
+    assert [(r.path, r.connection) for r in api.requests] == [("/late", 1), ("/next", 2)]
+
+
 def test_a_server_that_is_not_there_is_unreachable_with_the_diagnosed_cause(tmp_path: Path) -> None:
     url = f"https://127.0.0.1:{free_port()}"
     path = write_kubeconfig(tmp_path, authority(), url)

@@ -6,6 +6,8 @@ server reads every value; here is only how it ends.
 
 from __future__ import annotations
 
+import functools
+import importlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -13,15 +15,20 @@ from pathlib import Path
 
 import pytest
 
+from keyctl import documents
+from keyctl.hosts import manifests
 from tests.support.sim_kill import Killed
 from tests.support.simulator import SimCluster
 from tests.unit.rotation.scenes import SCENES, Scene, assert_done, begin, go_on
 
 
 @pytest.fixture(autouse=True)
-def no_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A killed process loses nothing that it wrote: syncing matters for power cuts, and takes most of the time here."""
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of the time here goes into syncing, which matters for power cuts only, and into parsing the same text again."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
+    parse = functools.cache(documents.parse)
+    monkeypatch.setattr(manifests, "parse", parse)
+    monkeypatch.setattr(importlib.import_module("keyctl.encryption_config.decode"), "parse", parse)
 
 
 def effects_of(scene: Scene, directory: Path) -> int:

@@ -18,6 +18,7 @@ from keyctl.keys.key import KeyRef, Provider
 from keyctl.stored.census import Census, CensusResult, Problem
 from keyctl.stored.decrypt import Reason
 from keyctl.stored.display import display
+from keyctl.stored.groups import Role
 from keyctl.stored.judgement import ResourceResult, is_encrypted, judge, outcomes
 from keyctl.stored.paths import root_of
 from keyctl.stored.source import SourceInfo, ValueSource
@@ -29,6 +30,7 @@ class VerifyResult:
 
     `neighbours` are the largest prefixes in the same etcd, asked for only when
     nothing was there to check: (prefix, number of keys), fit for display.
+    `require` is the provider or key that values had to be under.
     """
 
     source: SourceInfo
@@ -40,6 +42,7 @@ class VerifyResult:
     problem_counts: Mapping[tuple[str, Reason], int]
     outcomes: tuple[ExitCode, ...]
     neighbours: tuple[tuple[str, int], ...] = ()
+    require: KeyRef | Provider | None = None
 
     @property
     def required(self) -> tuple[ResourceResult, ...]:
@@ -97,6 +100,7 @@ def verify(
         problem_counts=census.problem_counts,
         outcomes=found,
         neighbours=tuple((display(name), count) for name, count in near),
+        require=require,
     )
 
 
@@ -233,7 +237,7 @@ def _notes(result: VerifyResult) -> Iterator[str]:
         yield "no encryption configuration was given: no value was opened, and roles are unknown"
     empty = tuple(one.resource for one in result.required if not one.values)
     if empty:
-        yield f"no value is stored of {_listed(empty)}"
+        yield f"no value of {_listed(empty)} is stored"
     others = [one for one in result.resources if not one.required]
     if others:
         number = sum(one.values for one in others)
@@ -242,19 +246,50 @@ def _notes(result: VerifyResult) -> Iterator[str]:
 
 
 def _next_steps(result: VerifyResult) -> Iterator[str]:
-    found = result.outcomes
-    if ExitCode.UNREADABLE in found:
+    if ExitCode.UNREADABLE in result.outcomes:
         # NOTE: nothing may be rewritten or restarted before every value can be read, so no other step is shown.
-        yield "restart no API server, it may not come up again: keyctl explain R10"
-        yield "add the key that these values were written under to the configuration as a read key, then verify again"
+        yield from _steps_to_read(result)
         return
-    encrypted = any(is_encrypted(stored.group) for one in result.required for stored in one.stored)
-    if ExitCode.STALE in found or (ExitCode.PLAINTEXT in found and encrypted):
-        yield "keyctl rotate --dry-run    shows how every value gets under one new key"
-    elif ExitCode.PLAINTEXT in found:
-        yield "keyctl enable --dry-run    shows how to turn encryption on and rewrite what is plaintext"
-    if ExitCode.EMPTY in found:
-        yield "compare --etcd-prefix with the flag of that name in kube-apiserver's manifest"
+    off = tuple(one.resource for one in result.required if _is_off(one))
+    if off:
+        names = "" if off == (effective.SECRETS,) else "".join(f" --resources {display(name)}" for name in off)
+        yield f"keyctl enable{names} --dry-run    shows how to turn encryption on and rewrite what is plaintext"
+    if any(one.stale or (one.plaintext and one.resource not in off) for one in result.required):
+        provider = f" --provider {result.require}" if isinstance(result.require, Provider) else ""
+        yield f"keyctl rotate{provider} --dry-run    shows how every value gets under one new key"
+    if ExitCode.EMPTY in result.outcomes:
+        yield from _steps_to_find(result)
+
+
+def _steps_to_read(result: VerifyResult) -> Iterator[str]:
+    reasons = {reason for (_, reason), count in result.problem_counts.items() if count} - {Reason.NO_IDENTITY}
+    if reasons - {Reason.UNRECOGNISED}:
+        yield "restart no API server, it may not come up again: keyctl explain R10"
+    if reasons & {Reason.NOT_COVERED, Reason.UNKNOWN_KEY}:
+        yield "add the key that these values were written under to the configuration as a read key, then verify again"
+    if reasons & {Reason.BAD_PADDING, Reason.NOT_AUTHENTIC, Reason.NOT_AN_OBJECT}:
+        yield "put the bytes back that the key of that name had when it wrote these values, then verify again"
+    if reasons & {Reason.WRONG_PLACE, Reason.MALFORMED, Reason.UNKNOWN_SEAL, Reason.UNRECOGNISED}:
+        yield "find out who wrote the named values, no API server did; delete them or restore them from a backup"
+    if any(one.missing for one in result.required):
+        yield "compare etcd and prefix with kube-apiserver's --etcd-servers, --etcd-servers-overrides and --etcd-prefix"
+
+
+def _steps_to_find(result: VerifyResult) -> Iterator[str]:
+    if result.source.count:
+        yield "an empty answer proves nothing: create an object of these resources, then verify again"
+    elif result.neighbours:
+        prefix = result.neighbours[0][0]
+        yield f"keyctl verify-secrets --etcd-prefix {prefix}    if kube-apiserver has that --etcd-prefix"
+    else:
+        yield "compare --endpoints with kube-apiserver's --etcd-servers: this etcd is empty"
+
+
+def _is_off(one: ResourceResult) -> bool:
+    """Whether plaintext is what the configuration asks for; without one, whether there is nothing else."""
+    roles = {stored.group.role for stored in one.stored if stored.group.encoding is not None}
+    encrypted = any(is_encrypted(stored.group) for stored in one.stored)
+    return Role.WRITE in roles or (Role.UNKNOWN in roles and not encrypted)
 
 
 def _tables(result: VerifyResult) -> tuple[Table, ...]:

@@ -137,7 +137,7 @@ def _say(error: KeyctlError) -> None:
     rule = f" [{error.rule}]" if error.rule else ""
     click.echo(f"error: {error}{rule}", err=True)
     if error.cause:
-        click.echo(f"cause: {error.cause}", err=True)
+        click.echo("cause: " + error.cause.replace("\n", "\n       "), err=True)
     for hint in error.hints:
         click.echo(f"hint: {hint}", err=True)
 

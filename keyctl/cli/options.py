@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +26,23 @@ class Connection:
     cert: Path | None
     key: Path | None
     etcd_prefix: str | None
+
+    @classmethod
+    def from_options(cls, given: Mapping[str, object]) -> Connection:
+        """From what click hands over."""
+        endpoints, prefix = given["endpoints"], given["etcd_prefix"]
+        return cls(
+            cluster=_path(given["cluster"]),
+            endpoints=endpoints if isinstance(endpoints, str) else None,
+            cacert=_path(given["cacert"]),
+            cert=_path(given["cert"]),
+            key=_path(given["key"]),
+            etcd_prefix=prefix if isinstance(prefix, str) else None,
+        )
+
+
+def _path(value: object) -> Path | None:
+    return value if isinstance(value, Path) else None
 
 
 def cluster_option(command: F) -> F:

@@ -44,8 +44,11 @@ class Target:
         return JoinedSource(tuple(etcd.source(revision=self.revision) for etcd in self.etcds))
 
     def counts(self, resources: tuple[str, ...]) -> dict[str, int]:
-        """How many objects of each of `resources` the API knows; empty without Kubernetes access."""
-        if self.api is None:
+        """How many objects of each of `resources` the API knows; empty without Kubernetes access.
+
+        The API tells of now, so it is not asked about another revision.
+        """
+        if self.api is None or self.revision:
             return {}
         return {resource: self.api.list_metadata(resource).count for resource in resources}
 

@@ -240,7 +240,7 @@ def _place_or_refuse(decoded: Decoded, index: int, ref: KeyRef) -> tuple[int, in
     if place is None:
         raise RefusedError(
             f"resources[{index}] of {decoded.document.name} has no key {ref}",
-            hint="keyctl config show prints the keys of each entry",
+            hint="look into the file: the keys of an entry stand under its providers",
         )
     return place
 

@@ -216,7 +216,12 @@ def _key_valid(key: RawKey, lengths: tuple[int, ...], path: str) -> Iterator[Vio
     if not key.name.text:
         yield Violation(key.name.span, f"{path}.name", "a key without a name", "give the key a name")
     if not key.secret.text:
-        yield Violation(key.secret.span, f"{path}.secret", "a key without a secret", "keyctl keys generate makes one")
+        yield Violation(
+            key.secret.span,
+            f"{path}.secret",
+            "a key without a secret",
+            "put its base64 there, or let keyctl config new write a whole file",
+        )
         return
     material = decode_secret(key.secret.text)
     if material is None:

@@ -120,9 +120,11 @@ class Connections:
                 failures.append((endpoint, error))
         if len(failures) == 1:
             raise self.failure(*failures[0]) from failures[0][1]
-        causes = [f"{endpoint} {self._explain(endpoint, error)[0]}" for endpoint, error in failures]
+        found = [(endpoint, self._explain(endpoint, error)) for endpoint, error in failures]
         raise UnreachableError(
-            f"no etcd endpoint answered (0 of {len(failures)})", cause="\n".join(causes)
+            f"no etcd endpoint answered (0 of {len(failures)})",
+            cause="\n".join(f"{endpoint} {cause}" for endpoint, (cause, *_) in found),
+            hint=tuple(dict.fromkeys(hint for _, (_, *hints) in found for hint in hints)),
         ) from failures[-1][1]
 
     def failure(self, endpoint: Endpoint, error: CallError) -> KeyctlError:
@@ -134,7 +136,11 @@ class Connections:
                 hint="run it again: a new scan starts at the revision of that moment",
             )
         if error.code == "OUT_OF_RANGE":
-            return WrongUsageError(f"etcd at {endpoint} has not reached that revision yet", cause=error.detail)
+            return WrongUsageError(
+                f"etcd at {endpoint} has not reached that revision yet",
+                cause=error.detail,
+                hint="leave the revision out to read what is there now",
+            )
         if is_authorisation(error):
             who = f'user "{self._user}"' if self._user else "the common name of the client certificate"
             return UnreachableError(

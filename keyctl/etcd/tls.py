@@ -62,7 +62,11 @@ def _require_pem(path: Path, what: str) -> None:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UnusableInputError(f"{what} {path} cannot be read", cause=error.strerror) from error
+        raise UnusableInputError(
+            f"{what} {path} cannot be read",
+            cause=error.strerror,
+            hint="check the path, and that keyctl runs as a user who may read it",
+        ) from error
     if b"-----BEGIN " not in content:
         raise UnusableInputError(
             f"{what} {path} is not PEM",

@@ -81,6 +81,8 @@ def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
     _check_names(world, config)
     api = world.servers[0].api
     uid = check_binding(world, config, api)
+    for facts in servers:
+        _check_etcds(world, facts)
     served = api.discover()
     entries = entries_to_change(config, wish.resources, wish.goal)
     resources = _resources(config, entries, wish)
@@ -201,6 +203,10 @@ def _check_flags(world: World, facts: ServerFacts) -> None:
         _refuse_flag(name, "does not reload by itself", f"set activation of {name} to restart in the cluster file")
     if facts.server.reloads and not given:
         _refuse_flag(name, "has no encryption flag yet", f"set activation of {name} to restart for the first enable")
+
+
+def _check_etcds(world: World, facts: ServerFacts) -> None:
+    flags, name = facts.flags, facts.server.name
     unknown = [url for url in flags.etcd_servers if not _known(url, world.etcds[0].endpoints)]
     if unknown:
         _refuse_flag(

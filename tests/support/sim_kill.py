@@ -17,10 +17,15 @@ class Killed(BaseException):
 
 
 class KillSwitch:
-    """Counts effects, notes their labels, and ends the process at the one it was armed for."""
+    """Counts effects, notes their labels, and ends the process at the one it was armed for.
+
+    `before` and `after` are told of every effect: that is where a test lets others do something.
+    """
 
     def __init__(self) -> None:
         self.labels: list[str] = []
+        self.before: Callable[[str], None] = lambda label: None
+        self.after: Callable[[str], None] = lambda label: None
         self._at: int | None = None
         self._before = True
         self._count = 0
@@ -45,8 +50,10 @@ class KillSwitch:
         self._count += 1
         if self._count == self._at and self._before:
             self._die()
+        self.before(label)
         self.labels.append(label)
         result = act()
+        self.after(label)
         if self._count == self._at:
             self._die()
         return result

@@ -11,7 +11,7 @@ allowed: read before write (R2), one server down at a time (R9), the Lease held
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,7 +62,6 @@ class SimCluster:
         self.conflicts: dict[bytes, int] = {}
         self.lost_answers = 0
         self.before_patch: Callable[[ObjectRef], None] = lambda ref: None
-        self.before_effect: Callable[[str], None] = lambda label: None
         self.excused: set[str] = set()
         self.extra_entries: list[Server] = []
         self.objects: dict[bytes, SimObject] = {}
@@ -172,7 +171,6 @@ class SimCluster:
         """Run an effect of keyctl's: allowed, not killed, and every value readable after it."""
 
         def checked() -> T:
-            self.before_effect(label)
             result = act()
             self.check_promise(label)
             return result
@@ -336,15 +334,3 @@ class SimCluster:
 
 def void(_: object) -> None:
     """Nothing."""
-
-
-def comments(content: bytes | None) -> list[str]:
-    """The comments of a file, in order."""
-    lines = (content or b"").decode().splitlines()
-    return [line.partition("#")[2].strip() for line in lines if "#" in line]
-
-
-def texts(cluster: SimCluster, names: Iterable[str]) -> list[bytes]:
-    """The configuration files of some servers."""
-    found = [cluster.server(name).host.files.get(CONFIG_PATH) for name in names]
-    return [file.content for file in found if file is not None]

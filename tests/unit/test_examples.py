@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from keyctl.cluster_file import load, parse
-from keyctl.cluster_settings import ApiServerSettings, ClusterSettings, LocalHostSettings, SshHostSettings
+from keyctl.cluster_settings import ClusterSettings, LocalHostSettings, SshHostSettings
 from keyctl.errors import UnusableInputError
 
 ROOT = Path(__file__).parents[2]
@@ -130,7 +130,6 @@ def test_the_example_describes_three_nodes_with_stacked_etcd():
     assert {(server.encryption_config, server.manifest) for server in example.api_servers} == {
         ("/etc/kubernetes/enc/enc.yaml", "/etc/kubernetes/manifests/kube-apiserver.yaml")
     }
-    assert example.api_servers[0] != ApiServerSettings("cp1", "", "")
 
 
 @pytest.mark.parametrize("field", sorted({field for _, field, _ in FIELDS}))
@@ -148,9 +147,10 @@ def test_every_commented_setting_of_the_example_works_when_it_is_uncommented(num
     name = indent + setting.partition(":")[0] + ":"
     for above in range(number - 1, -1, -1):
         if not lines[above].lstrip().startswith("#"):
-            if lines[above].startswith(name):
+            # An item of a list comes in addition, another way to write a field instead.
+            if not setting.startswith("-") and lines[above].startswith(name):
                 lines[above] = ""
             break
     lines[number] = indent + setting
     changed = parse("\n".join(lines).encode(), name="keyctl.yaml", directory=EXAMPLE.parent)
-    assert changed != load(EXAMPLE) or setting == "activation: reload"
+    assert changed != load(EXAMPLE)

@@ -384,16 +384,39 @@ def test_many_unreadable_values_are_counted_and_the_first_are_named() -> None:
 
 
 def test_the_next_step_fits_what_was_found() -> None:
-    def steps(values: dict[bytes, bytes]) -> str:
-        return " ".join(to_report(run(values)).next_steps)
+    def steps(values: dict[bytes, bytes], config: EncryptionConfig | None = CONFIG) -> str:
+        return " ".join(to_report(run(values, config)).next_steps)
 
     assert steps(secrets(NEW)) == ""
-    assert "keyctl enable" in steps(plain("p"))
-    assert "keyctl rotate" in steps(plain("p") | secrets(NEW))
-    assert "keyctl rotate" in steps(secrets(OLD))
-    unreadable = steps(secrets(OLD) | {at("x"): b"junk"})
-    assert "restart no API server" in unreadable
-    assert "rotate" not in unreadable
+    assert "keyctl enable --dry-run" in steps(plain("p"), EncryptionConfig(()))
+    assert "keyctl enable --dry-run" in steps(plain("p"), None)
+    assert "keyctl rotate --dry-run" in steps(plain("p"))
+    assert "keyctl rotate --dry-run" in steps(plain("p") | secrets(NEW))
+    assert "keyctl rotate --dry-run" in steps(plain("p") | secrets(NEW), None)
+    assert "keyctl rotate --dry-run" in steps(secrets(OLD))
+    unknown = steps(secrets(OLD) | secrets(seal.key("gone")))
+    assert "restart no API server" in unknown
+    assert "as a read key" in unknown
+    assert "rotate" not in unknown
+    assert "put the bytes back" in steps(secrets(SWAPPED))
+    junk = steps({at("x"): b"junk"})
+    assert "who wrote the named values" in junk
+    assert "restart no API server" not in junk
+
+
+def test_the_next_step_names_what_the_user_asked_about() -> None:
+    off = to_report(run(secrets(NEW) | {at("c", "configmaps"): seal.config_map("c")}, required=("configmaps",)))
+    assert [step.partition("    ")[0] for step in off.next_steps] == ["keyctl enable --resources configmaps --dry-run"]
+    other = to_report(run(secrets(NEW), require=Provider.SECRETBOX))
+    assert [step.partition("    ")[0] for step in other.next_steps] == ["keyctl rotate --provider secretbox --dry-run"]
+    missing = to_report(run({at("c", "configmaps"): seal.config_map("c")}, expected={"secrets": 2}))
+    assert missing.next_steps == (
+        "compare etcd and prefix with kube-apiserver's --etcd-servers, --etcd-servers-overrides and --etcd-prefix",
+    )
+    nothing = to_report(run({at("c", "configmaps"): seal.config_map("c")}))
+    assert nothing.next_steps == (
+        "an empty answer proves nothing: create an object of these resources, then verify again",
+    )
 
 
 def test_nothing_hostile_or_secret_reaches_a_report() -> None:
@@ -430,4 +453,4 @@ def test_a_required_resource_without_values_is_listed_and_noted() -> None:
     report = to_report(run(secrets(NEW), seal.config(NEW, resources=("secrets", "configmaps"))))
     assert report.exit_code is ExitCode.OK
     assert report.tables[0].rows[0] == ("configmaps", "yes", "0", "-", "-", "-", "-", "none")
-    assert "no value is stored of configmaps" in report.notes
+    assert "no value of configmaps is stored" in report.notes

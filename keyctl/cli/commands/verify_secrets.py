@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,10 @@ from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import WrongUsageError
 from keyctl.findings import Finding, Report, Severity, Status
 from keyctl.keys.key import KeyRef, Provider
+
+if TYPE_CHECKING:
+    from keyctl.cli.verification import Target
+    from keyctl.verify import VerifyResult
 
 
 @click.command("verify-secrets")
@@ -33,12 +38,7 @@ from keyctl.keys.key import KeyRef, Provider
 @click.pass_context
 def verify_secrets(
     ctx: click.Context,
-    cluster: Path | None,
-    endpoints: str | None,
-    cacert: Path | None,
-    cert: Path | None,
-    key: Path | None,
-    etcd_prefix: str | None,
+    /,
     encryption_config: Path | None,
     extra: tuple[str, ...],
     only: tuple[str, ...],
@@ -47,6 +47,7 @@ def verify_secrets(
     output: str,
     reports: tuple[str, ...],
     quiet: bool,
+    **given: object,
 ) -> None:
     r"""Read every value in etcd over mutual TLS, and say whether it is really encrypted.
 
@@ -66,29 +67,11 @@ def verify_secrets(
     targets = terminal.parse_report_targets(reports)
     wanted = _parse_require(require)
     from keyctl.cli import verification
-    from keyctl.verify import VerifyResult, to_report, verify
+    from keyctl.verify import to_report
 
-    given = Connection(cluster, endpoints, cacert, cert, key, etcd_prefix)
-    with verification.target(given, encryption_config, revision=revision or 0) as found:
-
-        def judge(config: EncryptionConfig | None, expected: dict[str, int]) -> VerifyResult:
-            return verify(
-                found.source(),
-                prefix=found.prefix,
-                config=config,
-                required=extra,
-                only=only,
-                require=wanted,
-                expected_counts=expected,
-                neighbours=found.neighbours,
-            )
-
-        results = []
-        for config in found.configs:
-            result = judge(config, {})
-            empty = tuple(one.resource for one in result.required if not one.values)
-            expected = found.counts(empty)
-            results.append(judge(config, expected) if any(expected.values()) else result)
+    connection = Connection.from_options(given)
+    with verification.target(connection, encryption_config, revision=revision or 0) as found:
+        results = [_judge(found, config, extra, only, wanted) for config in found.configs]
     # The codes rise with how bad the outcome is: 10 to 13.
     worst = max(results, key=lambda result: result.exit_code)
     report = _with_context(to_report(worst), found.notes, disagree=len(results) > 1)
@@ -96,6 +79,35 @@ def verify_secrets(
     if not (quiet and report.exit_code == 0):
         terminal.show(report, output)
     ctx.exit(report.exit_code)
+
+
+def _judge(
+    found: Target,
+    config: EncryptionConfig | None,
+    extra: tuple[str, ...],
+    only: tuple[str, ...],
+    require: KeyRef | Provider | None,
+) -> VerifyResult:
+    """Read and judge; once more beside what the API knows when something that must be encrypted is not there."""
+    from keyctl.verify import verify
+
+    def judge(expected: dict[str, int]) -> VerifyResult:
+        return verify(
+            found.source(),
+            prefix=found.prefix,
+            config=config,
+            required=extra,
+            only=only,
+            require=require,
+            expected_counts=expected,
+            neighbours=found.neighbours,
+        )
+
+    result = judge({})
+    # NOTE: where nothing at all is stored the prefix is wrong, and there is nothing to compare with the API.
+    empty = tuple(one.resource for one in result.required if not one.values) if result.source.count else ()
+    expected = found.counts(empty)
+    return judge(expected) if any(expected.values()) else result
 
 
 def _parse_require(value: str | None) -> KeyRef | Provider | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +60,21 @@ def go_on(cluster: SimCluster, wish: Wish, *, watcher: Watcher | None = None) ->
     """What a user does after any stop: resume, or begin again when nothing was begun."""
     session = cluster.session(watcher=watcher)
     return session.resume() if cluster.journal().unfinished() else begin(session, wish)
+
+
+def before(cluster: SimCluster, label: str, act: Callable[[], None], *, nth: int = 1) -> None:
+    """Let others do `act` right before the `nth` effect of that label."""
+    cluster.switch.before = _once(label, act, nth)
+
+
+def after(cluster: SimCluster, label: str, act: Callable[[], None], *, nth: int = 1) -> None:
+    """Let others do `act` right after the `nth` effect of that label."""
+    cluster.switch.after = _once(label, act, nth)
+
+
+def _once(label: str, act: Callable[[], None], nth: int) -> Callable[[str], None]:
+    left = itertools.count(nth - 1, -1)
+    return lambda found: act() if found == label and next(left) == 0 else None
 
 
 def plans(cluster: SimCluster) -> list[Plan]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from keyctl.cli import wiring
 from keyctl.cli.options import Connection
-from keyctl.cluster_file import load
-from keyctl.cluster_settings import ApiServerSettings, ClusterSettings, EtcdConnection, EtcdOverride
+from keyctl.cluster_file.read import load
+from keyctl.cluster_file.settings import ApiServerSettings, ClusterSettings, EtcdConnection, EtcdOverride
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig

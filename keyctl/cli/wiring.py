@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from keyctl.cli.options import Connection
-from keyctl.cluster_file import load
-from keyctl.cluster_settings import (
+from keyctl.cluster_file.read import load
+from keyctl.cluster_file.settings import (
     ApiServerSettings,
     ClusterSettings,
     CommandActivation,

@@ -16,8 +16,8 @@ import click.testing
 import pytest
 import yaml
 
-from keyctl import cluster_file
 from keyctl.cli.commands.lab import lab as lab_command
+from keyctl.cluster_file import read as cluster_file
 from keyctl.errors import UnreachableError, UnusableInputError
 from keyctl.lab import plane, processes
 from keyctl.lab.bring_up import bring_up as bring_up_for_real

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from keyctl.cluster_file import load, parse
-from keyctl.cluster_settings import ClusterSettings, LocalHostSettings, SshHostSettings
+from keyctl.cluster_file.read import load, parse
+from keyctl.cluster_file.settings import ClusterSettings, LocalHostSettings, SshHostSettings
 from keyctl.errors import UnusableInputError
 
 ROOT = Path(__file__).parents[2]

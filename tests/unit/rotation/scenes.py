@@ -64,17 +64,23 @@ def go_on(cluster: SimCluster, wish: Wish, *, watcher: Watcher | None = None) ->
 
 def before(cluster: SimCluster, label: str, act: Callable[[], None], *, nth: int = 1) -> None:
     """Let others do `act` right before the `nth` effect of that label."""
-    cluster.switch.before = _once(label, act, nth)
+    cluster.switch.before = _once(cluster.switch.before, label, act, nth)
 
 
 def after(cluster: SimCluster, label: str, act: Callable[[], None], *, nth: int = 1) -> None:
     """Let others do `act` right after the `nth` effect of that label."""
-    cluster.switch.after = _once(label, act, nth)
+    cluster.switch.after = _once(cluster.switch.after, label, act, nth)
 
 
-def _once(label: str, act: Callable[[], None], nth: int) -> Callable[[str], None]:
+def _once(others: Callable[[str], None], label: str, act: Callable[[], None], nth: int) -> Callable[[str], None]:
     left = itertools.count(nth - 1, -1)
-    return lambda found: act() if found == label and next(left) == 0 else None
+
+    def told(found: str) -> None:
+        others(found)
+        if found == label and next(left) == 0:
+            act()
+
+    return told
 
 
 def plans(cluster: SimCluster) -> list[Plan]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from keyctl import documents
-from keyctl.cluster_settings import (
+from keyctl.cluster_file.fields import Fields
+from keyctl.cluster_file.settings import (
     Activation,
     ApiServerSettings,
     BackupSettings,
@@ -37,7 +38,6 @@ from keyctl.cluster_settings import (
 )
 from keyctl.documents import Span
 from keyctl.errors import UnusableInputError
-from keyctl.fields import Fields
 from keyctl.keys.key import STATIC_PROVIDERS, Provider
 
 _DISTRIBUTIONS = ("auto", "kubeadm", "k3s", "rke2", "kubespray", "other")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from keyctl.cluster_file import load, parse
-from keyctl.cluster_settings import (
+from keyctl.cluster_file.read import load, parse
+from keyctl.cluster_file.settings import (
     ApiServerSettings,
     ClusterSettings,
     CommandActivation,

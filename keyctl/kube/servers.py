@@ -28,6 +28,7 @@ _OK, _CREATED, _NOT_FOUND, _CONFLICT, _GONE, _TOO_MANY = 200, 201, 404, 409, 410
 _TRIES, _LONGEST_WAIT = 4, 5.0
 _FAILED_CHECK = re.compile(r"^\[-\]([\w./-]{1,80}) failed", re.MULTILINE)
 _CANARY_PREFIX = "keyctl-canary-"
+_CANARY_LABEL, _CANARY_OWNER = "app.kubernetes.io/managed-by", "keyctl"
 _SECRETS = "secrets"
 
 
@@ -186,20 +187,21 @@ class HttpApiServer:
     def create_canary(self, namespace: str, name: str) -> ObjectRef:
         """Create a Secret without data that carries nothing but its name. `ValueError` unless it is named as ours.
 
-        One of that name that an interrupted run left behind is deleted first.
+        One of ours that an interrupted run left behind under that name is deleted first; anybody else's stays.
         """
         if not name.startswith(_CANARY_PREFIX):
             raise ValueError(f"a canary's name begins with {_CANARY_PREFIX}")
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": "keyctl"}},
+            "metadata": {"name": name, "labels": {_CANARY_LABEL: _CANARY_OWNER}},
             "type": "Opaque",
         }
         path = discovery.collection_path(_SECRETS, "v1", namespace)
         answer = self._connection.request("POST", path, accept=METADATA, body=secret)
-        if answer.status == _CONFLICT:
-            self.delete_canary(ObjectRef(_SECRETS, namespace, name, ""))
+        left = self._left_canary(namespace, name) if answer.status == _CONFLICT else None
+        if left is not None:
+            self.delete_canary(left)
             answer = self._connection.request("POST", path, accept=METADATA, body=secret)
         uid = fields.text(fields.parse(answer.body), "metadata", "uid")
         if answer.status != _CREATED or not uid:
@@ -210,11 +212,17 @@ class HttpApiServer:
         """Delete it; gone already is fine, and so is another object of that name, which stays."""
         if not ref.name.startswith(_CANARY_PREFIX):
             raise ValueError(f"{ref.name} is no canary")
-        body = {"preconditions": {"uid": ref.uid}} if ref.uid else None
+        body = {"preconditions": {"uid": ref.uid}}
         path = discovery.object_path(ref, "v1")
         answer = self._connection.request("DELETE", path, accept=METADATA, body=body)
         if answer.status not in (_OK, _NOT_FOUND, _CONFLICT):
             raise refusal(self._connection.url, "delete", _SECRETS, answer)
+
+    def _left_canary(self, namespace: str, name: str) -> ObjectRef | None:
+        path = discovery.object_path(ObjectRef(_SECRETS, namespace, name, ""), "v1")
+        found = fields.parse(self._connection.request("GET", path, accept=METADATA).body)
+        ours = fields.text(found, "metadata", "labels", _CANARY_LABEL) == _CANARY_OWNER
+        return ObjectRef(_SECRETS, namespace, name, fields.text(found, "metadata", "uid")) if ours else None
 
     def _object_path(self, ref: ObjectRef) -> str | None:
         group_version = self._served.get(ref.resource)

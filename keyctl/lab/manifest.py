@@ -15,8 +15,8 @@ from keyctl.errors import UnusableInputError
 
 PROGRAM = "kube-apiserver"
 _PATH_FLAG = re.compile(r"--[a-z-]*(?:file|config|dir)=(/.*)")
-_HINT = "undo the last edit of the manifest, then: keyctl lab restart"
-_HEADER = "# This lab's kubelet is `keyctl lab restart`: it starts the server with exactly the command below.\n"
+_HINT = "undo the last edit of the manifest, then: keyctl lab restart SERVER"
+_HEADER = "# This lab's kubelet is `keyctl lab restart SERVER`: it starts the server with exactly the command below.\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
@@ -25,20 +25,24 @@ class BenchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What is run, and how it must end. `inner`: the last line of its standard error is a time in seconds."""
+    """What is run, and how it must end.
+
+    `tells`: the last line of its standard error is how long, in seconds, it took without its start.
+    """
 
     words: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     exit_code: int = 0
-    inner: bool = False
+    tells: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one run cost: seconds, the command's own figure where it gives one, and peak resident megabytes."""
+    """What one run cost: seconds, peak resident megabytes, and the seconds without its start where it tells."""
 
     seconds: float
     megabytes: float
+    told: float | None = None
 
 
 def python(module: str, *arguments: str) -> tuple[str, ...]:
@@ -67,8 +71,8 @@ def run(command: Command) -> Cost:
     if cost["exit"] != command.exit_code:
         said = "\n".join(done.stderr.splitlines()[-20:])
         raise BenchError(f"{' '.join(command.words)} ended with {cost['exit']}, not {command.exit_code}:\n{said}")
-    seconds = float(done.stderr.splitlines()[-1]) if command.inner else cost["seconds"]
-    return Cost(seconds, cost["peak_bytes"] / _MEGABYTE)
+    told = float(done.stderr.splitlines()[-1]) if command.tells else None
+    return Cost(cost["seconds"], cost["peak_bytes"] / _MEGABYTE, told)
 
 
 def in_turns(
@@ -83,6 +87,13 @@ def in_turns(
             if turn:
                 costs[name].append(cost)
     return {name: tuple(some) for name, some in costs.items()}
+
+
+def without_start(costs: Sequence[Cost]) -> tuple[Cost, ...]:
+    """The same runs by the time that the command told. `ValueError` for one that does not tell."""
+    if any(cost.told is None for cost in costs):
+        raise ValueError("not every run told its time")
+    return tuple(replace(cost, seconds=cost.told or 0.0) for cost in costs)
 
 
 def peak(costs: Sequence[Cost]) -> float:

@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keyctl.keys.key import Key, Provider
-from tests.benchmarks.measure import ROOT, BenchError, Command, Cost, in_turns, keyctl, peak, python, ratios
+from tests.benchmarks.measure import (
+    ROOT,
+    BenchError,
+    Command,
+    Cost,
+    in_turns,
+    keyctl,
+    peak,
+    python,
+    ratios,
+    without_start,
+)
 from tests.benchmarks.stored_values import put, sealed_secrets, write_config
 from tests.benchmarks.table import Row, say, show
 from tests.support import seal
@@ -39,7 +50,7 @@ class _Stage:
     def inside(self, prefix: str, *flags: str, repeat: int = 1) -> Command:
         """keyctl without its start."""
         words = python("tests.benchmarks.inside", str(repeat), _ONE, prefix, "verify-secrets", *flags)
-        return Command(words, self.environment, inner=True)
+        return Command(words, self.environment, tells=True)
 
     def get(self, prefix: str, *flags: str) -> Command:
         """etcdctl, the whole process."""
@@ -77,20 +88,20 @@ def _compare_with_etcdctl(stage: _Stage, values: int, pairs: int) -> None:
     costs = in_turns(commands, pairs)
     names = {"get": "etcdctl get --prefix", "stream": "etcdctl get --prefix --stream"}
     limits = {"get": 0.7, "stream": 1.0}
-    ours = {"whole": "verify-secrets", "inside": "the same without its start"}
+    ours = {"verify-secrets": costs["whole"], "the same without its start": without_start(costs["inside"])}
     show(
         f"live scan, {values} values of 1.1 KB, classified and counted",
         [
             Row(
                 what,
                 names[other],
-                ratios(costs[mine], costs[other]),
+                ratios(mine, costs[other]),
                 limits[other],
-                peak(costs[mine]),
+                peak(mine),
                 peak(costs[other]),
                 _MEMORY_LIMIT,
             )
-            for mine, what in ours.items()
+            for what, mine in ours.items()
             for other in names
         ],
     )
@@ -102,7 +113,7 @@ def _compare_with_opening(stage: _Stage, values: int, pairs: int) -> None:
         prefix = _prefix(provider)
         commands = {"counted": stage.inside(prefix), "opened": stage.inside(prefix, *stage.judged_by(provider))}
         costs = in_turns(commands, pairs)
-        opened, counted = costs["opened"], costs["counted"]
+        opened, counted = without_start(costs["opened"]), without_start(costs["counted"])
         rows.append(
             Row(
                 provider.value,
@@ -142,7 +153,7 @@ def _compare_sizes(stage: _Stage, small: str, few: int, large: str, many: int, p
 
 
 def _share(costs: tuple[Cost, ...], values: int) -> tuple[Cost, ...]:
-    return tuple(Cost(cost.seconds / values, cost.megabytes) for cost in costs)
+    return tuple(Cost(cost.seconds / values, cost.megabytes) for cost in without_start(costs))
 
 
 def _prefix(provider: Provider) -> str:

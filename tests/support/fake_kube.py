@@ -204,7 +204,7 @@ class FakeApiServer:
         """See `ApiServer`."""
         self._request("delete", "secrets")
         stored = self.cluster.objects.get(key_of(ref))
-        if stored and ref.uid in (stored.uid, ""):
+        if stored and ref.uid == stored.uid:
             del self.cluster.objects[key_of(ref)]
 
     def _patch(self, ref: ObjectRef, *, dry_run: bool) -> Patched:

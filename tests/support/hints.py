@@ -8,11 +8,13 @@ import click
 
 from keyctl.cli.main import cli
 
-_MENTION = re.compile(r"\bkeyctl((?: [^\s;()]+)+)")
+_MENTION = re.compile(r"\bkeyctl( [a-z][^\s;()]*(?: [^\s;()]+)*)")
 # Words that follow the name in sentences about keyctl.
-_PROSE = frozenset(
-    ("asks", "cannot", "does", "is", "keeps", "makes", "must", "needs", "never", "reads", "rotates", "speaks")
+_PROSE = re.compile(
+    "as|asks|build|cannot|does|is|keeps|makes|must|needs|never|reads|rotates|runs|speaks|verifies|where"
 )
+# Stands for a word that is filled in later.
+PLACEHOLDER = "X"
 
 
 def wrong_commands(text: str) -> list[str]:
@@ -20,7 +22,7 @@ def wrong_commands(text: str) -> list[str]:
     problems = []
     for match in _MENTION.finditer(text):
         words = _until_punctuation(match[1].split())
-        if words[0] not in _PROSE and (problem := _problem(words)):
+        if not _PROSE.fullmatch(words[0]) and (problem := _problem(words)):
             problems.append(f"keyctl {' '.join(words)}: {problem}")
     return problems
 
@@ -42,6 +44,8 @@ def _problem(words: list[str]) -> str:
         while isinstance(command, click.Group):
             if not rest:
                 return ""  # a group named as such
+            if rest[0] == PLACEHOLDER:
+                return ""
             found = command.get_command(click.Context(command), rest[0])
             if found is None:
                 return f"no command {rest[0]!r}"

@@ -292,14 +292,27 @@ def test_a_canary_that_cannot_be_deleted_is_an_error(start: _Start, code: int) -
         start({path: status_reply(code, "no")})[0].delete_canary(_REF)
 
 
+_LEFT = {"metadata": {"uid": "uid-old", "labels": {"app.kubernetes.io/managed-by": "keyctl"}}}
+
+
 def test_a_canary_left_behind_is_deleted_and_created_anew_once(start: _Start) -> None:
     path = "/api/v1/namespaces/kube-system/secrets"
     there = status_reply(409, "already exists")
-    server, api = start({path: [there, _usual()[path], there, there]})
+    server, api = start({path: [there, _usual()[path], there, there], f"{path}/keyctl-canary-1": reply(_LEFT)})
     assert server.create_canary("kube-system", "keyctl-canary-1") == _REF
-    assert [r.method for r in api.requests] == ["POST", "DELETE", "POST"]
+    assert [r.method for r in api.requests] == ["POST", "GET", "DELETE", "POST"]
+    assert b"uid-old" in api.requests[2].body
     with pytest.raises(UnreachableError, match="create secrets"):
         server.create_canary("kube-system", "keyctl-canary-1")
+
+
+def test_a_secret_of_somebody_else_with_a_canarys_name_is_never_deleted(start: _Start) -> None:
+    path = "/api/v1/namespaces/kube-system/secrets"
+    foreign = reply({"metadata": {"uid": "uid-theirs", "labels": {"app.kubernetes.io/managed-by": "helm"}}})
+    server, api = start({path: status_reply(409, "already exists"), f"{path}/keyctl-canary-1": foreign})
+    with pytest.raises(UnreachableError, match="create secrets"):
+        server.create_canary("kube-system", "keyctl-canary-1")
+    assert "DELETE" not in [r.method for r in api.requests]
 
 
 @pytest.mark.parametrize("code", [403, 500])

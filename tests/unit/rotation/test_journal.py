@@ -1,0 +1,154 @@
+"""R17: intent before effect, synced, nothing secret; and the lock beside it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from keyctl.errors import RefusedError, UnusableInputError
+from keyctl.rotation.journal import Journal, LocalLock
+from keyctl.rotation.plan import plan_from_record
+from tests.support.effects import noted
+from tests.support.seal import secret
+from tests.support.sim_parts import Watcher
+from tests.support.sim_server import CONFIG_PATH
+from tests.support.sim_texts import secret_of
+from tests.unit.rotation.scenes import SCENES, Scene, begin, plans
+
+NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
+
+# The step whose intent has to stand in the journal before an effect of that kind.
+STEP_OF = {
+    "store-put": {"keep-keys", "store-key"},
+    "save-snapshot": {"save-snapshot"},
+    "store-note-state": {"note-state"},
+    "create-canary": {"switch"},
+    "delete-canary": {"switch"},
+    "patch": {"switch", "rewrite"},
+    f"write {CONFIG_PATH}": {"write-file"},
+    "write": {"edit-manifest"},
+    "restart": {"restart"},
+}
+
+
+def steps_for(effect: str) -> set[str]:
+    """The steps that may have an effect with this label."""
+    what = effect.rpartition(": ")[2]
+    return STEP_OF.get(what) or STEP_OF[what.split()[0]]
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+def test_r17_the_last_record_before_every_effect_is_the_intent_of_its_step(scene: Scene, tmp_path: Path) -> None:
+    cluster = scene.cluster(tmp_path)
+    begin(cluster.session(), scene.wish)
+    last, effects = ["", ""], 0
+    for label in cluster.switch.labels:
+        if label.startswith("journal "):
+            last = [*label.split()[1:], ""][:2]
+            continue
+        effects += 1
+        assert last[0] == "intent", label
+        assert last[1] in steps_for(label), label
+    assert effects > 20
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+def test_promise_4_neither_journal_nor_events_nor_plan_hold_a_key_or_a_secret(scene: Scene, tmp_path: Path) -> None:
+    cluster, watcher = scene.cluster(tmp_path), Watcher()
+    shown: list[str] = []
+    finished = cluster.session(watcher=watcher).start(scene.wish, confirm=lambda lines: shown.extend(lines) is None)
+    written = cluster.journal().path.read_bytes()
+    told = written + repr((watcher.events, shown, finished, cluster.world(), cluster.journal().records())).encode()
+    keys = [cluster.store_keys.get(record.ref) for record in cluster.store_keys.records()]
+    assert keys
+    for key in keys:
+        assert key is not None
+        for form in (key.material, secret_of(key).encode(), key.material.hex().encode(), repr(key.material).encode()):
+            assert form not in told
+    filler = secret("db-1", filler=b"x")[-60:-20]
+    assert set(filler) == set(b"x")
+    assert filler not in told
+    assert base64.b64encode(filler)[:40] not in told
+    assert stat.S_IMODE(cluster.journal().path.stat().st_mode) == 0o600
+
+
+def test_a_plan_comes_back_from_the_journal_as_it_was(tmp_path: Path) -> None:
+    cluster = SCENES[0].cluster(tmp_path)
+    finished = begin(cluster.session(), SCENES[0].wish)
+    assert plans(cluster) == [finished.plan]
+
+
+@pytest.mark.parametrize("record", [{}, {"rotation": 1}, {"rotation": "r", "goal": "win"}])
+def test_a_record_that_is_no_plan_is_unusable(record: dict[str, object]) -> None:
+    with pytest.raises(UnusableInputError):
+        plan_from_record(record)
+
+
+def test_a_plan_with_one_field_of_another_type_is_unusable(tmp_path: Path) -> None:
+    cluster = SCENES[2].cluster(tmp_path)
+    whole = begin(cluster.session(), SCENES[2].wish).plan.to_record()
+    assert plan_from_record(whole)
+    for field in whole:
+        with pytest.raises(UnusableInputError):
+            plan_from_record({**whole, field: 1.5})
+
+
+def test_a_record_is_synced_before_the_effect_may_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = noted(monkeypatch)
+    Journal(tmp_path / "state").append("intent", NOW, {"step": "restart"})
+    assert done[-3:] == ["write", "fsync file", "fsync directory"]
+
+
+def test_a_torn_record_is_left_out_and_the_next_one_is_whole(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.append("begin", NOW, {"plan": {}})
+    journal.append("intent", NOW, {"step": "restart"})
+    whole = journal.path.read_bytes()
+    for size in range(len(whole) - 1, whole.index(b"\n") + 1, -7):
+        journal.path.write_bytes(whole[:size])
+        journal.append("state", NOW, {"state": "adding"})
+        assert [record["kind"] for record in journal.records()] in (["begin", "state"], ["begin", "intent", "state"])
+
+
+def test_a_journal_knows_the_rotation_that_was_begun_and_not_ended(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    assert journal.unfinished() == ()
+    for kind in ("attempt", "begin", "intent"):
+        journal.append(kind, NOW, {})
+    assert [record["kind"] for record in journal.unfinished()] == ["begin", "intent"]
+    journal.append("end", NOW, {})
+    assert journal.unfinished() == ()
+
+
+def test_a_journal_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"):
+        Journal(tmp_path).append("begin", NOW, {})
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_lock_is_had_by_one_at_a_time_and_given_back(tmp_path: Path) -> None:
+    first, second = LocalLock(tmp_path), LocalLock(tmp_path)
+    first.acquire()
+    with pytest.raises(RefusedError) as caught:
+        second.acquire()
+    assert caught.value.rule == "R8"
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    child = os.fork()
+    if child == 0:
+        LocalLock(tmp_path).acquire()
+        os._exit(0)
+    os.waitpid(child, 0)
+    lock = LocalLock(tmp_path)
+    lock.acquire()
+    lock.release()

@@ -1,0 +1,205 @@
+"""Stopping and going on: pauses, Ctrl-C, lost connections, dry runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from keyctl.errors import ExitCode, InterruptedEarlyError, RefusedError, StoppedError, UnreachableError
+from keyctl.rotation.plan import State
+from tests.support.sim_parts import Watcher
+from tests.support.sim_server import CONFIG_PATH
+from tests.support.sim_texts import SECRETS
+from tests.support.simulator import MIXED, THREE_RELOADING, SimCluster
+from tests.unit.rotation.scenes import ENABLE, ROTATE, SCENES, Scene, after, assert_done, before, begin, go_on, plans
+
+BY_RESTART = SCENES[2]
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("scene", [SCENES[0], SCENES[4]], ids=lambda scene: scene.name)
+def test_paused_after_any_state_it_stays_there_and_goes_on_when_asked(
+    scene: Scene, state: State, tmp_path: Path
+) -> None:
+    cluster = scene.cluster(tmp_path)
+    if state is State.VERIFIED:
+        begin(cluster.session(pause_after=state), scene.wish)
+    else:
+        watcher = Watcher()
+        with pytest.raises(StoppedError) as caught:
+            begin(cluster.session(pause_after=state, watcher=watcher), scene.wish)
+        assert watcher.states()[-1] == state.value
+        assert f"paused in state {state.value}" in str(caught.value)
+        assert ("--resume" in "".join(caught.value.hints)) is bool(cluster.journal().unfinished())
+        assert cluster.lease_record.place is None
+        cluster.clock.advance(600)
+        go_on(cluster, scene.wish)
+    assert_done(cluster, scene)
+
+
+def test_paused_before_a_state_is_proven_it_resumes_to_the_next_pause(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    with pytest.raises(StoppedError):
+        begin(cluster.session(pause_after=State.ADDING), ROTATE)
+    with pytest.raises(StoppedError) as caught:
+        cluster.session(pause_after=State.READABLE).resume()
+    assert "paused in state readable" in str(caught.value)
+    cluster.session().resume()
+    assert_done(cluster, BY_RESTART)
+
+
+class Interrupt:
+    """Ctrl-C at the `at`-th chance to stop."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+        self.chances = 0
+
+    def __call__(self) -> None:
+        self.chances += 1
+        if self.chances == self.left:
+            raise KeyboardInterrupt
+
+
+def test_interrupted_before_the_first_effect_nothing_was_changed(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    with pytest.raises(InterruptedEarlyError) as caught:
+        begin(cluster.session(pause=Interrupt(1)), ROTATE)
+    assert caught.value.exit_code is ExitCode.INTERRUPTED
+    assert cluster.switch.labels == []
+    assert cluster.lease_record.place is None
+
+
+def test_interrupted_at_the_question_nothing_was_changed(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+
+    def interrupted(_: tuple[str, ...]) -> bool:
+        raise KeyboardInterrupt
+
+    for confirm in (interrupted, lambda _: False):
+        with pytest.raises(InterruptedEarlyError):
+            cluster.session().start(ROTATE, confirm=confirm)
+    assert cluster.switch.labels == []
+
+
+def test_interrupted_before_the_plan_is_in_the_journal_it_says_to_begin_again(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    with pytest.raises(StoppedError) as caught:
+        begin(cluster.session(pause=Interrupt(2)), ROTATE)
+    assert "begin again" in "".join(caught.value.hints)
+    assert [server.host.files[CONFIG_PATH].content for server in cluster.servers] == [SECRETS] * 3
+    begin(cluster.session(), ROTATE)
+    assert_done(cluster, BY_RESTART)
+
+
+def test_interrupted_at_any_later_chance_it_stops_in_a_safe_state_and_resumes(tmp_path: Path) -> None:
+    whole = Interrupt(-1)
+    begin(SimCluster(tmp_path / "whole", MIXED).session(pause=whole), ROTATE)
+    assert whole.chances > 100
+    for at in range(3, whole.chances, 9):
+        cluster = SimCluster(tmp_path / str(at), MIXED)
+        with pytest.raises(StoppedError) as caught:
+            begin(cluster.session(pause=Interrupt(at)), ROTATE)
+        assert caught.value.exit_code is ExitCode.STOPPED
+        assert "--resume" in "".join(caught.value.hints)
+        assert cluster.lease_record.place is None
+        cluster.session().resume()
+        assert_done(cluster, SCENES[4])
+
+
+@pytest.mark.parametrize("label", ["cp2: restart", "journal outcome switch", "journal outcome rewrite"])
+def test_a_connection_lost_part_way_stops_and_resumes(label: str, tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    etcd = cluster.etcds["https://10.0.0.9:2379"]
+    after(cluster, label, lambda: setattr(etcd, "down", True))
+    with pytest.raises(StoppedError) as caught:
+        begin(cluster.session(), ROTATE)
+    assert "connection refused" in (caught.value.cause or "")
+    assert "--resume" in "".join(caught.value.hints)
+    with pytest.raises(UnreachableError):
+        cluster.session().resume()
+    etcd.down = False
+    cluster.session().resume()
+    assert_done(cluster, BY_RESTART)
+
+
+def test_without_a_rotation_there_is_nothing_to_resume(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    with pytest.raises(RefusedError):
+        cluster.session().resume()
+    begin(cluster.session(), ROTATE)
+    with pytest.raises(RefusedError) as caught:
+        cluster.session().resume()
+    assert "under way" in str(caught.value)
+
+
+def other_servers(cluster: SimCluster) -> None:
+    cluster.servers.pop()
+
+
+def no_key(cluster: SimCluster) -> None:
+    cluster.store_keys.forgets = True
+
+
+def other_cluster(cluster: SimCluster) -> None:
+    found = cluster.object_at(b"/registry/namespaces/kube-system")
+    assert found is not None
+    cluster.forget(found.etcd_key)
+    cluster.create("namespaces", None, "kube-system")
+
+
+@pytest.mark.parametrize(
+    ("arrange", "error", "message"),
+    [
+        (other_servers, RefusedError, "other API servers"),
+        (no_key, RefusedError, "does not hold"),
+        (other_cluster, UnreachableError, "not the cluster"),
+    ],
+)
+def test_resuming_with_another_world_than_it_began_with_is_refused(
+    arrange: Callable[[SimCluster], None], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    cluster = SimCluster(tmp_path)
+    with pytest.raises(StoppedError):
+        begin(cluster.session(pause_after=State.ADDING), ROTATE)
+    files = [dict(server.host.files) for server in cluster.servers]
+    arrange(cluster)
+    with pytest.raises(error, match=message):
+        cluster.session().resume()
+    assert [dict(server.host.files) for server in cluster.servers] == files[: len(cluster.servers)]
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+def test_a_dry_run_has_no_effect_and_shows_the_plan_that_the_real_run_confirms(scene: Scene, tmp_path: Path) -> None:
+    cluster = scene.cluster(tmp_path)
+    lines = cluster.session().outline(scene.wish)
+    assert cluster.switch.labels == []
+    shown: list[tuple[str, ...]] = []
+    cluster.session().start(scene.wish, confirm=lambda outline: shown.append(outline) is None)
+    assert shown == [lines]
+    assert_done(cluster, scene)
+
+
+def test_the_plan_says_what_will_happen(tmp_path: Path) -> None:
+    lines = "\n".join(SimCluster(tmp_path, config=None).session().outline(ENABLE))
+    assert "3 API servers, 13 values" in lines
+    assert "add the encryption flag and its mount to the manifest of cp1, cp2, cp3" in lines
+    assert "rewrite the values of secrets through the API (6 now)" in lines
+    assert "identity stays" in lines
+
+
+def test_the_plan_counts_what_a_wildcard_covers(tmp_path: Path) -> None:
+    lines = "\n".join(SCENES[6].cluster(tmp_path).session().outline(ROTATE))
+    assert "(11 now)" in lines
+
+
+def test_a_reload_that_a_server_refuses_is_told(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, THREE_RELOADING)
+    cluster.server("cp2").lagging = True
+    before(cluster, "journal state adding", lambda: setattr(cluster.server("cp2"), "reload_failures", 3))
+    with pytest.raises(StoppedError) as caught:
+        begin(cluster.session(), ROTATE)
+    assert "refused 3 reloads" in (caught.value.cause or "")
+    assert len(plans(cluster)) == 1

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from keyctl.errors import UnreachableError
+from keyctl.errors import StoppedError, UnreachableError, WrongUsageError
 from keyctl.etcd.connections import Connections, Endpoint
 from keyctl.etcd.rpc import CallError, RangeAnswer, Session
 from keyctl.stored.source import SourceInfo, Value
@@ -71,6 +71,18 @@ class LiveSource:
 
     def batches(self, prefix: bytes) -> Iterator[list[Value]]:
         """Yield the values whose key starts with `prefix`, in key order; a batch has at most 5000 of them."""
+        try:
+            yield from self._batches(prefix)
+        except StoppedError as error:
+            if not self._revision:
+                raise
+            raise WrongUsageError(
+                f"etcd no longer has revision {self._revision}",
+                cause="it was compacted away; kube-apiserver compacts what is older than 5 to 10 minutes",
+                hint="leave the revision out to read what is there now",
+            ) from error
+
+    def _batches(self, prefix: bytes) -> Iterator[list[Value]]:
         self._info = None
         start, end = prefix_range(prefix)
         endpoint, stream = self._connections.ask_any(lambda session: self._open_stream(session, start, end))

@@ -10,6 +10,7 @@ from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import RefusedError, StoppedError, UnreachableError
 from keyctl.keys.key import Key
+from keyctl.kube.interface import ApiServer
 from keyctl.rotation import machine
 from keyctl.rotation.effects import ServerEffects
 from keyctl.rotation.journal import Journal
@@ -63,20 +64,9 @@ class Run:
     def go(self) -> Scan:
         """Walk to `verified`, with the Lease held; returns the scan that proved it.
 
-        Raises `RefusedError` or `StoppedError`, and `UnreachableError` when this is not the plan's cluster.
+        Raises `RefusedError`, `StoppedError` or `UnreachableError`; the rotation can be resumed after each of them.
         """
         self._holds_lease = True
-        self._check_cluster()
-        try:
-            return self._walk()
-        except UnreachableError as exc:
-            raise StoppedError(
-                f"{exc}: stopped part-way",
-                cause=exc.cause,
-                hint=(*exc.hints, "every server reads every value: this state is safe; then: keyctl rotate --resume"),
-            ) from exc
-
-    def _walk(self) -> Scan:
         self._scan_all(self._widest_config())
         while True:
             seen = self._look()
@@ -101,10 +91,8 @@ class Run:
         self._journaled(machine.Restart(name, stage), lambda: self._effects.restart(name, stage))
         return True
 
-    def _check_cluster(self) -> None:
-        api = next(
-            (server.api for server in self._world.servers if server.api.probe().ready), self._world.servers[0].api
-        )
+    def check_cluster(self, api: ApiServer) -> None:
+        """This is the cluster that the plan was made for, or `UnreachableError`."""
         if check_binding(self._world, self._widest_config(), api) != self._plan.cluster_uid:
             raise UnreachableError(
                 "this is not the cluster that the rotation began on",

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from keyctl.errors import InterruptedEarlyError, RefusedError, StoppedError
+from keyctl.errors import InterruptedEarlyError, RefusedError, StoppedError, UnreachableError
 from keyctl.keys.generate import generate
 from keyctl.keys.key import Key
 from keyctl.kube.interface import ApiServer
@@ -81,13 +81,17 @@ class Session:
             self._lock.release()
 
     def _guarded(self, work: Callable[[], Finished]) -> Finished:
-        """Give the Lease back, and say where things stand when the user interrupts (exit 130 before, 6 after)."""
+        """Give the Lease back; say where things stand when the user interrupts or a connection is lost (exit 6)."""
         try:
             return work()
         except KeyboardInterrupt as exc:
             if not self._begun:
                 raise InterruptedEarlyError("interrupted; nothing was changed") from exc
             raise StoppedError("interrupted part-way", hint=self._way_on()) from exc
+        except UnreachableError as exc:
+            if not self._begun:
+                raise
+            raise StoppedError(f"stopped part-way: {exc}", cause=exc.cause, hint=(*exc.hints, *self._way_on())) from exc
         finally:
             self._world.lease.release()
 
@@ -160,7 +164,7 @@ class Session:
         return plan_from_record(plan if isinstance(plan, dict) else {})
 
     def _resume(self, plan: Plan) -> Finished:
-        self._begun = self._planned = True
+        self._planned = True
         listed, planned = {s.name for s in self._world.servers}, {s.name for s in plan.servers}
         if listed != planned:
             raise RefusedError(
@@ -175,14 +179,18 @@ class Session:
                 hint="use the key store that this rotation began with",
                 rule="R5",
             )
+        run = self._new_run(plan, key, {})
         api = self._ready_api()
         if api is not None:
             # NOTE: before anything else, for the temporaries on the hosts may be those of somebody who holds it.
+            run.check_cluster(api)
             self._world.lease.acquire()
+        self._begun = True
         self._write("resume", plan.rotation, {})
         self._sweep()
         if api is None:
-            api = self._revive(plan, key)
+            api = self._revive(run)
+            run.check_cluster(api)
             self._world.lease.acquire()
         return self._run(plan, key, api.discover())
 
@@ -195,9 +203,8 @@ class Session:
     def _ready_api(self) -> ApiServer | None:
         return next((server.api for server in self._world.servers if server.api.probe().ready), None)
 
-    def _revive(self, plan: Plan, key: Key) -> ApiServer:
+    def _revive(self, run: Run) -> ApiServer:
         """With no server up (a single one, killed in mid-restart), start one that has a file of ours."""
-        run = self._new_run(plan, key, {})
         for server in self._world.servers:
             if not server.reloads and run.restart_if_ours(server.name):
                 return server.api

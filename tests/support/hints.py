@@ -64,7 +64,9 @@ def _arguments(command: click.Command, words: list[str]) -> list[str]:
     rest = list(words)
     while rest:
         option = options.get(rest[0])
-        if option is not None and not option.is_flag and not isinstance(option.flag_value, str):
+        if rest[0] == "--help":
+            rest.pop(0)
+        elif option is not None and not option.is_flag and not isinstance(option.flag_value, str):
             taken += rest[:2]
             rest = rest[2:]
         elif rest[0].startswith("-"):

@@ -36,7 +36,7 @@ class Watcher:
 
 
 class SimHost(MemoryHost):
-    """A host whose writes and restarts are effects. `before_write` is asked to object."""
+    """A host whose writes and restarts are effects. `before_write` may object; `ways`: each write, in place or not."""
 
     def __init__(self, name: str, effect: Callable[[str, Callable[[], object]], object], alive: Callable[[], None]):
         super().__init__(name)
@@ -47,10 +47,12 @@ class SimHost(MemoryHost):
         self.restarts = 0
         self.fails = False
         self.swept: list[str] = []
+        self.ways: list[tuple[str, bool]] = []
 
     def write(self, path: str, content: bytes, *, expected: str | None, in_place: bool = False) -> HostFile:
         def act() -> None:
             self.before_write(path, content, in_place)
+            self.ways.append((path, in_place))
             super(SimHost, self).write(path, content, expected=expected, in_place=in_place)
             if in_place:
                 self.written_in_place()

@@ -13,10 +13,10 @@ from keyctl.errors import UnreachableError
 from keyctl.hosts.interface import HostFile
 from keyctl.kube.interface import Census, Listed, ObjectRef, Outcome, Patched, ServerProbe
 from tests.support import sim_config
-from tests.support.memory_host import MemoryHost
 from tests.support.sim_clock import SimClock
 from tests.support.sim_config import InvalidConfigError, SimConfig, UnreadableError
 from tests.support.sim_objects import SERVED, SimObject, key_of, new_object
+from tests.support.sim_parts import SimHost
 
 T = TypeVar("T")
 
@@ -58,9 +58,13 @@ class Spec:
 
 
 class SimServer:
-    """A process that may be down, not ready or ready; its container may see another file than its host."""
+    """A process that may be down, not ready or ready; its container may see another file than its host.
 
-    def __init__(self, plane: Plane, host: MemoryHost, spec: Spec, number: int) -> None:
+    What may be wrong with it: `lagging` never reloads, `list_problems` are its answers to a LIST of a
+    resource or a GET of a name, `writes_as` is another configuration than the one it says it has.
+    """
+
+    def __init__(self, plane: Plane, host: SimHost, spec: Spec, number: int) -> None:
         self.plane, self.host, self.spec = plane, host, spec
         self.name = spec.name
         self.address = f"10.0.0.{number}"
@@ -68,6 +72,8 @@ class SimServer:
         self.phase = 7.0 + 13.0 * number
         self.running = self.ready = False
         self.lagging = False
+        self.list_problems: dict[str, str] = {}
+        self.writes_as: SimConfig | None = None
         self.ready_since = -1e9
         self.start_time = 0.0
         self.reload_failures = 0
@@ -144,7 +150,8 @@ class SimServer:
 
     def write(self, found: SimObject) -> int:
         """Store an object as a request through this server does."""
-        return self.plane.store(found, self.config.seal(found.resource, found.etcd_key, found.plain))
+        config = self.writes_as or self.config
+        return self.plane.store(found, config.seal(found.resource, found.etcd_key, found.plain))
 
 
 @functools.lru_cache(maxsize=64)
@@ -186,14 +193,15 @@ class SimApi:
         found = [one for one in self._plane.everything() if one.resource == resource]
         bad = [one for one in found if not self._server.can_read(one)]
         problem = f"500 InternalError: unable to transform key {bad[0].etcd_key.decode()}" if bad else ""
-        return Listed(resource, len(found) - len(bad), problem)
+        return Listed(resource, len(found) - len(bad), self._server.list_problems.get(resource, problem))
 
     def get_metadata(self, ref: ObjectRef) -> Listed:
         self._ask()
         found = self._plane.object_at(key_of(ref.resource, ref.namespace, ref.name))
         if found is None:
             return Listed(ref.resource, 0)
-        return Listed(ref.resource, 1, "" if self._server.can_read(found) else "500 InternalError")
+        problem = "" if self._server.can_read(found) else "500 InternalError"
+        return Listed(ref.resource, 1, self._server.list_problems.get(ref.name, problem))
 
     def kube_system_uid(self) -> str:
         self._ask()

@@ -69,15 +69,16 @@ def _broken(value: object, contract: object, path: str) -> Iterator[str]:
                     yield f"{path}.{name} is missing"
                 else:
                     yield from _broken(value[name], inner, f"{path}.{name}")
-        case [inner]:
-            if not isinstance(value, list):
-                yield f"{path} is no list"
-                return
-            for index, item in enumerate(value):
-                yield from _broken(item, inner, f"{path}[{index}]")
         case tuple() if all(isinstance(word, str) for word in contract):
             if value not in contract:
                 yield f"{path} is {value!r}"
         case type() | tuple():
             if not isinstance(value, contract) or (contract is int and isinstance(value, bool)):
                 yield f"{path} is {value!r}"
+        case list():
+            (inner,) = contract
+            if not isinstance(value, list):
+                yield f"{path} is no list"
+                return
+            for index, item in enumerate(value):
+                yield from _broken(item, inner, f"{path}[{index}]")

@@ -12,14 +12,14 @@ from keyctl.cli.main import cli
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.option("--program", default="keyctl", show_default=True, help="The name it is called by.")
 def completion(shell: str, program: str) -> None:
-    r"""Print the completion script of SHELL.
+    """Print the completion script of SHELL.
 
     \b
     Examples:
       source <(keyctl completion bash)
       keyctl completion fish > ~/.config/fish/completions/keyctl.fish
       kube-keyctl completion zsh --program kube-keyctl
-    """
+    """  # noqa: D301 — click reads the \b
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"no completion for {shell}")

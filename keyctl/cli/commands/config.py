@@ -14,12 +14,12 @@ from keyctl.keys.key import STATIC_PROVIDERS, Key, Provider
 
 @click.group()
 def config() -> None:
-    r"""Work on EncryptionConfiguration files.
+    """Work on EncryptionConfiguration files.
 
     \b
     Example:
       keyctl config new enc.yaml
-    """
+    """  # noqa: D301 — click reads the \b
 
 
 @config.command()
@@ -38,7 +38,7 @@ def config() -> None:
 )
 @click.option("--cluster-name", default="new", show_default=True, help="The cluster's name in the key store's ledger.")
 def new(file: Path, provider: str, resources: tuple[str, ...], key_store: Path | None, cluster_name: str) -> None:
-    r"""Write the EncryptionConfiguration for a cluster's first start to FILE.
+    """Write the EncryptionConfiguration for a cluster's first start to FILE.
 
     The file has a new key that writes, and identity last. Put the same file on every
     control-plane host before the first start, and point --encryption-provider-config
@@ -48,7 +48,7 @@ def new(file: Path, provider: str, resources: tuple[str, ...], key_store: Path |
     Examples:
       keyctl config new enc.yaml
       keyctl config new enc.yaml --provider secretbox --resources secrets --resources configmaps
-    """
+    """  # noqa: D301 — click reads the \b
     from keyctl.encryption_config.edit import new_document
     from keyctl.keys.generate import generate
 

@@ -28,7 +28,7 @@ _SHOWN_BYTES = 160
     "--secrets", "count", type=click.IntRange(3, 20000), default=_SECRETS, show_default=True, help="How many."
 )
 def demo(count: int) -> None:
-    r"""Watch it all happen on a real control plane: three API servers and etcd, on loopback.
+    """Watch it all happen on a real control plane: three API servers and etcd, on loopback.
 
     Starts a lab, creates Secrets, shows one of them in plaintext in raw etcd, turns
     encryption on, changes the key, proves both, reads every Secret back through every
@@ -38,7 +38,7 @@ def demo(count: int) -> None:
     \b
     Example:
       keyctl demo
-    """
+    """  # noqa: D301 — click reads the \b
     programs = build.binaries((*SERVERS, "etcdctl"), progress=_say)
     with tempfile.TemporaryDirectory(prefix="keyctl-demo-") as directory:
         settings = Settings(name="demo", apiservers=3)

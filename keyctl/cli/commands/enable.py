@@ -23,7 +23,7 @@ from keyctl.rotation.preflight import Wish
 @click.option("--resources", multiple=True, metavar="R", help="Repeatable. Default: policy.resources, or secrets.")
 @changing.change_options
 def enable(cluster: Path | None, provider: str | None, resources: tuple[str, ...], **given: object) -> None:
-    r"""Turn encryption at rest on, on every API server.
+    """Turn encryption at rest on, on every API server.
 
     Writes a configuration that reads plaintext and a new key, gives each server the
     flag where it is missing (in its manifest), proves that every server has loaded it,
@@ -36,7 +36,7 @@ def enable(cluster: Path | None, provider: str | None, resources: tuple[str, ...
       keyctl enable --dry-run
       keyctl enable --yes
       keyctl enable --provider secretbox --resources secrets --resources configmaps
-    """
+    """  # noqa: D301 — click reads the \b
     change = changing.Change.from_options(given)
     wish = Wish(
         goal=Goal.ENABLE,

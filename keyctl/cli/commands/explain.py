@@ -11,14 +11,14 @@ from keyctl.errors import ExitCode, WrongUsageError
 @click.command()
 @click.argument("topic", required=False)
 def explain(topic: str | None) -> None:
-    r"""Explain TOPIC: a rule (R1 … R18), an exit code, or "exit-codes".
+    """Explain TOPIC: a rule (R1 … R18), an exit code, or "exit-codes".
 
     \b
     Examples:
       keyctl explain R10
       keyctl explain 13
       keyctl explain exit-codes
-    """
+    """  # noqa: D301 — click reads the \b
     if topic is None:
         for name, sentence in RULES.items():
             click.echo(f"{name:<10} {sentence.partition('. ')[0].rstrip('.')}")

@@ -23,7 +23,7 @@ from keyctl.rotation.preflight import Wish
 def rotate(
     cluster: Path | None, provider: str | None, resources: tuple[str, ...], resume: bool, **given: object
 ) -> None:
-    r"""Change the key of an encrypted cluster, safely.
+    """Change the key of an encrypted cluster, safely.
 
     Adds a new key on every API server, proves that each has loaded it, makes it the
     writing key, proves that, rewrites every value through the API, and proves in raw
@@ -37,7 +37,7 @@ def rotate(
       keyctl rotate --yes
       keyctl rotate --provider secretbox --pause-after readable
       keyctl rotate --resume
-    """
+    """  # noqa: D301 — click reads the \b
     change = changing.Change.from_options(given)
     if resume:
         if provider or resources or change.dry_run:

@@ -49,7 +49,7 @@ def verify_secrets(
     quiet: bool,
     **given: object,
 ) -> None:
-    r"""Read every value in etcd over mutual TLS, and say whether it is really encrypted.
+    """Read every value in etcd over mutual TLS, and say whether it is really encrypted.
 
     Values are counted by resource, provider and key, and each one is opened with the
     key that it names: a Kubernetes object must come out. Exits 0 only when something
@@ -63,7 +63,7 @@ def verify_secrets(
       keyctl verify-secrets --encryption-config enc.yaml --report junit=keyctl.xml
       keyctl verify-secrets --require aescbc -o json | jq .summary
       keyctl verify-secrets --endpoints https://10.0.0.1:2379 --cacert ca.crt --cert c.crt --key c.key
-    """
+    """  # noqa: D301 — click reads the \b
     targets = terminal.parse_report_targets(reports)
     wanted = _parse_require(require)
     from keyctl.cli import verification

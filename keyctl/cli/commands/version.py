@@ -16,12 +16,12 @@ _LIBRARIES = ("click", "cryptography", "etcd3", "grpcio", "hvac", "kubernetes", 
 @click.command()
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Format on stdout.")
 def version(output: str) -> None:
-    r"""Print the versions of keyctl, Python and the libraries that matter.
+    """Print the versions of keyctl, Python and the libraries that matter.
 
     \b
     Example:
       keyctl version -o json
-    """
+    """  # noqa: D301 — click reads the \b
     libraries = {name: metadata.version(name) for name in _LIBRARIES}
     if output == "json":
         click.echo(json.dumps({"keyctl": __version__, "python": platform.python_version(), "libraries": libraries}))

@@ -51,9 +51,20 @@ SCENES = (
 )
 
 
+class Agree:
+    """Says yes, and keeps the plan that it was shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[str, ...]] = []
+
+    def __call__(self, lines: tuple[str, ...]) -> bool:
+        self.shown.append(lines)
+        return True
+
+
 def begin(session: Session, wish: Wish) -> Finished:
     """Begin, agreeing to the plan."""
-    return session.start(wish, confirm=lambda _: True)
+    return session.start(wish, confirm=Agree())
 
 
 def go_on(cluster: SimCluster, wish: Wish, *, watcher: Watcher | None = None) -> Finished:

@@ -18,7 +18,7 @@ from tests.support.seal import secret
 from tests.support.sim_parts import Watcher
 from tests.support.sim_server import CONFIG_PATH
 from tests.support.sim_texts import secret_of
-from tests.unit.rotation.scenes import SCENES, Scene, begin, plans
+from tests.unit.rotation.scenes import SCENES, Agree, Scene, begin, plans
 
 NOW = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
@@ -60,10 +60,12 @@ def test_r17_the_last_record_before_every_effect_is_the_intent_of_its_step(scene
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
 def test_promise_4_neither_journal_nor_events_nor_plan_hold_a_key_or_a_secret(scene: Scene, tmp_path: Path) -> None:
     cluster, watcher = scene.cluster(tmp_path), Watcher()
-    shown: list[str] = []
-    finished = cluster.session(watcher=watcher).start(scene.wish, confirm=lambda lines: shown.extend(lines) is None)
+    agree = Agree()
+    finished = cluster.session(watcher=watcher).start(scene.wish, confirm=agree)
     written = cluster.journal().path.read_bytes()
-    told = written + repr((watcher.events, shown, finished, cluster.world(), cluster.journal().records())).encode()
+    told = (
+        written + repr((watcher.events, agree.shown, finished, cluster.world(), cluster.journal().records())).encode()
+    )
     keys = [cluster.store_keys.get(record.ref) for record in cluster.store_keys.records()]
     assert keys
     for key in keys:
@@ -92,7 +94,7 @@ def test_a_record_that_is_no_plan_is_unusable(record: dict[str, object]) -> None
 def test_a_plan_with_one_field_of_another_type_is_unusable(tmp_path: Path) -> None:
     cluster = SCENES[2].cluster(tmp_path)
     whole = begin(cluster.session(), SCENES[2].wish).plan.to_record()
-    assert plan_from_record(whole)
+    assert plan_from_record(whole).to_record() == whole
     for field in whole:
         with pytest.raises(UnusableInputError):
             plan_from_record({**whole, field: 1.5})

@@ -1,4 +1,4 @@
-"""Promise 1, and always a way on: killed before and after every effect, a rotation goes on and ends as if it had not been.
+"""Promise 1, and always a way on: killed before or after any effect, a rotation goes on and ends all the same.
 
 The simulator checks after every effect and every step of its clock that every
 server reads every value; here is only how it ends.
@@ -24,7 +24,7 @@ from tests.unit.rotation.scenes import SCENES, Scene, assert_done, begin, go_on
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of the time here goes into syncing, which matters for power cuts only, and into parsing the same text again."""
+    """Leave out what takes most of the time here: syncing, for power cuts, and parsing the same text again."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
     parse = functools.cache(documents.parse)
     monkeypatch.setattr(manifests, "parse", parse)

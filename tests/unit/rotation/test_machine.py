@@ -27,8 +27,8 @@ def at(stage: Stage, name: str = "a", *, reloads: bool = False, proven: bool = T
     return ServerView(name, reloads, True, stage, stage, proven=stage if proven else None, seen_ready=True)
 
 
-def seen(*servers: ServerView, proofs: Proofs = Proofs()) -> Observation:
-    return Observation(servers, proofs=proofs)
+def seen(*servers: ServerView, proofs: Proofs | None = None) -> Observation:
+    return Observation(servers, proofs=proofs or Proofs())
 
 
 def down(stage: Stage, name: str = "a", *, reloads: bool = False, seen_ready: bool = False) -> ServerView:
@@ -129,7 +129,9 @@ def test_the_next_step(observation: Observation, step: machine.Step, state: Stat
 @pytest.mark.parametrize(
     ("observation", "rule", "message"),
     [
-        pytest.param(seen(A, down(BASE, "b")), "R11", "b is not ready: TCP: connection refused", id="stopped by others"),
+        pytest.param(
+            seen(A, down(BASE, "b")), "R11", "b is not ready: TCP: connection refused", id="stopped by others"
+        ),
         pytest.param(seen(A, down(ADDED, "b", reloads=True)), "R11", "b is not ready", id="reloading and down"),
         pytest.param(seen(replace(A, disk=None)), "R8", "changed by somebody else", id="foreign file"),
         pytest.param(seen(replace(at(ADDED), loaded=None)), "R8", "none of this rotation's", id="foreign file loaded"),
@@ -211,7 +213,8 @@ def test_there_is_always_a_next_step_and_it_keeps_the_rules(observation: Observa
             assert named[name].flag_missing
             assert named[name].disk is not BASE
         case machine.AwaitLoaded(names, stage):
-            assert all(named[name].disk is not None and named[name].disk >= stage for name in names)
+            disks = [named[name].disk for name in names]
+            assert all(disk is not None and disk >= stage for disk in disks)
         case machine.ProveServer(name, stage):
             assert named[name].loaded is stage
         case machine.ProveReadable():

@@ -13,7 +13,19 @@ from tests.support.sim_parts import Watcher
 from tests.support.sim_server import CONFIG_PATH
 from tests.support.sim_texts import SECRETS
 from tests.support.simulator import MIXED, THREE_RELOADING, SimCluster
-from tests.unit.rotation.scenes import ENABLE, ROTATE, SCENES, Scene, after, assert_done, before, begin, go_on, plans
+from tests.unit.rotation.scenes import (
+    ENABLE,
+    ROTATE,
+    SCENES,
+    Agree,
+    Scene,
+    after,
+    assert_done,
+    before,
+    begin,
+    go_on,
+    plans,
+)
 
 BY_RESTART = SCENES[2]
 
@@ -176,9 +188,9 @@ def test_a_dry_run_has_no_effect_and_shows_the_plan_that_the_real_run_confirms(s
     cluster = scene.cluster(tmp_path)
     lines = cluster.session().outline(scene.wish)
     assert cluster.switch.labels == []
-    shown: list[tuple[str, ...]] = []
-    cluster.session().start(scene.wish, confirm=lambda outline: shown.append(outline) is None)
-    assert shown == [lines]
+    agree = Agree()
+    cluster.session().start(scene.wish, confirm=agree)
+    assert agree.shown == [lines]
     assert_done(cluster, scene)
 
 

@@ -33,8 +33,9 @@ class ValueSource(Protocol):
 
     `batches` raises `UnreachableError` for a transport failure, `UnusableInputError`
     for a damaged file, at any item, and `StoppedError` when the revision it was
-    reading was compacted away. A generator that ends normally has delivered
-    everything: a truncated answer is an error, never a short list.
+    reading was compacted away (`WrongUsageError` when the caller had asked for
+    it). A generator that ends normally has delivered everything: a truncated
+    answer is an error, never a short list.
     """
 
     def batches(self, prefix: bytes) -> Iterator[list[Value]]:

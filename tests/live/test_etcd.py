@@ -284,12 +284,14 @@ def test_a_revision_that_is_gone_or_not_there_yet_is_refused(
     with EtcdWriter(etcd) as writer:
         revision = writer.put([(b"/other", b"x"), (b"/other2", b"x")])
         writer.compact(revision)
-    with pytest.raises(StoppedError):
+    with pytest.raises(WrongUsageError, match="no longer has revision"):
         read(client.source(revision=revision - 1))
     with pytest.raises(WrongUsageError, match="has not reached that revision"):
         read(client.source(revision=revision + 1000))
 
 
+# NOTE: when the peer resets between connect and handshake, CPython's wrap_socket raises without closing what it made.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_etcd_that_stops_half_way_is_an_error(authority: trustme.CA, tmp_path: Path, reading: str) -> None:
     with running_etcd(tmp_path, authority) as other:
         with EtcdWriter(other) as writer:

@@ -19,7 +19,7 @@ from keyctl.errors import RefusedError
 from keyctl.rotation.plan import Goal, State
 from keyctl.rotation.preflight import Wish
 from keyctl.rotation.session import Finished
-from keyctl.rotation.world import Event
+from keyctl.rotation.world import Event, Reporter
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -97,7 +97,7 @@ def start(cluster: Path | None, change: Change, wish: Wish) -> None:
         if change.dry_run:
             with _watching(change) as (reporter, stop):
                 lines = parts.session(reporter, pause=stop.pause).outline(wish)
-            click.echo("\n".join((*lines, "Nothing was changed.")))
+                _show_plan(lines, change, reporter)
             return
         with _watching(change) as (reporter, stop):
             session = parts.session(reporter, pause=stop.pause, pause_after=change.pause_after)
@@ -150,7 +150,7 @@ Watcher = JsonLines | PlainLines | _Later | _Silent
 class Stop:
     """Ctrl-C and SIGTERM: before `working` they end the command at once, after that between two acts."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: Reporter) -> None:
         self._watcher = watcher
         self._asked = False
         self.working = False
@@ -189,8 +189,15 @@ def _watcher(change: Change) -> Watcher:
     return _Later() if terminal.screen(sys.stderr).terminal else PlainLines()
 
 
-def _confirm(lines: tuple[str, ...], change: Change, reporter: Watcher, stop: Stop) -> bool:
-    if not change.quiet and change.output == "text":
+def _show_plan(lines: tuple[str, ...], change: Change, reporter: Reporter) -> None:
+    if change.output == "json":
+        reporter.event(Event("plan", "nothing was changed", {"lines": list(lines)}))
+    else:
+        click.echo("\n".join((*lines, "Nothing was changed.")))
+
+
+def _confirm(lines: tuple[str, ...], change: Change, reporter: Reporter, stop: Stop) -> bool:
+    if change.output == "text" and not (change.quiet and change.yes):
         click.echo("\n".join(lines), err=True)
     if not change.yes:
         if not sys.stdin.isatty() or change.output == "json":
@@ -202,7 +209,7 @@ def _confirm(lines: tuple[str, ...], change: Change, reporter: Watcher, stop: St
     return True
 
 
-def _agreed(reporter: Watcher) -> None:
+def _agreed(reporter: Reporter) -> None:
     if isinstance(reporter, _Later):
         reporter.agreed()
 

@@ -61,6 +61,10 @@ _KEYUTILS = {
 }
 
 
+class _ReaderGoneError(Exception):
+    """Nobody reads our stdout any more."""
+
+
 class _Commands(click.Group):
     """Loads a command's module when it is called, and lists commands without loading any."""
 
@@ -79,6 +83,13 @@ class _Commands(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}:{attribute} is no command")
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as exc:
+            # NOTE: click itself would end the process with 1, which is the code of a bug.
+            raise _ReaderGoneError from exc
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 — click's
         with formatter.section("Commands"):
@@ -119,7 +130,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; nothing was changed", err=True)
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, _ReaderGoneError):
         # The reader has gone; what it did not read was not reported.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.STOPPED

@@ -122,17 +122,13 @@ class ServerEffects:
             self._pause()
             clock.sleep(_POLL)
 
-    def prove(self, name: str, stage: Stage) -> ServerProbe:
-        """Ready, the file of `stage` or of a later one loaded, and a LIST of every encrypted resource.
+    def prove(self, name: str) -> ServerProbe:
+        """A LIST of every encrypted resource through the server, or `StoppedError`.
 
-        Returns what the server said of itself: which process it was, and what it has loaded.
+        Returns what the server said of itself right before: which process it was, and what it had loaded.
         """
         server = self._world.server(name)
         probe = server.api.probe()
-        # NOTE: a server that reloads may have gone on to the next file since it was looked at.
-        loaded = self._plan.server(name).stage_of(probe.loaded_hash) if probe.ready else None
-        if loaded is None or loaded < stage:
-            raise _never_loaded(name, probe, 0.0)
         for resource in self.encrypted_resources(server):
             listed = server.api.list_metadata(resource)
             if listed.problem:

@@ -55,10 +55,9 @@ class AwaitLoaded:
 
 @dataclass(frozen=True, slots=True)
 class ProveServer:
-    """See `server` ready, with the file of `stage` loaded, and listing every encrypted resource."""
+    """See `server`, with what it has loaded, list every encrypted resource."""
 
     server: str
-    stage: Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +229,7 @@ def _advance(seen: Observation, stage: Stage) -> Step | None:
         return AwaitLoaded(waiting, stage)
     for server in seen.servers:
         if _lacks(server.proven, stage):
-            return ProveServer(server.name, server.loaded or stage)
+            return ProveServer(server.name)
     return None
 
 
@@ -244,7 +243,7 @@ def _advance_by_restart(server: ServerView, stage: Stage) -> Step | None:
     if server.loaded is not disk:
         return Restart(server.name, disk)
     if _lacks(server.proven, stage):
-        return ProveServer(server.name, disk)
+        return ProveServer(server.name)
     return None
 
 

@@ -117,7 +117,7 @@ class Rewriter:
             for ref, message in list(self._refused.items())[:5]
         )
         return StoppedError(
-            f"{found.work_total} values could not be rewritten",
+            f"{_values(found)} could not be rewritten",
             cause=first or "the API answered, but raw etcd still shows them under another key",
             hint=(
                 "the old key stays; nothing was removed and every value is readable",
@@ -131,11 +131,15 @@ def _orphaned(found: Scan, served: dict[str, str]) -> StoppedError:
     """Everything that is left stands at paths that no API serves (R18)."""
     orphans = [name for group in found.groups if _is_orphan(group, served) for name in group.first]
     return StoppedError(
-        f"{found.work_total} values cannot be rewritten, for no API serves them",
+        f"{_values(found)} cannot be rewritten: no API serves that resource",
         cause=", ".join(orphans[:5]),
         hint="install the resource's definition again, or delete the value; then: keyctl rotate --resume",
         rule="R18",
     )
+
+
+def _values(found: Scan) -> str:
+    return "1 value" if found.work_total == 1 else f"{found.work_total} values"
 
 
 def _is_orphan(group: Group, served: dict[str, str]) -> bool:

@@ -110,8 +110,8 @@ class Run:
                 self._journaled(step, lambda: self._effects.restart(server, stage))
             case machine.AwaitLoaded(servers, stage):
                 self._effects.await_loaded(servers, stage)
-            case machine.ProveServer(server, stage):
-                self._observer.note_server(server, self._effects.prove(server, stage))
+            case machine.ProveServer(server):
+                self._observer.note_server(server, self._effects.prove(server))
             case machine.ProveReadable():
                 self._prove_readable()
             case machine.Switch():
@@ -141,7 +141,7 @@ class Run:
 
     def _prove_readable(self) -> None:
         for server in self._world.servers:
-            self._effects.prove(server.name, Stage.ADDED)
+            self._effects.prove(server.name)
         if not self._observer.unchanged():
             return
         proofs = self._observer.proofs
@@ -185,8 +185,6 @@ class Run:
             self._reporter.event(Event("wait", message, {"left": round(left)}))
             self._breathe()
             clock.sleep(min(left, _POLL))
-        if not self._observer.unchanged():
-            return
         self._observer.proofs = replace(self._observer.proofs, settled=True)
 
     def _prove_verified(self) -> None:

@@ -36,7 +36,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _measure(given: argparse.Namespace, folder: Path) -> None:
-    say(f"medians of {given.pairs} runs in turns after one to warm up; a ! is beyond its limit")
+    say(f"medians of {given.pairs} runs in turns, after one to warm up")
+    say("a ! is beyond its limit; limits are for the default sizes")
     parts = given.parts or _PARTS
     if "help" in parts:
         _help(2 * given.pairs)

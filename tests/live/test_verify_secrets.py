@@ -16,7 +16,7 @@ from keyctl.keys.key import Key
 from keyctl.lab.topology import EtcdAccess
 from tests.support import by_hand, seal
 from tests.support.encryption_file import key_texts, leaks, write_config
-from tests.support.hints import wrong_commands
+from tests.support.hints import wrong_hints
 from tests.support.plane import ControlPlanes
 from tests.support.real_kube import ask, create_secret, write_with
 from tests.support.seeded import Answered
@@ -60,7 +60,7 @@ def scene(etcd_server: EtcdAccess, tmp_path: Path) -> Iterator[Scene]:
     shell = Shell(tmp_path, {f"ETCDCTL_{name}": value for name, value in access.items()})
     yield Scene(etcd_server, f"/{tmp_path.name}", shell)
     assert leaks(key_texts(tmp_path.glob("*.yaml")), shell.said, tmp_path.glob("report.*")) == []
-    assert [problem for text in shell.said for problem in wrong_commands(text)] == []
+    assert wrong_hints(shell.said) == []
 
 
 def names(answer: Answered) -> list[str]:

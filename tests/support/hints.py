@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import click
 
@@ -15,6 +16,12 @@ _PROSE = re.compile(
 )
 # Stands for a word that is filled in later.
 PLACEHOLDER = "X"
+
+
+def wrong_hints(outputs: Iterable[str]) -> list[str]:
+    """`wrong_commands` of the lines that tell a user what to do next."""
+    lines = (line for output in outputs for line in output.splitlines())
+    return [problem for line in lines if line.startswith(("hint: ", "next: ")) for problem in wrong_commands(line)]
 
 
 def wrong_commands(text: str) -> list[str]:
@@ -64,9 +71,7 @@ def _arguments(command: click.Command, words: list[str]) -> list[str]:
     rest = list(words)
     while rest:
         option = options.get(rest[0])
-        if rest[0] == "--help":
-            rest.pop(0)
-        elif option is not None and not option.is_flag and not isinstance(option.flag_value, str):
+        if option is not None and not option.is_flag and not isinstance(option.flag_value, str):
             taken += rest[:2]
             rest = rest[2:]
         elif rest[0].startswith("-"):

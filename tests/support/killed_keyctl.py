@@ -1,13 +1,15 @@
-"""keyctl as a process that kills itself with SIGKILL before or after an effect, each effect once.
+"""A rotation by processes that kill themselves with SIGKILL before or after an effect, each effect once.
 
-`python -m tests.support.killed_keyctl DONE_FILE ARGUMENT…` runs keyctl with its
-real parts, each effect watched. `DONE_FILE` holds the points that have had their
-kill; the process dies at the first one that is not in it, after writing it there.
-When every effect on the way has had both of its kills, keyctl ends by itself.
+`python -m tests.support.killed_keyctl DONE_FILE JOURNAL` runs `keyctl rotate` with
+its real parts, each effect watched, and runs it again, resuming what the journal
+says was begun, until it ends by itself. `DONE_FILE` holds the points that have had
+their kill; a process dies at the first one that is not in it, after writing it
+there. Each is forked from this one, which has loaded all modules and opened nothing.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -20,6 +22,20 @@ from keyctl.cli import main, wiring
 from keyctl.rotation.journal import Journal
 
 Label = Callable[..., str]
+
+# What a rotation loads on its way.
+_MODULES = (
+    "keyctl.cli.commands.rotate",
+    "keyctl.etcd.client",
+    "keyctl.etcd_files.source",
+    "keyctl.hosts.local",
+    "keyctl.keys.file_store",
+    "keyctl.kube.credentials",
+    "keyctl.kube.lease",
+    "keyctl.kube.servers",
+    "keyctl.pki.probe",
+    "kubernetes.config",
+)
 
 
 class Killer:
@@ -111,5 +127,19 @@ def run(done: Path, arguments: list[str]) -> int:
     return main.run(arguments)
 
 
+def run_until_it_ends(done: Path, journal: Path) -> int:
+    """Fork one process after the other; the exit code of the one that was not killed."""
+    for module in _MODULES:
+        importlib.import_module(module)
+    while True:
+        begun = '"kind": "begin"' in (journal.read_text() if journal.exists() else "").rpartition('"kind": "end"')[2]
+        child = os.fork()
+        if child == 0:
+            os._exit(run(done, ["rotate", "--resume"] if begun else ["rotate", "--yes"]))
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code != -signal.SIGKILL:
+            return code
+
+
 if __name__ == "__main__":
-    sys.exit(run(Path(sys.argv[1]), sys.argv[2:]))
+    sys.exit(run_until_it_ends(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -40,10 +40,14 @@ class Seeded:
         """What keyctl finds its cluster by."""
         return os.environ | {"KEYCTL_CLUSTER": str(self.lab.cluster_file), "XDG_STATE_HOME": str(self.state)}
 
-    def keyctl(self, *arguments: str, module: tuple[str, ...] = ("keyctl",)) -> Answered:
-        """Run keyctl, or another module that takes its arguments, to its end."""
-        command = [sys.executable, "-m", *module, *arguments]
-        ran = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=300)
+    def keyctl(self, *arguments: str) -> Answered:
+        """Run keyctl to its end."""
+        return self.run("keyctl", *arguments)
+
+    def run(self, module: str, *arguments: str) -> Answered:
+        """Run a module in keyctl's environment to its end."""
+        command = [sys.executable, "-m", module, *arguments]
+        ran = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=1500)
         return Answered(ran.returncode, ran.stdout, ran.stderr)
 
     def changed(self) -> dict[str, tuple[str, ...]]:

@@ -18,7 +18,7 @@ from tests.support.seeded import Answered
 
 _ROOT = Path(__file__).parents[2]
 _OTHERS = ("ETCDCTL_", "KEYCTL_", "KUBE", "XDG_", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "COLUMNS", "TERM")
-_PATIENCE = 300.0
+_PATIENCE = 180.0
 
 
 @dataclass
@@ -128,11 +128,11 @@ class Running:
             time.sleep(0.01)
 
     def type(self, text: str) -> None:
-        """Type on its terminal."""
+        """Type on its terminal. It is not a controlling one: for Ctrl-C see `interrupt`."""
         os.write(self._output, text.encode())
 
     def interrupt(self) -> None:
-        """Ctrl-C: to the whole foreground group, as a terminal sends it."""
+        """What Ctrl-C does: a signal to the whole foreground group, as a terminal sends it."""
         os.killpg(self._process.pid, signal.SIGINT)
 
     def end(self) -> Answered:

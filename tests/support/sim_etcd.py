@@ -17,7 +17,7 @@ _BATCH = 5
 
 
 class SimEtcd:
-    """One etcd cluster. `step` is called between two pages of a scan: others go on writing meanwhile.
+    """One etcd cluster. `between_pages` is called while it is scanned: others go on meanwhile.
 
     `alive` runs before every call of keyctl's and may raise; `effect` runs what changes something.
     """
@@ -26,7 +26,7 @@ class SimEtcd:
         self,
         name: str,
         *,
-        step: Callable[[], None],
+        between_pages: Callable[[], None],
         alive: Callable[[], None],
         effect: Callable[[str, Callable[[], SavedSnapshot]], SavedSnapshot],
     ) -> None:
@@ -36,7 +36,7 @@ class SimEtcd:
         self.revision = 100
         self._log: list[tuple[int, bytes, bytes | None]] = []
         self._now: dict[bytes, tuple[bytes, int]] = {}
-        self._step, self._alive, self._effect = step, alive, effect
+        self.between_pages, self._alive, self._effect = between_pages, alive, effect
 
     def put(self, key: bytes, value: bytes) -> int:
         """Store `value`; returns its mod_revision."""
@@ -105,7 +105,7 @@ class SimEtcd:
 
     def _ask_and_step(self) -> None:
         self._ask()
-        self._step()
+        self.between_pages()
 
 
 class PinnedSource:

@@ -73,6 +73,7 @@ class SimServer:
         self.running = self.ready = False
         self.lagging = False
         self.list_problems: dict[str, str] = {}
+        self.on_list: Callable[[], None] = lambda: None
         self.writes_as: SimConfig | None = None
         self.ready_since = -1e9
         self.start_time = 0.0
@@ -190,6 +191,7 @@ class SimApi:
 
     def list_metadata(self, resource: str) -> Listed:
         self._ask()
+        self._server.on_list()
         found = [one for one in self._plane.everything() if one.resource == resource]
         bad = [one for one in found if not self._server.can_read(one)]
         problem = f"500 InternalError: unable to transform key {bad[0].etcd_key.decode()}" if bad else ""

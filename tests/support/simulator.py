@@ -241,7 +241,7 @@ class SimCluster:
         def save(label: str, act: Callable[[], SavedSnapshot]) -> SavedSnapshot:
             return self.effect(label, act)
 
-        return SimEtcd(name, step=lambda: self.clock.advance(0.01), alive=self.alive, effect=save)
+        return SimEtcd(name, between_pages=lambda: self.clock.advance(0.01), alive=self.alive, effect=save)
 
     def _start(self, spec: Spec, number: int, config: bytes | None) -> SimServer:
         host = SimHost(spec.name, self.effect, self.alive)

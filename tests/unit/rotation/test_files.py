@@ -157,6 +157,35 @@ def test_r8_a_file_that_somebody_else_changes_freezes_the_run(tmp_path: Path) ->
     assert_done(cluster, BY_RESTART)
 
 
+@pytest.mark.parametrize("content", [b"not a configuration", SECRETS + b"# by kubespray\n"], ids=["garbage", "valid"])
+def test_r8_a_file_changed_right_before_it_is_written_is_not_overwritten(content: bytes, tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    before(cluster, "journal intent write-file", lambda: cluster.change_file("cp1", content))
+    error = stops(cluster)
+    assert error.rule == "R8"
+    assert cluster.server("cp1").host.files[CONFIG_PATH].content == content
+
+
+def test_r8_no_server_is_restarted_into_a_file_that_somebody_else_has_just_written(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    before(cluster, "journal intent restart", lambda: cluster.change_file("cp1", SECRETS + b"# by kubespray\n"))
+    assert stops(cluster).rule == "R8"
+    assert cluster.server("cp1").host.restarts == 0
+
+
+def test_r8_a_file_that_would_not_be_the_one_of_the_plan_is_not_written(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    with pytest.raises(StoppedError):
+        begin(cluster.session(pause_after=State.READABLE), ROTATE)
+    path, (plan,) = cluster.journal().path, plans(cluster)
+    path.write_text(path.read_text().replace(plan.server("cp1").hashes[2], "sha256:" + "0" * 64))
+    files = [dict(server.host.files) for server in cluster.servers]
+    with pytest.raises(RefusedError) as caught:
+        cluster.session().resume()
+    assert caught.value.rule == "R8"
+    assert [dict(server.host.files) for server in cluster.servers] == files
+
+
 def test_r8_an_old_file_put_back_is_seen_before_it_is_loaded(tmp_path: Path) -> None:
     cluster = SimCluster(tmp_path)
     before(cluster, "cp3: restart", lambda: cluster.change_file("cp1", SECRETS), nth=2)

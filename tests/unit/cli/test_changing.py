@@ -1,0 +1,157 @@
+"""Consent, and what Ctrl-C does before and after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+
+from keyctl.cli import changing
+from keyctl.cli.changing import Change, Stop
+from keyctl.errors import RefusedError
+from keyctl.rotation.plan import State
+from keyctl.rotation.world import Event
+
+LINES = ("Plan for x", "  1 do it")
+GIVEN: dict[str, object] = {
+    "dry_run": "none",
+    "yes": False,
+    "pause_after": None,
+    "output": "text",
+    "quiet": False,
+    "allow_downtime": False,
+    "template_updated": False,
+}
+
+
+class Noting:
+    """A reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def event(self, event: Event) -> None:
+        self.messages.append(event.message)
+
+    def close(self) -> None:
+        self.messages.append("closed")
+
+
+def change(**given: object) -> Change:
+    return Change.from_options(GIVEN | given)
+
+
+def stop() -> tuple[Stop, Noting]:
+    noting = Noting()
+    return Stop(noting), noting
+
+
+def test_options_become_a_change() -> None:
+    assert change(dry_run="client", pause_after="readable") == Change(
+        True, False, State.READABLE, "text", False, False, False
+    )
+    assert not change(dry_run="none").dry_run
+
+
+def test_before_the_work_an_interrupt_ends_the_command_at_once() -> None:
+    early, noting = stop()
+    with pytest.raises(KeyboardInterrupt):
+        early.ask(signal.SIGINT, None)
+    assert noting.messages == []
+
+
+def test_in_the_work_an_interrupt_waits_for_the_end_of_the_act() -> None:
+    working, noting = stop()
+    working.working = True
+    working.pause()
+    working.ask(signal.SIGINT, None)
+    assert noting.messages == ["stopping after the act under way; once more to stop now"]
+    with pytest.raises(KeyboardInterrupt):
+        working.pause()
+
+
+def test_a_second_interrupt_does_not_wait() -> None:
+    working, _ = stop()
+    working.working = True
+    working.ask(signal.SIGINT, None)
+    with pytest.raises(KeyboardInterrupt):
+        working.ask(signal.SIGINT, None)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_while_watching_both_signals_are_ours_and_given_back_after(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with changing._watching(change(quiet=True)) as (_, stop):
+        stop.working = True
+        os.kill(os.getpid(), number)
+        with pytest.raises(KeyboardInterrupt):
+            stop.pause()
+    assert signal.getsignal(number) is before
+
+
+def test_yes_is_consent_and_shows_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
+    asked, noting = stop()
+    assert changing._confirm(LINES, change(yes=True), noting, asked)
+    assert asked.working
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "Plan for x\n  1 do it\n")
+
+
+def test_quiet_hides_the_plan_only_from_those_who_have_agreed_to_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked, noting = stop()
+    assert changing._confirm(LINES, change(quiet=True, yes=True), noting, asked)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "n")
+    assert not changing._confirm(LINES, change(quiet=True), noting, asked)
+    assert "Plan for x" in capsys.readouterr().err
+
+
+def test_a_dry_run_prints_the_plan_as_text_or_as_an_event(capsys: pytest.CaptureFixture[str]) -> None:
+    changing._show_plan(LINES, change(), changing._watcher(change()))
+    assert capsys.readouterr().out == "Plan for x\n  1 do it\nNothing was changed.\n"
+    as_json = change(output="json")
+    changing._show_plan(LINES, as_json, changing._watcher(as_json))
+    assert json.loads(capsys.readouterr().out)["lines"] == list(LINES)
+
+
+def test_off_a_terminal_silence_is_no_consent(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, noting = stop()
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    with pytest.raises(RefusedError, match="nobody is there to ask") as caught:
+        changing._confirm(LINES, change(), noting, asked)
+    assert "--yes" in caught.value.hints[0]
+    assert not asked.working
+
+
+@pytest.mark.parametrize(("answer", "agreed"), [("y", True), ("n", False), ("", False)])
+def test_on_a_terminal_the_user_is_asked_and_enter_means_no(
+    monkeypatch: pytest.MonkeyPatch, answer: str, agreed: bool
+) -> None:
+    asked, noting = stop()
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: answer)
+    assert changing._confirm(LINES, change(), noting, asked) is agreed
+    assert asked.working is agreed
+
+
+def test_json_events_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    watcher = changing._watcher(change(output="json"))
+    watcher.event(Event("state", "adding", {"state": "adding"}))
+    line = json.loads(capsys.readouterr().out)
+    assert line == {
+        "apiVersion": "keyctl/v1",
+        "kind": "RotationEvent",
+        "event": "state",
+        "message": "adding",
+        "state": "adding",
+    }
+
+
+def test_quiet_shows_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    changing._watcher(change(quiet=True)).event(Event("state", "adding"))
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,102 @@
+"""What a stream can show, where reports go, and what -o and --report take."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from keyctl.cli import terminal
+from keyctl.errors import ExitCode, UnusableInputError, WrongUsageError
+from keyctl.findings import Report
+
+REPORT = Report(kind="VerifyReport", exit_code=ExitCode.OK, verdict="all is well")
+
+
+class Stream(io.TextIOWrapper):
+    def __init__(self, *, terminal: bool, encoding: str = "utf-8") -> None:
+        super().__init__(io.BytesIO(), encoding=encoding)
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+
+@pytest.fixture(autouse=True)
+def no_preference(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def test_a_terminal_has_colour_and_a_width_and_a_pipe_has_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+    assert terminal.screen(Stream(terminal=True)) == terminal.Screen(True, True, True, 90)
+    assert terminal.screen(Stream(terminal=False)) == terminal.Screen(False, False, True, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "on_terminal", "color"),
+    [
+        ("NO_COLOR", "1", True, False),
+        ("NO_COLOR", "", True, True),  # no-color.org: only when it is not empty
+        ("TERM", "dumb", True, False),
+        ("FORCE_COLOR", "1", False, True),
+        ("CLICOLOR_FORCE", "1", False, True),
+    ],
+)
+def test_the_environment_decides_on_colour(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, on_terminal: bool, color: bool
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert terminal.screen(Stream(terminal=on_terminal)).color is color
+
+
+def test_no_color_wins_over_force_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert not terminal.screen(Stream(terminal=True)).color
+
+
+@pytest.mark.parametrize(
+    ("encoding", "unicode"), [("UTF-8", True), ("utf8", True), ("ascii", False), ("latin-1", False)]
+)
+def test_symbols_need_an_encoding_that_has_them(encoding: str, unicode: bool) -> None:
+    assert terminal.screen(Stream(terminal=False, encoding=encoding)).unicode is unicode
+
+
+def test_a_report_is_shown_as_text_or_json(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.show(REPORT, "text")
+    assert "all is well" in capsys.readouterr().out
+    terminal.show(REPORT, "json")
+    assert json.loads(capsys.readouterr().out)["exitCode"] == 0
+
+
+def test_report_targets_are_format_and_path() -> None:
+    assert terminal.parse_report_targets(("json=a=b.json", "junit=c.xml")) == (
+        ("json", Path("a=b.json")),
+        ("junit", Path("c.xml")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [("report.json", "FORMAT=PATH"), ("json=", "FORMAT=PATH"), ("pdf=a", "'pdf'")]
+)
+def test_another_target_is_wrong_usage(value: str, says: str) -> None:
+    with pytest.raises(WrongUsageError, match=says) as caught:
+        terminal.parse_report_targets((value,))
+    assert caught.value.hints
+
+
+def test_reports_are_written_whole(tmp_path: Path) -> None:
+    terminal.write_reports(REPORT, (("json", tmp_path / "a.json"), ("junit", tmp_path / "a.xml")))
+    assert json.loads((tmp_path / "a.json").read_text())["kind"] == "VerifyReport"
+    assert (tmp_path / "a.xml").read_text().startswith("<?xml")
+
+
+def test_a_report_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UnusableInputError, match="cannot write the json report") as caught:
+        terminal.write_reports(REPORT, (("json", tmp_path / "missing" / "a.json"),))
+    assert caught.value.cause == "No such file or directory"

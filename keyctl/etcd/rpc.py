@@ -31,6 +31,8 @@ import grpc
 
 _PACKAGE = "etcdserverpb"
 _SERVICES = ("KV", "Watch", "Lease", "Cluster", "Maintenance", "Auth")
+_WINDOW_BYTES = 4 << 20
+_FRAME_BYTES = 1 << 20
 _MAX_MESSAGE_BYTES = 64 << 20
 
 
@@ -160,6 +162,10 @@ class Session:
     ) -> None:
         options: list[tuple[str, int | str]] = [
             ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+            # gRPC would widen the window while we are slower than etcd: memory must not depend on that.
+            ("grpc.http2.bdp_probe", 0),
+            ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
+            ("grpc.http2.max_frame_size", _FRAME_BYTES),
             ("grpc.max_reconnect_backoff_ms", 1000),
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.enable_http_proxy", 0),

@@ -118,8 +118,9 @@ def test_verify_secrets_says_which_stage_of_the_way_to_etcd_failed(
     told(shell.keyctl("verify-secrets", *flags(spoilt)), fault.code, *fault.says)
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_no_change_begins_when_etcd_is_not_reached(plane: Lab, shell: Shell, fault: Fault) -> None:
+@pytest.mark.parametrize("name", ["nothing listens", "a client of a foreign CA", "a key of another certificate"])
+def test_no_change_begins_when_etcd_is_not_reached(plane: Lab, shell: Shell, name: str) -> None:
+    fault = FAULTS[name]
     spoilt = fault.spoil(plane.etcd, shell.folder)
 
     def edit(cluster: ClusterFile) -> None:

@@ -48,9 +48,10 @@ def _marks(lab: Lab, state: Path) -> dict[str, object]:
     places = [lab.layout.server(server.name).directory / part for server in lab.topology.servers for part in _PARTS]
     files = (file for place in (*places, lab.cluster_file.parent / "keys") for file in place.rglob("*"))
     found: dict[str, object] = {str(file): _hash(file) for file in (*files, *state.rglob("journal.jsonl"))}
-    for stored in ("secrets/", "configmaps/", "leases/kube-system/keyctl-rotation"):
-        found |= by_hand.stands(lab.etcd, f"{lab.topology.settings.prefix}/{stored}")
-    return found
+    prefix = lab.topology.settings.prefix
+    watched = tuple(f"{prefix}/{place}" for place in ("secrets/", "configmaps/", "leases/kube-system/keyctl-rotation"))
+    stands = by_hand.stands(lab.etcd, f"{prefix}/")
+    return found | {key: revision for key, revision in stands.items() if key.startswith(watched)}
 
 
 _PARTS = ("enc", "manifests")

@@ -8,6 +8,7 @@ import json
 import ssl
 import threading
 import time
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 _POLL = 0.05
@@ -51,7 +52,9 @@ class Watcher:
             time.sleep(_POLL)
 
     def _judge(self, url: str, status: int, content: bytes, expected: str) -> None:
-        data = json.loads(content)["data"] if status == 200 else {}
+        if status == HTTPStatus.SERVICE_UNAVAILABLE and b"apiserver is shutting down" in content:
+            return  # The server's own way of refusing a connection that it has accepted already.
+        data = json.loads(content)["data"] if status == HTTPStatus.OK else {}
         if base64.b64decode(data.get("password", "")).decode() == expected:
             self.right_answers += 1
         else:

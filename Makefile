@@ -31,7 +31,7 @@ test: $(INSTALLED) ## every test, the live ones too
 	@echo '== binaries: etcd, kube-apiserver and friends (built on the first run, then reused)'
 	@$(BIN)/python -c 'from keyctl.lab import build, versions; build.binaries(versions.SERVERS, progress=print)'
 	@echo '== tests: pytest (at most 12 minutes on 2 cores)'
-	@$(BIN)/python -m pytest --durations=10
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 check: $(INSTALLED) ## format, lint, types, import contracts, generated files
 	@echo '== format: ruff format --check'

@@ -88,7 +88,7 @@ def verify(
     census, info = _scan(source, prefix, config, decrypt=decrypt, names_limit=names_limit)
     wanted = frozenset(only) if only else _required(config, census, required)
     resources = judge(census, wanted, require, expected_counts or {})
-    found = outcomes(resources, census)
+    found = outcomes(resources, census, asked=frozenset((*only, *required)))
     near = neighbours() if neighbours is not None and ExitCode.EMPTY in found else ()
     return VerifyResult(
         source=info,

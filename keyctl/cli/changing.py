@@ -15,7 +15,8 @@ import click
 
 from keyctl.cli import terminal, wiring
 from keyctl.cli.progress import JsonLines, LiveTable, PlainLines
-from keyctl.errors import RefusedError
+from keyctl.errors import RefusedError, WrongUsageError
+from keyctl.keys.key import Provider
 from keyctl.rotation.plan import Goal, State
 from keyctl.rotation.preflight import Wish
 from keyctl.rotation.session import Finished
@@ -48,6 +49,16 @@ class Change:
             quiet=bool(given["quiet"]),
             allow_downtime=bool(given["allow_downtime"]),
             template_updated=bool(given["template_updated"]),
+        )
+
+    def wish(self, goal: Goal, provider: str | None, resources: tuple[str, ...]) -> Wish:
+        """What the user asks for; what is left out is None."""
+        return Wish(
+            goal=goal,
+            provider=Provider(provider) if provider else None,
+            resources=resources or None,
+            allow_downtime=self.allow_downtime,
+            template_updated=self.template_updated,
         )
 
 
@@ -94,6 +105,8 @@ def start(cluster: Path | None, change: Change, wish: Wish) -> None:
                 provider=wish.provider or parts.policy_provider,
                 resources=wish.resources or parts.policy_resources,
             )
+        if change.dry_run and change.pause_after is not None:
+            raise WrongUsageError("--dry-run reaches no state to pause after", hint="leave --pause-after out")
         if change.dry_run:
             with _watching(change) as (reporter, stop):
                 lines = parts.session(reporter, pause=stop.pause).outline(wish)

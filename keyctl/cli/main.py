@@ -128,15 +128,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return ExitCode.UNUSABLE
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; nothing was changed", err=True)
+        click.echo("interrupted", err=True)
         return ExitCode.INTERRUPTED
     except (BrokenPipeError, _ReaderGoneError):
         # The reader has gone; what it did not read was not reported.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.STOPPED
     except OSError as error:
-        click.echo(f"error: cannot write the result: {error.strerror}", err=True)
-        return ExitCode.BUG
+        return _file_trouble(error)
 
 
 def main() -> NoReturn:
@@ -151,6 +150,17 @@ def _say(error: KeyctlError) -> None:
         click.echo("cause: " + error.cause.replace("\n", "\n       "), err=True)
     for hint in error.hints:
         click.echo(f"hint: {hint}", err=True)
+
+
+def _file_trouble(error: OSError) -> ExitCode:
+    """A file that the system refuses, or, without a name, stdout that cannot take the result."""
+    if error.filename is None:
+        click.echo(f"error: cannot write the result: {error.strerror}", err=True)
+        return ExitCode.BUG
+    click.echo(f"error: {error.filename}: {(error.strerror or 'cannot be used').lower()}", err=True)
+    if isinstance(error, PermissionError):
+        click.echo("hint: run it as root, for example with sudo", err=True)
+    return ExitCode.UNUSABLE
 
 
 def _program() -> str:

@@ -27,6 +27,11 @@ class Connection:
     key: Path | None
     etcd_prefix: str | None
 
+    @property
+    def complete(self) -> bool:
+        """Whether etcd can be reached by these alone."""
+        return bool(self.endpoints and self.cacert and self.cert and self.key)
+
     @classmethod
     def from_options(cls, given: Mapping[str, object]) -> Connection:
         """From what click hands over."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from keyctl.cli import wiring
@@ -29,7 +29,8 @@ _NOTHING = EncryptionConfig(())
 class Target:
     """Where to read, and the distinct configurations to judge by; (None,) when there is none to be had.
 
-    `notes` say what was taken from where, and what could not be looked at.
+    `notes` say what was taken from where; `unread` names the servers whose
+    configuration could not be looked at, and why.
     """
 
     etcds: tuple[Etcd, ...]
@@ -37,7 +38,8 @@ class Target:
     configs: tuple[EncryptionConfig | None, ...] = field(repr=False)
     api: ApiServer | None
     revision: int
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
     def source(self) -> ValueSource:
         """All values of all etcds."""
@@ -50,7 +52,15 @@ class Target:
         """
         if self.api is None or self.revision:
             return {}
-        return {resource: self.api.list_metadata(resource).count for resource in resources}
+        listed = [self.api.list_metadata(resource) for resource in resources]
+        for answer in listed:
+            if answer.problem:
+                raise UnreachableError(
+                    f"etcd holds no {answer.resource}, and the API does not say how many there should be",
+                    cause=answer.problem,
+                    hint="write the resource as plural.group, for example deployments.apps",
+                )
+        return {answer.resource: answer.count for answer in listed}
 
     def neighbours(self) -> tuple[tuple[str, int], ...]:
         """The largest first parts of all keys in the main etcd, for a wrong prefix."""
@@ -79,27 +89,35 @@ def target(given: Connection, encryption_config: Path | None, *, revision: int) 
 
 def _target(given: Connection, encryption_config: Path | None, revision: int) -> Target:
     path = wiring.find_cluster_file(given.cluster)
-    explicit = given.endpoints is not None and given.cluster is None
     configs: tuple[EncryptionConfig | None, ...] = (None,)
     api: ApiServer | None = None
     notes: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     overrides: tuple[EtcdOverride, ...] = ()
     prefix: str | None = None
-    if path is not None and not explicit:
+    main = EtcdConnection()
+    if path is not None:
         settings = load(path)
         main, prefix, overrides = settings.etcd.connection, settings.etcd.prefix, settings.etcd.overrides
         if encryption_config is None:
-            configs, notes = _configs(settings)
+            configs, unread = _configs(settings)
         api = _api(settings)
-    elif wiring.MANIFEST.is_file() and not explicit:
-        main, prefix, configs = _from_manifest(wiring.MANIFEST)
+        notes = (f"the cluster is that of {path}",) if given.cluster is None else ()
+    elif not given.complete and _on_this_machine(wiring.MANIFEST):
+        main, prefix, config, overrides = _from_manifest(wiring.MANIFEST)
+        configs = (config,) if encryption_config is None else configs
         notes = (f"taken from {wiring.MANIFEST}",)
-    else:
-        main = EtcdConnection()
     if encryption_config is not None:
         configs = (_read_config(encryption_config),)
     etcds = (wiring.etcd(wiring.with_flags(main, given)), *(wiring.etcd(other.connection) for other in overrides))
-    return Target(etcds, given.etcd_prefix or prefix or "/registry", configs, api, revision, notes)
+    return Target(etcds, given.etcd_prefix or prefix or "/registry", configs, api, revision, notes, unread)
+
+
+def _on_this_machine(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as exc:
+        raise _unreadable("the API server's manifest", path, exc) from exc
 
 
 def _check_binding(found: Target, api: ApiServer) -> None:
@@ -119,18 +137,18 @@ def _check_binding(found: Target, api: ApiServer) -> None:
 
 
 def _configs(settings: ClusterSettings) -> tuple[tuple[EncryptionConfig | None, ...], tuple[str, ...]]:
-    """The distinct configurations of all API servers, and what could not be read of them."""
+    """The distinct configurations of all API servers, and what could not be read of them, a sentence a server."""
     configs: list[EncryptionConfig] = []
-    notes = []
+    unread = []
     for server in settings.api_servers:
         try:
             config = _server_config(server)
         except WrongUsageError as exc:
-            notes.append(f"the configuration of {server.name} was not read: {exc}")
+            unread.append(f"the configuration of {server.name} was not read: {exc}")
             continue
         if not any(effective.same_view(config, other) for other in configs):
             configs.append(config)
-    return (tuple(configs) or (None,), tuple(notes))
+    return (tuple(configs) or (None,), tuple(unread))
 
 
 def _server_config(server: ApiServerSettings) -> EncryptionConfig:
@@ -158,16 +176,21 @@ def _api(settings: ClusterSettings) -> ApiServer | None:
     return next((server for server in servers if server.probe().ready), None)
 
 
-def _from_manifest(path: Path) -> tuple[EtcdConnection, str | None, tuple[EncryptionConfig | None, ...]]:
-    flags = read_flags(path.read_bytes(), name=str(path))
+def _from_manifest(path: Path) -> tuple[EtcdConnection, str | None, EncryptionConfig, tuple[EtcdOverride, ...]]:
+    flags = read_flags(_read(path, "the API server's manifest"), name=str(path))
     connection = EtcdConnection(
         endpoints=flags.etcd_servers,
         cacert=_flag_path(flags, "etcd-cafile"),
         cert=_flag_path(flags, "etcd-certfile"),
         key=_flag_path(flags, "etcd-keyfile"),
     )
+    # kube-apiserver reaches every etcd with the same files.
+    overrides = tuple(
+        EtcdOverride((resource,), replace(connection, endpoints=endpoints))
+        for resource, endpoints in flags.etcd_servers_overrides
+    )
     config = flags.encryption_provider_config
-    return connection, flags.etcd_prefix, (_read_config(Path(config)) if config else _NOTHING,)
+    return connection, flags.etcd_prefix, _read_config(Path(config)) if config else _NOTHING, overrides
 
 
 def _flag_path(flags: Flags, name: str) -> Path | None:
@@ -176,10 +199,16 @@ def _flag_path(flags: Flags, name: str) -> Path | None:
 
 
 def _read_config(path: Path) -> EncryptionConfig:
+    return decode(_read(path, "the encryption configuration"), name=str(path)).config
+
+
+def _read(path: Path, what: str) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as exc:
-        raise UnusableInputError(
-            f"cannot read the encryption configuration {path}", cause=exc.strerror, hint="check the path and its mode"
-        ) from exc
-    return decode(content, name=str(path)).config
+        raise _unreadable(what, path, exc) from exc
+
+
+def _unreadable(what: str, path: Path, error: OSError) -> UnusableInputError:
+    hint = "run it as root, for example with sudo" if isinstance(error, PermissionError) else "check the path"
+    return UnusableInputError(f"cannot read {what} {path}", cause=error.strerror, hint=hint)

@@ -29,7 +29,7 @@ from keyctl.cluster_file.settings import (
     LocalHostSettings,
     ReloadActivation,
 )
-from keyctl.errors import WrongUsageError
+from keyctl.errors import UnusableInputError, WrongUsageError
 from keyctl.etcd.interface import Etcd
 from keyctl.hosts.interface import Host
 from keyctl.keys.key import Provider
@@ -114,7 +114,7 @@ def etcd(settings: EtcdConnection) -> Etcd:
     from keyctl.pki.probe import explain
 
     ca, cert, key, timeout = settings.cacert, settings.cert, settings.key, settings.timeout.total_seconds()
-    password = settings.password_file.read_text().strip() if settings.password_file else None
+    password = _read_password(settings.password_file) if settings.password_file else None
     return EtcdClient(
         settings.endpoints,
         MutualTls(ca, cert, key),
@@ -124,6 +124,15 @@ def etcd(settings: EtcdConnection) -> Etcd:
         password=password,
         diagnose=lambda endpoint: explain(endpoint, ca, cert, key, settings.server_name, timeout),
     )
+
+
+def _read_password(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as exc:
+        raise UnusableInputError(
+            f"cannot read etcd's password file {path}", cause=exc.strerror, hint="correct etcd.passwordFile"
+        ) from exc
 
 
 def host(server: ApiServerSettings) -> Host:
@@ -234,7 +243,7 @@ def rotation_parts(settings: ClusterSettings) -> RotationParts:
         store=FileKeyStore(settings.keys.directory, cluster=settings.name, clock=clock.now),
         lease=KubeLease(
             [kube_connection(settings, server) for server in settings.api_servers],
-            Holder(place=f"{platform.node()}:{directory}", run=secrets.token_hex(8)),
+            Holder(place=f"{platform.node()}:{_boot()}:{directory}", run=secrets.token_hex(8)),
             monotonic=clock.monotonic,
         ),
         clock=clock,
@@ -243,6 +252,14 @@ def rotation_parts(settings: ClusterSettings) -> RotationParts:
         settle=settings.policy.settle.total_seconds(),
     )
     return RotationParts(world, directory, settings.policy.provider, settings.policy.resources)
+
+
+def _boot() -> str:
+    """Which start of which machine this is: host names repeat, and a local lock says nothing about another machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return secrets.token_hex(8)
 
 
 def _server(settings: ClusterSettings, server: ApiServerSettings) -> Server:

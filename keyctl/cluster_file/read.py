@@ -40,7 +40,21 @@ from keyctl.documents import Span
 from keyctl.errors import UnusableInputError
 from keyctl.keys.key import STATIC_PROVIDERS, Provider
 
-_DISTRIBUTIONS = ("auto", "kubeadm", "k3s", "rke2", "kubespray", "other")
+_DISTRIBUTIONS = (
+    "auto",
+    "kubeadm",
+    "k3s",
+    "rke2",
+    "openshift",
+    "talos",
+    "eks",
+    "gke",
+    "aks",
+    "kubespray",
+    "kops",
+    "cluster-api",
+    "other",
+)
 _HISTORIES = ("compact", "wait", "ignore")
 _CONNECTION = ("endpoints", "cacert", "cert", "key", "serverName", "user", "passwordFile", "timeout")
 _API_SERVER = (

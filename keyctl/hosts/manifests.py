@@ -23,6 +23,10 @@ _PLAIN_TEXT = re.compile(r"[A-Za-z/-][A-Za-z0-9/._=-]*")
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 
 
+_GO_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|m|h)")
+_GO_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
 class Mount(Enum):
     """How a path of the host comes into the container: a rename is seen through a directory only."""
 
@@ -79,6 +83,14 @@ class Flags:
 
     def _all(self, name: str) -> list[str]:
         return [value for given, value in self.given if given == name]
+
+
+def go_seconds(duration: str) -> float | None:
+    """A duration as Go writes it ("1m0s", "1.5h", "300ms") in seconds; None for anything else."""
+    parts = _GO_DURATION.findall(duration)
+    if not parts or "".join(number + unit for number, unit in parts) != duration:
+        return None
+    return sum(float(number) * _GO_UNITS[unit] for number, unit in parts)
 
 
 def read_flags(content: bytes, *, name: str) -> Flags:

@@ -135,7 +135,10 @@ def _load(
             cause="a field is missing or malformed, or a file it names cannot be read",
             hint=f"check with: kubectl --kubeconfig {kubeconfig} config view --minify",
         ) from None
-    authorization = loaded.api_key.get("BearerToken")
+    # As kubectl does: a token file made with echo ends in a newline.
+    authorization = (loaded.api_key.get("BearerToken") or "").strip() or None
+    if authorization is not None and not authorization.isprintable():
+        raise UnusableInputError(f"the token in {kubeconfig} holds characters that no header takes") from None
     if plugin and not (authorization or loaded.cert_file):
         raise UnusableInputError(
             f"the credential plugin of kubeconfig {kubeconfig} gave no credentials",

@@ -21,7 +21,8 @@ class ServerProbe:
     `id_hash` is the `apiserver_id_hash` label of that metric. `start_time` is
     the process's start in Unix seconds, `certificate_serial` its serving
     certificate's: equal pairs are one process behind two addresses (rule R11).
-    `reload_failures` counts refused reloads.
+    `reload_failures` counts refused reloads. `refuses_us` says that it is up and
+    does not take our credentials: it is not down, and no restart would mend that.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ServerProbe:
     reload_failures: int = 0
     version: str = ""
     problem: str = ""
+    refuses_us: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from keyctl.errors import KeyctlError, RefusedError, StoppedError, UnreachableError
 from keyctl.kube import fields
-from keyctl.kube.answers import Answer, refusal, shown
+from keyctl.kube.answers import Answer, NoAnswerError, refusal, shown
 from keyctl.kube.client import Connection
 from keyctl.kube.members import read_date, read_time
 
@@ -114,7 +114,7 @@ class KubeLease:
             return
         for server in self._servers:
             # NOTE: no server answers while the only one restarts. Nobody else can take the Lease meanwhile.
-            with suppress(UnreachableError):
+            with suppress(NoAnswerError):
                 self._renew(server)
                 break
 

@@ -82,6 +82,7 @@ class HttpApiServer:
             reload_failures=seen.reload_failures,
             version=fields.text(fields.parse(version.body), "gitVersion"),
             problem="; ".join(problems),
+            refuses_us=denied(readyz),
         )
 
     def list_metadata(self, resource: str) -> Listed:

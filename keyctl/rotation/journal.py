@@ -38,7 +38,9 @@ class Journal:
         try:
             # NOTE: a crash can leave a torn last line; starting on a line of our own keeps this record whole.
             torn = os.fstat(descriptor).st_size > 0 and not self._path.read_bytes().endswith(b"\n")
-            os.write(descriptor, (("\n" if torn else "") + line + "\n").encode())
+            left = memoryview((("\n" if torn else "") + line + "\n").encode())
+            while left:
+                left = left[os.write(descriptor, left) :]
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from keyctl.errors import UnreachableError
 from keyctl.hosts.manifests import read_flags
 from keyctl.kube.interface import ServerProbe
 from keyctl.rotation.membership import disagreement
@@ -52,7 +53,10 @@ class Observer:
         return ready and tuple(map(_mark, probes)) == self._marks and not self._census_problem(probes)
 
     def _probe(self) -> tuple[ServerProbe, ...]:
-        return tuple(server.api.probe() for server in self._world.servers)
+        probes = tuple(server.api.probe() for server in self._world.servers)
+        for probe in probes:
+            require_access(probe)
+        return probes
 
     def _census_problem(self, probes: Sequence[ServerProbe]) -> str:
         if not all(probe.ready for probe in probes):
@@ -75,6 +79,16 @@ class Observer:
             proven=loaded if self._proven.get(server.name) == _mark(probe) else None,
             seen_ready=server.name in self._seen_ready,
             problem=probe.problem,
+        )
+
+
+def require_access(probe: ServerProbe) -> None:
+    """Raise `UnreachableError` for a server that is up but refuses us: it must not be taken for one that is down."""
+    if probe.refuses_us:
+        raise UnreachableError(
+            f"API server {probe.name} refuses our credentials",
+            cause=probe.problem,
+            hint="check the kubeconfig of the cluster file: kubectl auth whoami",
         )
 
 

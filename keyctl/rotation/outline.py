@@ -18,12 +18,13 @@ def lines(world: World, facts: Facts) -> tuple[str, ...]:
     how = "restarting one at a time" if restarted else "each loads it by itself within about a minute"
     flag = [facts_of.server.name for facts_of in facts.servers if not facts_of.flags.encryption_provider_config]
     last = "identity stays as the last provider" if facts.wish.goal is Goal.ENABLE else f"{old} stays as a read key"
+    canary = "; prove it by a canary through each" if _changes(facts, "secrets") else ""
     steps = [
         f"save a snapshot of etcd in {world.snapshot_directory} and open every value in it",
         f"keep every key in the key store ({world.store.location}); make a new {facts.provider} key and read it back",
         f"+ the new key as a read key on {names}: {how}",
         "= prove twice that every server has loaded it and lists every encrypted resource",
-        f"~ the new key first on {names}: {how}; prove it by a canary through each",
+        f"~ the new key first on {names}: {how}{canary}",
         f"~ rewrite the values of {resources} through the API ({values} now)",
         f"= after {world.settle:.0f} s of settling, scan every etcd: nothing under an old key, every value opens",
     ]
@@ -33,7 +34,7 @@ def lines(world: World, facts: Facts) -> tuple[str, ...]:
         f"Plan for {world.cluster}: {len(world.servers)} API servers, {facts.scan.values} values, "
         f"etcd revision {facts.scan.revision}",
         *(f"  {number} {step}" for number, step in enumerate(steps, 1)),
-        f"Nothing is removed: {last}. The way back is open at every step.",
+        f"Nothing is removed: {last}. Both keys stay in every file.",
     )
 
 

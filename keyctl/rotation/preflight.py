@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from dataclasses import dataclass
 
 from keyctl.encryption_config import effective
-from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig, StaticReader
 from keyctl.errors import RefusedError, UnreachableError
-from keyctl.hosts.interface import HostFile
-from keyctl.hosts.manifests import Flags, read_flags
 from keyctl.keys.key import KeyRef, Provider
 from keyctl.kube.interface import ApiServer, ServerProbe
 from keyctl.rotation import membership
 from keyctl.rotation.owner import check_owner
 from keyctl.rotation.plan import Goal
 from keyctl.rotation.scan import Scan, name_first, scan
+from keyctl.rotation.server_facts import ServerFacts, check_etcds, check_file, check_flags, look
 from keyctl.rotation.stages import entries_to_change
-from keyctl.rotation.world import CANARY_NAMESPACE, Event, Reporter, Server, World
+from keyctl.rotation.world import CANARY_NAMESPACE, Event, Reporter, World
 from keyctl.stored.decrypt import Opened, open_value
 
 _MINIMUM_FREE = 16 * 1024 * 1024
@@ -33,17 +30,6 @@ class Wish:
     resources: tuple[str, ...] | None = None
     allow_downtime: bool = False
     template_updated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
-    """What was found of one server. `config` is None where it encrypts nothing."""
-
-    server: Server
-    probe: ServerProbe
-    flags: Flags
-    file: HostFile | None
-    config: EncryptionConfig | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +53,26 @@ class Facts:
 
 def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
     """Run every check. Raises `RefusedError` with the rule that is not met, or `UnreachableError`."""
-    servers = tuple(_look(server) for server in world.servers)
+    servers = tuple(look(server) for server in world.servers)
     check_owner(
         world, servers[0].probe.version, enabling=wish.goal is Goal.ENABLE, template_updated=wish.template_updated
     )
     check_membership(world, tuple(facts.probe for facts in servers))
     _check_downtime(world, wish)
     for facts in servers:
-        _check_flags(world, facts)
-        _check_file(facts)
+        check_flags(world, facts)
+        check_file(facts)
     _check_equal(servers)
     config = servers[0].config
     _check_names(world, config)
     api = world.servers[0].api
     uid = check_binding(world, config, api)
     for facts in servers:
-        _check_etcds(world, facts)
+        check_etcds(world, facts)
     served = api.discover()
     entries = entries_to_change(config, wish.resources, wish.goal)
     resources = _resources(config, entries, wish)
+    _check_decisive(config, entries, resources)
     _check_resources(resources, served, api.aggregated_groups())
     _check_rights(world, config, resources, served)
     reporter.event(Event("step", "reading every value of etcd under the configuration in force"))
@@ -160,102 +147,12 @@ def check_readable(found: Scan) -> None:
         )
 
 
-def _look(server: Server) -> ServerFacts:
-    if server.manifest_path is None:
-        raise RefusedError(
-            f"the flags of {server.name} cannot be read: the cluster file names no manifest for it",
-            hint=f"set apiServers[].manifest for {server.name}",
-            rule="preflight",
-        )
-    manifest = server.host.read(server.manifest_path)
-    if manifest is None:
-        raise RefusedError(
-            f"{server.name} has no manifest at {server.manifest_path}",
-            hint="correct apiServers[].manifest in the cluster file",
-            rule="preflight",
-        )
-    flags = read_flags(manifest.content, name=f"{server.name}:{server.manifest_path}")
-    file = server.host.read(server.config_path)
-    config = None
-    if file is not None and flags.encryption_provider_config:
-        config = decode(file.content, name=f"{server.name}:{server.config_path}").config
-    return ServerFacts(server, server.api.probe(), flags, file, config)
-
-
 def _check_downtime(world: World, wish: Wish) -> None:
     if len(world.servers) == 1 and not world.servers[0].reloads and not wish.allow_downtime:
         raise RefusedError(
             "restarting the only API server interrupts the whole API",
             hint="say that this is fine with --allow-downtime, or use automatic reload",
             rule="R9",
-        )
-
-
-def _check_flags(world: World, facts: ServerFacts) -> None:
-    flags, name = facts.flags, facts.server.name
-    given = flags.encryption_provider_config
-    if given and given != facts.server.config_path:
-        _refuse_flag(name, f"reads {given}", f"set encryptionConfig of {name} to {given} in the cluster file")
-    # As kube-apiserver reads it: a leading slash is added, a trailing one means nothing.
-    if "/" + (flags.etcd_prefix or "registry").strip("/") != world.prefix:
-        _refuse_flag(name, f"stores under {flags.etcd_prefix}", f"set etcd.prefix to {flags.etcd_prefix}")
-    if facts.server.reloads and given and not flags.automatic_reload:
-        _refuse_flag(name, "does not reload by itself", f"set activation of {name} to restart in the cluster file")
-    if facts.server.reloads and not given:
-        _refuse_flag(name, "has no encryption flag yet", f"set activation of {name} to restart for the first enable")
-
-
-def _check_etcds(world: World, facts: ServerFacts) -> None:
-    flags, name = facts.flags, facts.server.name
-    unknown = [url for url in flags.etcd_servers if not _known(url, world.etcds[0].endpoints)]
-    if unknown:
-        _refuse_flag(
-            name, f"uses an etcd that keyctl does not know: {unknown[0]}", f"add {unknown[0]} to etcd.endpoints"
-        )
-    overridden = {resource for place in world.etcds for resource in place.resources}
-    missing = sorted(set(flags.overridden_resources) - overridden)
-    if missing:
-        _refuse_flag(name, f"keeps {missing[0]} in another etcd", f"list {missing[0]} under etcd.overrides")
-
-
-def _known(url: str, endpoints: tuple[str, ...]) -> bool:
-    # NOTE: with stacked etcd a server names its own member by loopback; the binding check proves that it is the same.
-    host = urlsplit(url).hostname or ""
-    return host in {"127.0.0.1", "::1", "localhost"} or host in {urlsplit(endpoint).hostname for endpoint in endpoints}
-
-
-def _refuse_flag(server: str, message: str, hint: str) -> None:
-    raise RefusedError(f"{server} {message}", hint=f"{hint}, then run this again", rule="preflight")
-
-
-def _check_file(facts: ServerFacts) -> None:
-    name, probe = facts.server.name, facts.probe
-    if not facts.flags.encryption_provider_config:
-        if facts.file is not None:
-            raise RefusedError(
-                f"{facts.server.config_path} exists on {name}, but no flag makes the server read it",
-                hint="look at it and move it away, then run this again",
-                rule="preflight",
-            )
-        return
-    if facts.file is None:
-        raise RefusedError(
-            f"{facts.server.config_path} is missing on {name}: its next restart would fail",
-            hint="put the file back from another server",
-            rule="preflight",
-        )
-    if probe.loaded_hash is None:
-        raise RefusedError(
-            f"{name} does not say which configuration it has loaded",
-            cause="no metric apiserver_encryption_config_controller_last_config_info",
-            hint="this needs Kubernetes 1.34 or later, and the right to read /metrics",
-            rule="preflight",
-        )
-    if probe.loaded_hash != facts.file.sha256:
-        raise RefusedError(
-            f"{name} has not loaded the file that is on its host",
-            hint=f"restart {name} or wait for its reload, then run this again",
-            rule="preflight",
         )
 
 
@@ -290,6 +187,19 @@ def _check_names(world: World, config: EncryptionConfig | None) -> None:
 def _resources(config: EncryptionConfig | None, entries: tuple[int, ...], wish: Wish) -> tuple[str, ...]:
     named = () if config is None else tuple(r for index in entries for r in config.entries[index].resources)
     return tuple(dict.fromkeys((*named, *(wish.resources or ()))))
+
+
+def _check_decisive(config: EncryptionConfig | None, entries: tuple[int, ...], resources: tuple[str, ...]) -> None:
+    """The entries that change decide what writes their resources; an entry further up would decide otherwise."""
+    for resource in resources:
+        covering = effective.covering_entries(config, resource) if config is not None else ()
+        if covering and covering[0] not in entries:
+            raise RefusedError(
+                f"{resource} would still be written by {effective.writer(config, resource).ref}",
+                cause=f"resources[{covering[0]}] of the file names it before the entries that change",
+                hint=f"say which entries to change with --resources, or take {resource} out of one of them",
+                rule="preflight",
+            )
 
 
 def _check_resources(resources: tuple[str, ...], served: dict[str, str], aggregated: frozenset[str]) -> None:

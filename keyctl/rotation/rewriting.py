@@ -62,18 +62,18 @@ class Rewriter:
         """Rewrite until a scan finds nothing left. Raises `StoppedError` when that cannot be reached."""
         found = self._count()
         progress = Progress(self._clock.monotonic(), found.work_total)
-        idle = 0
+        idle, fewest = 0, found.work_total
         while found.work_total:
             work = [item for item in found.work if item.resource in self._served]
             if not work:
                 raise _orphaned(found, self._served)
-            before = found.work_total
             self._refused.clear()
             refs = [ObjectRef(item.resource, item.namespace, item.name, item.uid) for item in work]
             for start in range(0, len(refs), BATCH):
                 self._batch(refs[start : start + BATCH], progress, turn=start // BATCH + idle)
             found = self._count()
-            idle = idle + 1 if found.work_total >= before else 0
+            idle = idle + 1 if found.work_total >= fewest else 0
+            fewest = min(fewest, found.work_total)
             if idle >= _IDLE_ROUNDS or (idle and found.work_total <= len(self._refused)):
                 raise self._stuck(found)
 

@@ -152,6 +152,9 @@ class Run:
         config = self._placed_config()
         if "secrets" in wanted(config, self._plan.new, ["secrets"]):
             prove_writes(self._world, config, self._plan.new, tag=self._plan.rotation)
+        else:
+            message = "Secrets do not change, so no canary is written: the loaded files are the proof"
+            self._reporter.event(Event("step", message))
         revision = self._world.etcds[0].etcd.status()[0].revision
         self._switched_at = self._world.clock.monotonic()
         self._observer.proofs = replace(self._observer.proofs, switched=revision)
@@ -229,7 +232,16 @@ class Run:
             stage = self._plan.server(server.name).stage_of(None if file is None else file.sha256)
             if file is not None and stage is not None and (furthest is None or stage > furthest[0]):
                 furthest = (stage, file.content)
-        return None if furthest is None else decode(furthest[1], name="encryption configuration").config
+        if furthest is not None:
+            return decode(furthest[1], name="encryption configuration").config
+        if any(server.hashes[Stage.BASE] is not None for server in self._plan.servers):
+            raise RefusedError(
+                "no API server's encryption configuration is what this rotation left there",
+                cause="somebody else changed the files of all of them",
+                hint="find out who manages them; put the expected files back, then: keyctl rotate --resume",
+                rule="R8",
+            )
+        return None
 
     def _placed_config(self) -> EncryptionConfig:
         """`_widest_config` once every server has a file."""
@@ -290,7 +302,7 @@ def _step_text(step: machine.Step) -> str:
             return f"{server}: giving it the encryption flag"
         case machine.Restart(server, _):
             return f"{server}: restarting"
-    return "proving with a canary through every server that it writes with the new key"
+    return "proving that every server writes with the new key"
 
 
 _STEP_NAMES: dict[type, str] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from keyctl.errors import InterruptedEarlyError, RefusedError, StoppedError, UnreachableError
@@ -12,6 +13,7 @@ from keyctl.keys.key import Key
 from keyctl.kube.interface import ApiServer
 from keyctl.rotation import outline
 from keyctl.rotation.journal import Journal, LocalLock
+from keyctl.rotation.observe import require_access
 from keyctl.rotation.plan import Plan, ServerPlan, State, plan_from_record
 from keyctl.rotation.preflight import Facts, Wish, check
 from keyctl.rotation.run import Run
@@ -92,8 +94,15 @@ class Session:
             if not self._begun:
                 raise
             raise StoppedError(f"stopped part-way: {exc}", cause=exc.cause, hint=(*exc.hints, *self._way_on())) from exc
+        except OSError as exc:
+            if not self._begun:
+                raise
+            what = f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc.strerror)
+            raise StoppedError("stopped part-way by the file system", cause=what, hint=self._way_on()) from exc
         finally:
-            self._world.lease.release()
+            # NOTE: who is impatient here must still be told how things stand; the Lease runs out by itself.
+            with suppress(KeyboardInterrupt):
+                self._world.lease.release()
 
     def _start(self, wish: Wish, confirm: Callable[[tuple[str, ...]], bool]) -> Finished:
         self._reporter.event(Event("state", State.PREFLIGHT.value, {"state": State.PREFLIGHT.value}))
@@ -182,13 +191,15 @@ class Session:
         run = self._new_run(plan, key, {})
         api = self._ready_api()
         if api is not None:
-            # NOTE: before anything else, for the temporaries on the hosts may be those of somebody who holds it.
-            run.check_cluster(api)
+            # NOTE: first the Lease, for the temporaries on the hosts may be those of somebody who holds it; then the
+            # sweep, for a file torn by a kill is whole only after it; only then can the cluster be told from another.
             self._world.lease.acquire()
+            self._sweep()
+            run.check_cluster(api)
         self._begun = True
         self._write("resume", plan.rotation, {})
-        self._sweep()
         if api is None:
+            self._sweep()
             api = self._revive(run)
             run.check_cluster(api)
             self._world.lease.acquire()
@@ -201,7 +212,12 @@ class Session:
                     server.host.sweep(path)
 
     def _ready_api(self) -> ApiServer | None:
-        return next((server.api for server in self._world.servers if server.api.probe().ready), None)
+        for server in self._world.servers:
+            probe = server.api.probe()
+            require_access(probe)
+            if probe.ready:
+                return server.api
+        return None
 
     def _revive(self, run: Run) -> ApiServer:
         """With no server up (a single one, killed in mid-restart), start one that has a file of ours."""

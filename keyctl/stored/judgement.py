@@ -131,8 +131,13 @@ def _is_stale(group: Group, require: KeyRef | Provider | None) -> bool:
     return group.role is Role.READ
 
 
-def outcomes(resources: tuple[ResourceResult, ...], census: CensusResult) -> tuple[ExitCode, ...]:
-    """What has to be said of `resources`, worst first; nothing when all is right."""
+def outcomes(
+    resources: tuple[ResourceResult, ...], census: CensusResult, *, asked: frozenset[str] = frozenset()
+) -> tuple[ExitCode, ...]:
+    """What has to be said of `resources`, worst first; nothing when all is right.
+
+    Each resource of `asked`, which the user named, must be there, or the API must know of none.
+    """
     judged = [resource for resource in resources if resource.required]
     # NOTE: a server that is restarted with one encrypted value it cannot read never comes up, whatever its resource.
     unreadable = sum(resource.unreadable for resource in resources) + sum(
@@ -142,7 +147,8 @@ def outcomes(resources: tuple[ResourceResult, ...], census: CensusResult) -> tup
         ExitCode.PLAINTEXT: any(resource.plaintext for resource in judged),
         ExitCode.UNREADABLE: unreadable > 0 or any(one.unrecognised or one.missing for one in judged),
         ExitCode.STALE: any(resource.stale for resource in judged),
-        ExitCode.EMPTY: not any(resource.values for resource in judged),
+        ExitCode.EMPTY: not any(resource.values for resource in judged)
+        or any(one.resource in asked and not one.values and one.expected is None for one in judged),
     }
     return tuple(code for code in _PRECEDENCE if applies[code])
 

@@ -24,7 +24,7 @@ from tests.support.shell import Shell
 pytestmark = pytest.mark.live
 
 ROTATE = ("rotate", "--yes", "--allow-downtime")
-RESUME = ("rotate", "--resume", "--allow-downtime")
+RESUME = ("rotate", "--resume")
 
 
 def settling(seconds: int, *, restart: list[str] | None = None):
@@ -49,7 +49,7 @@ def plane(etcd_server: EtcdAccess, home: Path, tmp_path_factory: pytest.TempPath
     with control_planes(etcd_server, tmp_path_factory.mktemp("plane")) as start:
         lab = start(1)
         seeded = seed(lab, home / "state", 6)
-        file = cluster_copy(lab, home / "keyctl.yaml", settling(1))
+        file = cluster_copy(lab, home / "keyctl.yaml", settling(10))
         enabled = Shell(home).keyctl("enable", "--yes", "--allow-downtime", "--cluster", file)
         assert enabled.code == 0, enabled.stderr
         yield seeded
@@ -164,7 +164,7 @@ def test_a_server_that_never_loads_the_new_file_is_6_with_both_keys_there(
     plane: Seeded, home: Path, shell: Shell
 ) -> None:
     before = keys_of(plane)
-    stuck = variant(plane, home, 1, restart=["true"])
+    stuck = variant(plane, home, 10, restart=["true"])
     told(
         shell.keyctl(*ROTATE, "--cluster", stuck),
         6,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from keyctl.errors import RefusedError, UnusableInputError
+from keyctl.errors import RefusedError, UnusableInputError, WrongUsageError
 from keyctl.keys.key import STATIC_PROVIDERS, Key, Provider
 
 
@@ -36,8 +36,10 @@ def config() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Also keep the key in this key store (the cluster file's keys.directory).",
 )
-@click.option("--cluster-name", default="new", show_default=True, help="The cluster's name in the key store's ledger.")
-def new(file: Path, provider: str, resources: tuple[str, ...], key_store: Path | None, cluster_name: str) -> None:
+@click.option("--cluster-name", help="The cluster's name, as its cluster file will have it; goes with --key-store.")
+def new(
+    file: Path, provider: str, resources: tuple[str, ...], key_store: Path | None, cluster_name: str | None
+) -> None:
     """Write the EncryptionConfiguration for a cluster's first start to FILE.
 
     The file has a new key that writes, and identity last. Put the same file on every
@@ -48,7 +50,12 @@ def new(file: Path, provider: str, resources: tuple[str, ...], key_store: Path |
     Examples:
       keyctl config new enc.yaml
       keyctl config new enc.yaml --provider secretbox --resources secrets --resources configmaps
+      keyctl config new enc.yaml --key-store keys --cluster-name prod-eu1
     """  # noqa: D301 — click reads the \b
+    if (key_store is None) != (cluster_name is None):
+        raise WrongUsageError(
+            "a key store belongs to one cluster", hint="give both --key-store and --cluster-name, or neither"
+        )
     from keyctl.encryption_config.edit import new_document
     from keyctl.keys.generate import generate
 
@@ -56,7 +63,7 @@ def new(file: Path, provider: str, resources: tuple[str, ...], key_store: Path |
     content = new_document(resources, key, key_first=True)
     if file.exists():
         raise RefusedError(f"{file} exists already", hint="choose another name; nothing was written")
-    if key_store is not None:
+    if key_store is not None and cluster_name is not None:
         _keep(key, key_store, cluster_name)
     _write(file, content)
     click.echo(f"{file}: {key.ref} writes {', '.join(resources)}; fingerprint {key.fingerprint}")

@@ -8,9 +8,8 @@ import click
 
 from keyctl.cli import changing
 from keyctl.cli.options import cluster_option
-from keyctl.keys.key import STATIC_PROVIDERS, Provider
+from keyctl.keys.key import STATIC_PROVIDERS
 from keyctl.rotation.plan import Goal
-from keyctl.rotation.preflight import Wish
 
 
 @click.command()
@@ -38,11 +37,4 @@ def enable(cluster: Path | None, provider: str | None, resources: tuple[str, ...
       keyctl enable --provider secretbox --resources secrets --resources configmaps
     """  # noqa: D301 — click reads the \b
     change = changing.Change.from_options(given)
-    wish = Wish(
-        goal=Goal.ENABLE,
-        provider=Provider(provider) if provider else None,
-        resources=resources or None,
-        allow_downtime=change.allow_downtime,
-        template_updated=change.template_updated,
-    )
-    changing.start(cluster, change, wish)
+    changing.start(cluster, change, change.wish(Goal.ENABLE, provider, resources))

@@ -9,9 +9,8 @@ import click
 from keyctl.cli import changing
 from keyctl.cli.options import cluster_option
 from keyctl.errors import WrongUsageError
-from keyctl.keys.key import STATIC_PROVIDERS, Provider
+from keyctl.keys.key import STATIC_PROVIDERS
 from keyctl.rotation.plan import Goal
-from keyctl.rotation.preflight import Wish
 
 
 @click.command()
@@ -40,17 +39,11 @@ def rotate(
     """  # noqa: D301 — click reads the \b
     change = changing.Change.from_options(given)
     if resume:
-        if provider or resources or change.dry_run:
+        if provider or resources or change.dry_run or change.allow_downtime or change.template_updated:
             raise WrongUsageError(
-                "--resume goes on with the plan that was begun", hint="leave --provider, --resources and --dry-run out"
+                "--resume goes on with the plan that was agreed to",
+                hint="of the other flags it takes --cluster, --pause-after, -o, -q and --yes",
             )
         changing.resume(cluster, change)
         return
-    wish = Wish(
-        goal=Goal.ROTATE,
-        provider=Provider(provider) if provider else None,
-        resources=resources or None,
-        allow_downtime=change.allow_downtime,
-        template_updated=change.template_updated,
-    )
-    changing.start(cluster, change, wish)
+    changing.start(cluster, change, change.wish(Goal.ROTATE, provider, resources))

@@ -74,7 +74,7 @@ def verify_secrets(
         results = [_judge(found, config, extra, only, wanted) for config in found.configs]
     # The codes rise with how bad the outcome is: 10 to 13.
     worst = max(results, key=lambda result: result.exit_code)
-    report = _with_context(to_report(worst), found.notes, disagree=len(results) > 1)
+    report = _with_context(to_report(worst), found, disagree=len(results) > 1)
     terminal.write_reports(report, targets)
     if not (quiet and report.exit_code == 0):
         terminal.show(report, output)
@@ -107,7 +107,7 @@ def _judge(
     # NOTE: where nothing at all is stored the prefix is wrong, and there is nothing to compare with the API.
     empty = tuple(one.resource for one in result.required if not one.values) if result.source.count else ()
     expected = found.counts(empty)
-    return judge(expected) if any(expected.values()) else result
+    return judge(expected) if expected else result
 
 
 def _parse_require(value: str | None) -> KeyRef | Provider | None:
@@ -122,14 +122,17 @@ def _parse_require(value: str | None) -> KeyRef | Provider | None:
     return KeyRef(Provider(name), key) if key else Provider(name)
 
 
-def _with_context(report: Report, notes: tuple[str, ...], *, disagree: bool) -> Report:
-    if not disagree:
-        return replace(report, notes=(*report.notes, *notes))
-    finding = Finding(
-        "KC-CFG-100",
-        Severity.CRITICAL,
-        Status.FAIL,
-        "the API servers have different encryption configurations; the worst result is shown",
-        fix="make the files equal; keyctl rotate refuses until they are",
+def _with_context(report: Report, found: Target, *, disagree: bool) -> Report:
+    """`report` with what it says nothing of: servers that were not looked at, or that do not agree."""
+    findings = [Finding("KC-CFG-101", Severity.HIGH, Status.UNKNOWN, sentence) for sentence in found.unread]
+    if disagree:
+        message = "the API servers have different encryption configurations; the worst result is shown"
+        fix = "make the files equal; keyctl rotate refuses until they are"
+        findings.append(Finding("KC-CFG-100", Severity.CRITICAL, Status.FAIL, message, fix=fix))
+    unread = f"; the configuration of {len(found.unread)} API servers was not read" if found.unread else ""
+    return replace(
+        report,
+        verdict=report.verdict + unread,
+        findings=(*findings, *report.findings),
+        notes=(*report.notes, *found.notes),
     )
-    return replace(report, findings=(finding, *report.findings), notes=(*report.notes, *notes))

@@ -95,10 +95,18 @@ def test_config_new_overwrites_nothing_and_leaves_no_key_behind(
 ) -> None:
     file = tmp_path / "enc.yaml"
     file.write_text("mine")
-    assert main.run(["config", "new", str(file), "--key-store", str(tmp_path / "keys")]) == ExitCode.REFUSED
+    store = ["--key-store", str(tmp_path / "keys"), "--cluster-name", "prod"]
+    assert main.run(["config", "new", str(file), *store]) == ExitCode.REFUSED
     assert f"{file} exists already" in capsys.readouterr().err
     assert file.read_text() == "mine"
     assert not (tmp_path / "keys").exists()
+
+
+def test_config_new_keeps_the_key_for_the_cluster_that_is_named(tmp_path: Path) -> None:
+    store = ["--key-store", str(tmp_path / "keys")]
+    assert main.run(["config", "new", str(tmp_path / "enc.yaml"), *store]) == ExitCode.USAGE
+    assert main.run(["config", "new", str(tmp_path / "enc.yaml"), *store, "--cluster-name", "prod"]) == ExitCode.OK
+    assert "prod" in (tmp_path / "keys" / "ledger.jsonl").read_text()
 
 
 def test_config_new_says_where_it_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +115,6 @@ def test_config_new_says_where_it_cannot_write(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_resume_takes_no_wish(capsys: pytest.CaptureFixture[str]) -> None:
-    for extra in (["--provider", "aesgcm"], ["--resources", "secrets"], ["--dry-run"]):
+    for extra in (["--provider", "aesgcm"], ["--resources", "secrets"], ["--dry-run"], ["--allow-downtime"]):
         assert main.run(["rotate", "--resume", *extra]) == ExitCode.USAGE
-        assert "--resume goes on with the plan that was begun" in capsys.readouterr().err
+        assert "--resume goes on with the plan that was agreed to" in capsys.readouterr().err

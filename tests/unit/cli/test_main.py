@@ -67,7 +67,7 @@ def test_an_interrupt_without_a_rotation_changed_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
 ) -> None:
     assert run_with(monkeypatch, raising(error)) == ExitCode.INTERRUPTED
-    assert capsys.readouterr().err.strip() == "interrupted; nothing was changed"
+    assert capsys.readouterr().err.strip() == "interrupted"
 
 
 def test_a_full_disk_behind_stdout_is_an_error(

@@ -17,6 +17,7 @@ from keyctl.etcd.interface import Etcd
 from keyctl.kube.interface import ApiServer, ServerProbe
 from tests.support import seal
 from tests.support.encryption_file import write_config
+from tests.support.fake_kube import FakeApiServer, FakeCluster
 from tests.support.memory_source import MemorySource
 
 NOTHING = Connection(None, None, None, None, None, None)
@@ -96,14 +97,41 @@ def cluster_file(folder: Path, *configs: Path, **host: object) -> Path:
     return path
 
 
-def test_flags_alone_are_enough_and_leave_the_cluster_file_alone(etcds: list[FakeEtcd], tmp_path: Path) -> None:
+def test_a_flag_replaces_one_field_and_leaves_the_rest_of_the_cluster_file(
+    etcds: list[FakeEtcd], tmp_path: Path
+) -> None:
     cluster_file(tmp_path, write_config(tmp_path / "enc.yaml", NEW))
     given = Connection(None, "https://flag:2379", None, None, None, None)
     with verification.target(given, None, revision=0) as found:
-        assert (found.prefix, found.configs, found.api) == ("/registry", (None,), None)
+        assert (found.prefix, found.configs) == ("/from-file", (seal.config(NEW),))
     (etcd,) = etcds
     assert etcd.settings.endpoints == ("https://flag:2379",)
     assert etcd.closed
+
+
+def test_without_any_file_flags_alone_are_enough(etcds: list[FakeEtcd], tmp_path: Path) -> None:
+    given = Connection(None, "https://flag:2379", Path("ca"), Path("cert"), Path("key"), None)
+    with verification.target(given, None, revision=0) as found:
+        assert (found.prefix, found.configs, found.api) == ("/registry", (None,), None)
+    assert etcds[0].closed
+
+
+def test_the_manifest_of_this_machine_tells_every_etcd(
+    etcds: list[FakeEtcd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = tmp_path / "kube-apiserver.yaml"
+    flags = '--etcd-servers=https://main:2379, "--etcd-servers-overrides=/events#https://other:2379"'
+    manifest.write_text(MANIFEST.format(flags=flags))
+    monkeypatch.setattr(wiring, "MANIFEST", manifest)
+    with verification.target(NOTHING, None, revision=0):
+        pass
+    assert [etcd.settings.endpoints for etcd in etcds] == [("https://main:2379",), ("https://other:2379",)]
+
+
+def test_a_list_that_the_api_refuses_is_no_zero(etcds: list[FakeEtcd], tmp_path: Path) -> None:
+    target = verification.Target((), "/registry", (None,), FakeApiServer("cp1", FakeCluster()), 0)
+    with pytest.raises(UnreachableError, match="does not say how many"):
+        target.counts(("nonsense.example",))
 
 
 def test_the_cluster_file_tells_the_rest(etcds: list[FakeEtcd], tmp_path: Path) -> None:
@@ -136,7 +164,7 @@ def test_a_host_that_this_version_cannot_reach_is_noted_and_no_configuration_is_
     cluster_file(tmp_path, tmp_path / "enc.yaml", host={"type": "ssh", "address": "cp1", "user": "root"})
     with verification.target(NOTHING, None, revision=0) as found:
         assert found.configs == (None,)
-        assert "the configuration of cp1 was not read" in found.notes[0]
+        assert "the configuration of cp1 was not read" in found.unread[0]
 
 
 def test_a_server_without_the_flag_encrypts_nothing(etcds: list[FakeEtcd], tmp_path: Path) -> None:

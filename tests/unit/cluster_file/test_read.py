@@ -249,7 +249,7 @@ _BAD: dict[str, tuple[Callable[[str], str], str]] = {
     "two documents": (lambda text: text + "---\n{}\n", "1:1: a cluster file holds one document"),
     "a list": (lambda text: "- a\n", "1:1: the file is not a mapping"),
     "field twice": (_at_top("name: again"), "9:1: a field that stands twice"),
-    "distribution": (_at_top("distribution: gke"), "9:15: distribution in the file is unknown"),
+    "distribution": (_at_top("distribution: slackware"), "9:15: distribution in the file is unknown"),
     "history": (_at_top("policy: {history: never}"), "history in policy is unknown"),
     "provider": (_at_top("policy: {provider: kms}"), "provider in policy is unknown"),
     "store": (_at_top("keys: {store: tape}"), "store in keys is unknown"),

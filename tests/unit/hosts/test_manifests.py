@@ -8,7 +8,7 @@ import yaml
 
 from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.hosts import manifests
-from keyctl.hosts.manifests import Mount, add_encryption_flag, mount_of, read_flags
+from keyctl.hosts.manifests import Mount, add_encryption_flag, go_seconds, mount_of, read_flags
 
 _CONFIG = "/etc/kubernetes/enc/enc.yaml"
 
@@ -388,3 +388,11 @@ def _host(path: str) -> dict[str, object]:
 )  # fmt: skip
 def test_how_the_container_sees_a_path(manifest: bytes, expected: Mount) -> None:
     assert mount_of(manifest, _CONFIG) is expected
+
+
+@pytest.mark.parametrize(
+    ("duration", "seconds"),
+    [("1m0s", 60.0), ("10s", 10.0), ("1.5h", 5400.0), ("300ms", 0.3), ("60", None), ("", None), ("1m x", None)],
+)
+def test_a_duration_means_what_go_says(duration: str, seconds: float | None) -> None:
+    assert go_seconds(duration) == seconds

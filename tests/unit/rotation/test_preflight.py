@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -326,3 +327,44 @@ def test_every_etcd_is_read_whatever_override_names_it(tmp_path: Path) -> None:
     error = refused(cluster)
     assert error.rule == "R10"
     assert "far-away" in (error.cause or "")
+
+
+def test_an_entry_that_another_one_overrules_is_not_rotated_as_if_it_decided(tmp_path: Path) -> None:
+    plain_first = b"""\
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+  - resources: [secrets]
+    providers: [{identity: {}}]
+  - resources: [secrets, configmaps]
+    providers:
+      - aescbc:
+          keys: [{name: key1, secret: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=}]
+      - identity: {}
+"""
+    error = refused(SimCluster(tmp_path, config=plain_first))
+    assert "secrets would still be written by identity" in str(error)
+
+
+def test_a_settle_time_shorter_than_a_request_is_refused(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    cluster.settle = 59.0
+    assert "may be busy with one request for 1m0s" in str(refused(cluster))
+
+
+def test_r13_a_file_that_others_may_read_gets_no_new_key(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    host = cluster.server("cp2").host
+    host.files[CONFIG_PATH] = replace(host.files[CONFIG_PATH], mode=0o644)
+    error = refused(cluster)
+    assert isinstance(error, RefusedError)
+    assert error.rule == "R13"
+    assert error.hints == (f"chmod 600 {CONFIG_PATH}",)
+
+
+def test_another_etcd_than_the_one_a_server_keeps_a_resource_in_is_refused(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, overrides=("configmaps",))
+    for server in cluster.servers:
+        file = server.host.files[MANIFEST_PATH]
+        server.host.place(MANIFEST_PATH, file.content.replace(b"10.0.0.8", b"10.0.0.7"))
+    assert "keeps configmaps in another etcd than the cluster file says" in str(refused(cluster))

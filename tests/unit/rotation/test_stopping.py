@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from keyctl.errors import ExitCode, InterruptedEarlyError, RefusedError, StoppedError, UnreachableError
+from keyctl.kube.interface import ServerProbe
+from keyctl.rotation.observe import require_access
 from keyctl.rotation.plan import State
 from tests.support.sim_parts import Watcher
 from tests.support.sim_server import CONFIG_PATH
@@ -215,3 +217,33 @@ def test_a_reload_that_a_server_refuses_is_told(tmp_path: Path) -> None:
         begin(cluster.session(), ROTATE)
     assert "refused 3 reloads" in (caught.value.cause or "")
     assert len(plans(cluster)) == 1
+
+
+def test_r8_files_that_all_were_changed_meanwhile_are_named_as_such_and_no_value_is_blamed(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    with pytest.raises(StoppedError):
+        begin(cluster.session(pause_after=State.READABLE), ROTATE)
+    for server in cluster.servers:
+        server.host.place(CONFIG_PATH, server.host.files[CONFIG_PATH].content + b"# touched\n")
+    with pytest.raises(RefusedError) as caught:
+        cluster.session().resume()
+    assert caught.value.rule == "R8"
+    assert "decrypt" not in str(caught.value)
+
+
+def test_a_server_that_refuses_our_credentials_is_not_taken_for_one_that_is_down() -> None:
+    probe = ServerProbe("cp1", ready=False, problem="401 Unauthorized", refuses_us=True)
+    with pytest.raises(UnreachableError, match="refuses our credentials"):
+        require_access(probe)
+
+
+def test_a_second_interrupt_while_the_lease_is_given_back_still_tells_how_things_stand(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    session = cluster.session(pause=Interrupt(5))
+
+    def impatient() -> None:
+        raise KeyboardInterrupt
+
+    session._world.lease.release = impatient  # type: ignore[method-assign]  # the user, not the cluster
+    with pytest.raises(StoppedError, match="interrupted part-way"):
+        begin(session, ROTATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ import pytest
 
 from keyctl.lab.topology import EtcdAccess
 from tests.support.plane import ControlPlanes, control_planes, etcd_alone
+
+
+# NOTE: a shell starts its background jobs with SIGINT ignored, and every child inherits that; Ctrl-C is tested here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ import pytest
 from keyctl.lab.topology import EtcdAccess
 from tests.support.plane import ControlPlanes, control_planes, etcd_alone
 
-
 # NOTE: a shell starts its background jobs with SIGINT ignored, and every child inherits that; Ctrl-C is tested here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

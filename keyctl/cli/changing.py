@@ -229,12 +229,17 @@ def _agreed(reporter: Reporter) -> None:
 
 def _last_words(finished: Finished, change: Change) -> None:
     plan, found = finished.plan, finished.scan
-    if change.output == "json" or change.quiet:
+    if change.quiet:
         return
     under = sum(group.values for group in found.groups if group.ref == plan.new)
-    click.echo(
+    sentence = (
         f"verified: {under} values under {plan.new} at etcd revision {found.revision}, "
         f"none of {', '.join(plan.resources)} under another key; {found.values} values read, every one opens"
     )
+    if change.output == "json":
+        fields = {"key": str(plan.new), "underKey": under, "values": found.values, "revision": found.revision}
+        JsonLines().event(Event("verified", sentence, fields))
+        return
+    click.echo(sentence)
     if sys.stderr.isatty():
         click.echo("next: keyctl verify-secrets", err=True)

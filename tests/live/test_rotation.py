@@ -60,7 +60,13 @@ def test_a_rotation_killed_before_and_after_every_effect_loses_nothing(seeded: S
     points = done.read_text().splitlines()
     assert len(points) == len(set(points))
     assert watcher.right_answers > len(points)
-    for effect in ("write enc.yaml of cp3", "restart cp3", "patch a batch", "put a key generated", "journal begin"):
+    for effect in (
+        "write enc.yaml of cp3",
+        "restart cp3",
+        "patch a batch, the 2.",
+        "put a key generated",
+        "journal begin",
+    ):
         for phase in ("before", "after"):
             assert any(point.startswith(f"{phase} {effect}") for point in points), (phase, effect)
     assert seeded.changed() == {}

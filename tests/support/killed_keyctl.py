@@ -10,6 +10,7 @@ there. Each is forked from this one, which has loaded all modules and opened not
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import signal
 import sys
@@ -19,9 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from keyctl.cli import main, wiring
+from keyctl.rotation import rewriting
 from keyctl.rotation.journal import Journal
 
 Label = Callable[..., str]
+
+# Small, so that there are several.
+_BATCH = 50
 
 # What a rotation loads on its way.
 _MODULES = (
@@ -87,9 +92,11 @@ def _watch(parts: wiring.RotationParts, killer: Killer) -> wiring.RotationParts:
         file = server.host.read(server.config_path)
         return "nothing" if file is None else file.sha256
 
-    world = parts.world
+    world, batches = parts.world, itertools.count(1)
     api: dict[str, Label] = {
-        "patch_empty": lambda refs, **_: "patch the canary" if len(refs) == 1 else "patch a batch",
+        "patch_empty": lambda refs, **_: (
+            "patch the canary" if len(refs) == 1 else f"patch a batch, the {next(batches)}."
+        ),
         "create_canary": lambda *_: "create a canary",
         "delete_canary": lambda *_: "delete a canary",
     }
@@ -122,6 +129,7 @@ def run(done: Path, arguments: list[str]) -> int:
         append(self, kind, at, fields)
         killer.reach(f"after {point}")
 
+    rewriting.BATCH = _BATCH
     wiring.rotation_parts = lambda settings: _watch(build(settings), killer)
     Journal.append = watched_append  # type: ignore[method-assign]  # this process exists to be killed in there
     return main.run(arguments)

@@ -11,7 +11,10 @@ import pytest
 from keyctl.cli import changing
 from keyctl.cli.changing import Change, Stop
 from keyctl.errors import RefusedError
-from keyctl.rotation.plan import State
+from keyctl.keys.key import KeyRef, Provider
+from keyctl.rotation.plan import Goal, Plan, State
+from keyctl.rotation.scan import Scan
+from keyctl.rotation.session import Finished
 from keyctl.rotation.world import Event
 
 LINES = ("Plan for x", "  1 do it")
@@ -155,3 +158,18 @@ def test_json_events_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> No
 def test_quiet_shows_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
     changing._watcher(change(quiet=True)).event(Event("state", "adding"))
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("given", "told"), [({}, "verified: 0 values"), ({"output": "json"}, '"event": "verified"')])
+def test_the_last_words_say_what_was_verified(
+    given: dict[str, object], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = KeyRef(Provider.AESCBC, "key-2")
+    plan = Plan("r1", Goal.ROTATE, "prod", "uid", new, "fp", (), (0,), ("secrets",), ())
+    found = Scan(7, 3, 99, (), (), 0, (), 0)
+    changing._last_words(Finished(plan, found), change(**given))
+    said = capsys.readouterr().out
+    assert told in said
+    assert "aescbc/key-2" in said
+    changing._last_words(Finished(plan, found), change(quiet=True, **given))
+    assert capsys.readouterr().out == ""

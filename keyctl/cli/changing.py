@@ -15,7 +15,7 @@ import click
 
 from keyctl.cli import terminal, wiring
 from keyctl.cli.progress import JsonLines, LiveTable, PlainLines
-from keyctl.errors import RefusedError, WrongUsageError
+from keyctl.errors import InterruptedEarlyError, RefusedError, WrongUsageError
 from keyctl.keys.key import Provider
 from keyctl.rotation.plan import Goal, State
 from keyctl.rotation.preflight import Wish
@@ -215,8 +215,11 @@ def _confirm(lines: tuple[str, ...], change: Change, reporter: Reporter, stop: S
     if not change.yes:
         if not sys.stdin.isatty() or change.output == "json":
             raise RefusedError("this changes the cluster and nobody is there to ask", hint="say --yes, or --dry-run")
-        if not click.confirm("Go on?", err=True):
-            return False
+        try:
+            if not click.confirm("Go on?", err=True):
+                return False
+        except click.Abort as exc:
+            raise InterruptedEarlyError("interrupted; nothing was changed") from exc
     stop.working = True
     _agreed(reporter)
     return True

@@ -1,4 +1,4 @@
-"""One rotation on real servers, killed before and after every effect in turn. In a file of its own: it takes minutes."""
+"""One rotation on real servers, killed before and after every effect in turn. Its own file: it takes minutes."""
 
 from __future__ import annotations
 

@@ -202,3 +202,15 @@ def test_nothing_of_the_kubernetes_package_is_imported_before_a_kubeconfig_is_re
 
     code = "import sys, keyctl.kube.servers, keyctl.kube.lease; print('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_token_file_that_ends_in_a_newline_is_read_as_kubectl_does(kubeconfig: Path, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cr3t\n")
+    assert _load(_with_user(kubeconfig, {"tokenFile": str(token)})).authorization == "Bearer s3cr3t"
+
+
+def test_a_token_that_no_header_takes_is_refused_without_being_shown(kubeconfig: Path) -> None:
+    with pytest.raises(UnusableInputError) as caught:
+        _load(_with_user(kubeconfig, {"token": "s3c\nr3t"}))
+    assert "r3t" not in str(caught.value)

@@ -13,6 +13,7 @@ from keyctl.keys.key import Key, Provider
 from keyctl.rotation.plan import Goal
 from keyctl.rotation.preflight import Wish
 from tests.support.sim_objects import new_object
+from tests.support.sim_parts import Watcher
 from tests.support.sim_server import CONFIG_PATH, MANIFEST_PATH, Spec
 from tests.support.sim_texts import EVERYTHING, KEY_0, KEY_1, SECRETS, configuration, manifest
 from tests.support.simulator import THREE_RELOADING, THREE_RESTARTED, SimCluster
@@ -102,6 +103,15 @@ def test_r11_a_census_that_does_not_agree_blocks_the_beginning(
     error = refused(cluster)
     assert error.rule == "R11"
     assert message in str(error)
+
+
+def test_r11_a_server_that_registers_again_a_few_seconds_later_is_waited_for(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    cluster.server("cp2").ready_since = cluster.clock.monotonic()
+    assert "10.0.0.2" not in cluster.census().endpoints
+    watcher = Watcher()
+    cluster.session(watcher=watcher).outline(ROTATE)
+    assert [event.message for event in watcher.events if event.kind == "wait"]
 
 
 @pytest.mark.parametrize(

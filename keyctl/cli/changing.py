@@ -1,4 +1,4 @@
-"""What `enable` and `rotate` have in common: options, confirmation, stopping, and the last words."""
+"""What `enable`, `rotate` and `disable` have in common: options, confirmation, stopping, and the last words."""
 
 from __future__ import annotations
 
@@ -16,22 +16,25 @@ import click
 from keyctl.cli import terminal, wiring
 from keyctl.cli.progress import JsonLines, LiveTable, PlainLines
 from keyctl.errors import InterruptedEarlyError, RefusedError, WrongUsageError
-from keyctl.keys.key import Provider
-from keyctl.rotation.plan import Goal, State
+from keyctl.keys.key import KeyRef, Provider
+from keyctl.rotation.plan import Goal, History, State
 from keyctl.rotation.preflight import Wish
 from keyctl.rotation.session import Finished
 from keyctl.rotation.world import Event, Reporter
+
+_OF_THE_WAY_BACK = {State.ABORTING, State.ABORTED}
 
 F = TypeVar("F", bound=Callable[..., object])
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The options that `enable` and `rotate` share."""
+    """The options that all of them share. `history` None is the policy of the cluster file."""
 
     dry_run: bool
     yes: bool
     pause_after: State | None
+    history: History | None
     output: str
     quiet: bool
     allow_downtime: bool
@@ -45,6 +48,7 @@ class Change:
             dry_run=given["dry_run"] == "client",
             yes=bool(given["yes"]),
             pause_after=State(pause) if isinstance(pause, str) else None,
+            history=History(history) if isinstance(history := given.get("history"), str) else None,
             output=str(given["output"]),
             quiet=bool(given["quiet"]),
             allow_downtime=bool(given["allow_downtime"]),
@@ -77,8 +81,8 @@ def change_options(command: F) -> F:
             click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed off a terminal."),
             click.option(
                 "--pause-after",
-                type=click.Choice([state.value for state in State]),
-                help="Stop once this state is reached; every state is safe.",
+                type=click.Choice([state.value for state in State if state not in _OF_THE_WAY_BACK]),
+                help="Stop once this state is reached (exit 6); every state is safe.",
             ),
             click.option("--allow-downtime", is_flag=True, help="A single API server may be restarted (R9)."),
             click.option(
@@ -96,6 +100,14 @@ def change_options(command: F) -> F:
     return command
 
 
+history_option = click.option(
+    "--history",
+    type=click.Choice([mode.value for mode in History]),
+    help="Revisions that show values under the old key: compact them, wait until the API server has, or leave them. "
+    "Default: policy.history of the cluster file, or compact.",
+)
+
+
 def start(cluster: Path | None, change: Change, wish: Wish) -> None:
     """Begin a rotation for `wish`, or print its plan."""
     with wiring.rotation(cluster) as parts:
@@ -105,6 +117,7 @@ def start(cluster: Path | None, change: Change, wish: Wish) -> None:
                 provider=wish.provider or parts.policy_provider,
                 resources=wish.resources or parts.policy_resources,
             )
+        wish = replace(wish, history=change.history or parts.policy_history)
         if change.dry_run and change.pause_after is not None:
             raise WrongUsageError("--dry-run reaches no state to pause after", hint="leave --pause-after out")
         if change.dry_run:
@@ -119,12 +132,22 @@ def start(cluster: Path | None, change: Change, wish: Wish) -> None:
 
 
 def resume(cluster: Path | None, change: Change) -> None:
-    """Go on with what was begun."""
+    """Go on with what was begun, on the way it was on."""
     with wiring.rotation(cluster) as parts:
         with _watching(change) as (reporter, stop):
             stop.working = True
             _agreed(reporter)
-            finished = parts.session(reporter, pause=stop.pause, pause_after=change.pause_after).resume()
+            session = parts.session(reporter, pause=stop.pause, pause_after=change.pause_after)
+            finished = session.resume(history=change.history)
+        _last_words(finished, change)
+
+
+def abort(cluster: Path | None, change: Change) -> None:
+    """Turn what was begun around, and bring everything back to how it was."""
+    with wiring.rotation(cluster) as parts:
+        with _watching(change) as (reporter, stop):
+            session = parts.session(reporter, pause=stop.pause)
+            finished = session.abort(confirm=lambda lines: _confirm(lines, change, reporter, stop))
         _last_words(finished, change)
 
 
@@ -231,18 +254,41 @@ def _agreed(reporter: Reporter) -> None:
 
 
 def _last_words(finished: Finished, change: Change) -> None:
-    plan, found = finished.plan, finished.scan
+    plan, found, state = finished.plan, finished.scan, finished.state
     if change.quiet:
         return
-    under = sum(group.values for group in found.groups if group.ref == plan.new)
-    sentence = (
-        f"verified: {under} values under {plan.new} at etcd revision {found.revision}, "
-        f"none of {', '.join(plan.resources)} under another key; {found.values} values read, every one opens"
-    )
+    sentence = _sentence(finished)
+    evidence = finished.evidence
     if change.output == "json":
-        fields = {"key": str(plan.new), "underKey": under, "values": found.values, "revision": found.revision}
-        JsonLines().event(Event("verified", sentence, fields))
+        fields = {
+            "rotation": plan.rotation,
+            "key": str(plan.new),
+            "underKey": _under(finished, plan.new),
+            "values": found.values,
+            "revision": found.revision,
+            "evidence": str(evidence.path),
+            "evidenceHash": evidence.sha256,
+        }
+        JsonLines().event(Event(state.value, sentence, fields))
         return
     click.echo(sentence)
+    click.echo(f"evidence: {evidence.path.parent} ({evidence.records} records, last hash {evidence.sha256})")
     if sys.stderr.isatty():
-        click.echo("next: keyctl verify-secrets", err=True)
+        click.echo(f"next: keyctl verify-secrets; keyctl rotate --verify-evidence {evidence.path.parent}", err=True)
+
+
+def _sentence(finished: Finished) -> str:
+    plan, found = finished.plan, finished.scan
+    what = ", ".join(plan.resources)
+    read = f"{found.values} values read at etcd revision {found.revision}, every one opens"
+    if finished.state is State.ABORTED:
+        return f"aborted: no value is under {plan.new}, which is in no file; {read}"
+    stands = f"{_under(finished, plan.new)} values under {plan.new}, none of {what} under another key"
+    if finished.state is State.VERIFIED:
+        return f"verified: {stands}; {read}"
+    gone = ", ".join(map(str, plan.old_refs))
+    return f"retired: {gone} is in no file and no value is under it; {stands}; {read}"
+
+
+def _under(finished: Finished, ref: KeyRef) -> int:
+    return sum(group.values for group in finished.scan.groups if group.ref == ref and not group.infrastructure)

@@ -22,7 +22,9 @@ from keyctl.errors import ExitCode, KeyctlError
 _COMMANDS = {
     "verify-secrets": ("verify_secrets:verify_secrets", "Is it really encrypted? Read every stored value and say."),
     "enable": ("enable:enable", "Turn encryption at rest on, on every API server, and prove it."),
+    "disable": ("disable:disable", "Turn it off again: back to plaintext, and prove it."),
     "rotate": ("rotate:rotate", "Change the key safely; resumable after any crash."),
+    "keys": ("keys:keys", "The key store: list keys, and destroy one that nothing needs any more."),
     "config": ("config:config", "Write an EncryptionConfiguration."),
     "demo": ("demo:demo", "Watch it all happen on a real control plane on this machine."),
     "lab": ("lab:lab", "A real control plane on loopback, to try things on."),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LINE_EVERY = 10.0
 _QUICKEST = 1.0
 _SHARE_EVERY = 10
-_STAGES = {"BASE": "old", "ADDED": "reads new key", "PROMOTED": "writes new key", None: "?"}
+_STAGES = {"BASE": "old", "ADDED": "reads new key", "PROMOTED": "writes new key", "RETIRED": "old key gone", None: "?"}
 
 
 class JsonLines:
@@ -56,7 +56,7 @@ class PlainLines:
         """See `Reporter.event`."""
         if event.kind == "state":
             click.echo(f"== {event.message}", err=True)
-        elif event.kind in {"step", "loaded"}:
+        elif event.kind in {"step", "loaded", "late"}:
             click.echo(f"   {event.message}", err=True)
         elif event.kind == "progress":
             self._progress(event)

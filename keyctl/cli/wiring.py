@@ -7,6 +7,7 @@ them, so that a command pays for what it uses.
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import platform
 import secrets
@@ -32,12 +33,14 @@ from keyctl.cluster_file.settings import (
 from keyctl.errors import UnusableInputError, WrongUsageError
 from keyctl.etcd.interface import Etcd
 from keyctl.hosts.interface import Host
-from keyctl.keys.key import Provider
+from keyctl.keys.interface import KeyStore
+from keyctl.keys.key import KeyRef, Provider
 from keyctl.kube.interface import ApiServer
 
 if TYPE_CHECKING:
     from keyctl.kube.client import Connection as KubeConnection
-    from keyctl.rotation.plan import State
+    from keyctl.rotation.destruction import Destruction
+    from keyctl.rotation.plan import History, State
     from keyctl.rotation.session import Session
     from keyctl.rotation.world import EtcdPlace, Reporter, Server, World
 
@@ -185,6 +188,7 @@ class RotationParts:
     state_directory: Path
     policy_provider: Provider
     policy_resources: tuple[str, ...]
+    policy_history: History
 
     def session(self, reporter: Reporter, *, pause: Callable[[], None], pause_after: State | None = None) -> Session:
         """A session on this world."""
@@ -199,6 +203,23 @@ class RotationParts:
             pause=pause,
             pause_after=pause_after,
         )
+
+    def destruction(self, reporter: Reporter, ref: KeyRef, *, forget: tuple[str, ...]) -> Destruction:
+        """The destruction of a key of this world."""
+        from keyctl.rotation.destruction import Destruction
+        from keyctl.rotation.journal import Journal, LocalLock
+
+        journal, lock = Journal(self.state_directory), LocalLock(self.state_directory)
+        return Destruction(self.world, journal, lock, reporter, ref, forget=forget)
+
+
+def key_store(settings: ClusterSettings) -> KeyStore:
+    """The key store of the cluster file. Raises `WrongUsageError` for a kind that this version does not have."""
+    from keyctl.keys.file_store import FileKeyStore
+
+    if not isinstance(settings.keys, FileKeySettings):
+        raise WrongUsageError("this version keeps keys in files only", hint="set keys: {store: file, directory: keys}")
+    return FileKeyStore(settings.keys.directory, cluster=settings.name, clock=SystemClock().now)
 
 
 def state_directory(cluster: str) -> Path:
@@ -221,16 +242,15 @@ def rotation(cluster: Path | None) -> Iterator[RotationParts]:
 def rotation_parts(settings: ClusterSettings) -> RotationParts:
     """Build the world of `settings`; connects nowhere yet."""
     from keyctl.etcd_files.source import SnapshotSource
-    from keyctl.keys.file_store import FileKeyStore
     from keyctl.kube.lease import Holder, KubeLease
+    from keyctl.rotation.plan import History
     from keyctl.rotation.world import World
 
     if not settings.api_servers:
         raise WrongUsageError(
             "the cluster file lists no API servers", hint="list every one by its own address under apiServers"
         )
-    if not isinstance(settings.keys, FileKeySettings):
-        raise WrongUsageError("this version keeps keys in files only", hint="set keys: {store: file, directory: keys}")
+    store = key_store(settings)
     directory = state_directory(settings.name)
     clock = SystemClock()
     servers = tuple(_server(settings, server) for server in settings.api_servers)
@@ -240,7 +260,7 @@ def rotation_parts(settings: ClusterSettings) -> RotationParts:
         prefix=settings.etcd.prefix.rstrip("/"),
         etcds=_etcds(settings),
         servers=servers,
-        store=FileKeyStore(settings.keys.directory, cluster=settings.name, clock=clock.now),
+        store=store,
         lease=KubeLease(
             [kube_connection(settings, server) for server in settings.api_servers],
             Holder(place=f"{platform.node()}:{_boot()}:{directory}", run=secrets.token_hex(8)),
@@ -250,8 +270,20 @@ def rotation_parts(settings: ClusterSettings) -> RotationParts:
         snapshot_directory=settings.backups.directory or directory / "snapshots",
         open_snapshot=SnapshotSource,
         settle=settings.policy.settle.total_seconds(),
+        operator=_operator(),
     )
-    return RotationParts(world, directory, settings.policy.provider, settings.policy.resources)
+    policy = settings.policy
+    return RotationParts(world, directory, policy.provider, policy.resources, History(policy.history))
+
+
+def _operator() -> str:
+    """Who runs this, for the record: user, by way of sudo or not, and machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    by = os.environ.get("SUDO_USER")
+    return f"{user}{f' (sudo by {by})' if by else ''} at {platform.node()}"
 
 
 def _boot() -> str:

@@ -53,6 +53,12 @@ def with_reader(entry: ResourceEntry, key: Key) -> ResourceEntry:
     return replace(entry, providers=(first, ProviderElement(key.provider, (reader,)), *rest))
 
 
+def with_identity(entry: ResourceEntry) -> ResourceEntry:
+    """Plaintext as the second element."""
+    first, *rest = entry.providers
+    return replace(entry, providers=(first, _plaintext(), *rest))
+
+
 def promoted(entry: ResourceEntry, ref: KeyRef) -> ResourceEntry:
     """`ref` first: its key within the first element, or its whole element."""
     element, position = _place(entry, ref)
@@ -61,18 +67,21 @@ def promoted(entry: ResourceEntry, ref: KeyRef) -> ResourceEntry:
     return _with_readers(entry, 0, moved(entry.providers[0].readers, position, 0))
 
 
-def demoted(entry: ResourceEntry, ref: KeyRef) -> ResourceEntry:
-    """`ref` from first to second place; as it is when another reader is first."""
+def demoted(entry: ResourceEntry, ref: KeyRef, *, place: int = 1) -> ResourceEntry:
+    """`ref` from first place to the second of its element, or its whole element to `place`.
+
+    As it is when another reader is first.
+    """
     if _place(entry, ref) != (0, 0):
         return entry
     readers = entry.providers[0].readers
     if len(readers) > 1:
         return _with_readers(entry, 0, moved(readers, 0, 1))
-    return replace(entry, providers=moved(entry.providers, 0, 1))
+    return replace(entry, providers=moved(entry.providers, 0, place))
 
 
 def without(entry: ResourceEntry, ref: KeyRef) -> ResourceEntry:
-    """`ref` gone, and its element with it when that held nothing else."""
+    """`ref` gone from where it stands first, and its element with it when that held nothing else."""
     element, position = _place(entry, ref)
     readers = entry.providers[element].readers
     if len(readers) > 1:
@@ -82,9 +91,17 @@ def without(entry: ResourceEntry, ref: KeyRef) -> ResourceEntry:
 
 def new_entry(resources: tuple[str, ...], key: Key, *, key_first: bool) -> ResourceEntry:
     """An entry with `key` and plaintext."""
-    plaintext = ProviderElement(Provider.IDENTITY, (IdentityReader(),))
     encrypted = ProviderElement(key.provider, (StaticReader(key),))
-    return ResourceEntry(resources, (encrypted, plaintext) if key_first else (plaintext, encrypted))
+    return ResourceEntry(resources, (encrypted, _plaintext()) if key_first else (_plaintext(), encrypted))
+
+
+def without_entry(config: EncryptionConfig, index: int) -> EncryptionConfig:
+    """`config` without its entry at `index`."""
+    return EncryptionConfig(config.entries[:index] + config.entries[index + 1 :])
+
+
+def _plaintext() -> ProviderElement:
+    return ProviderElement(Provider.IDENTITY, (IdentityReader(),))
 
 
 def _place(entry: ResourceEntry, ref: KeyRef) -> tuple[int, int]:

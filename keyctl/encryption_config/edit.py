@@ -7,14 +7,17 @@ file and knows no server.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
 from keyctl.documents import Sequence, splice
 from keyctl.encryption_config import changes, notation
 from keyctl.encryption_config.decode import Decoded, decode
-from keyctl.encryption_config.effective import GroupResource, all_static_keys, covering_entries
+from keyctl.encryption_config.effective import GroupResource, all_static_keys, covering_entries, holders
 from keyctl.encryption_config.layout import Edit, check_editable, insert_after, remove, reorder
-from keyctl.encryption_config.model import EncryptionConfig, StaticReader
+from keyctl.encryption_config.model import EncryptionConfig, IdentityReader, StaticReader
 from keyctl.errors import RefusedError, UnusableInputError
-from keyctl.keys.key import Key, KeyRef
+from keyctl.keys.key import Key, KeyRef, Provider
 
 _NEW_DOCUMENT = "a new encryption configuration"
 _HEADER = (
@@ -66,7 +69,7 @@ def add_reader(content: bytes, key: Key, *, entries: tuple[int, ...], name: str)
     """
     decoded = _open(content, name)
     _check_name_is_free(decoded, key)
-    missing = tuple(index for index in entries if changes.place_of(decoded.config.entries[index], key.ref) is None)
+    missing = _without(decoded.config, key.ref, entries)
     edits: list[Edit] = []
     for index in missing:
         raw = decoded.raw.entries[index]
@@ -80,78 +83,101 @@ def add_reader(content: bytes, key: Key, *, entries: tuple[int, ...], name: str)
     return _finish(decoded, edits, wanted)
 
 
-def promote(content: bytes, ref: KeyRef, *, entries: tuple[int, ...], name: str) -> bytes:
-    """`content` with the key `ref` as the writer of each of `entries`; every reader stays.
+def add_identity(content: bytes, *, entries: tuple[int, ...], name: str) -> bytes:
+    """`content` with plaintext as a reader in each of `entries`: an element right after the first; what writes stays.
 
-    Raises `RefusedError` when an entry lacks the key, or holds it in a later element together with others.
+    An entry that reads plaintext already is left alone.
+    """
+    decoded = _open(content, name)
+    missing = _without(decoded.config, IdentityReader().ref, entries)
+    edits: list[Edit] = []
+    for index in missing:
+        items = _there(decoded.raw.entries[index].provider_list)
+        lines = notation.element(decoded.document, decoded.raw, items, 0, notation.PLAINTEXT)
+        edits.append(insert_after(decoded.document, items, 0, lines))
+    return _finish(decoded, edits, changes.change(decoded.config, missing, changes.with_identity))
+
+
+def promote(content: bytes, ref: KeyRef, *, entries: tuple[int, ...], name: str) -> bytes:
+    """`content` with the reader `ref` (a key, or plaintext) as the writer of each of `entries`; every reader stays.
+
+    Raises `RefusedError` when an entry lacks it, or holds it in a later element together with others.
     """
     decoded = _open(content, name)
     edits: list[Edit] = []
     for index in entries:
         element, position = _place_or_refuse(decoded, index, ref)
-        if element and len(decoded.config.entries[index].providers[element].readers) > 1:
+        if element and _is_shared(decoded, index, element):
             raise RefusedError(
                 f"{ref} shares its element with other keys, resources[{index}].providers[{element}] of {name}",
                 cause="moving the element would make all of its keys readers before the present writer",
                 hint="give the key an element of its own, have every API server load the file, then run this again",
             )
         raw = decoded.raw.entries[index]
-        edits += (
-            _move(decoded, _there(raw.provider_list), element, 0)
-            if element
-            else _move(decoded, _there(raw.providers[0].key_list), position, 0)
-        )
+        if element:
+            edits += _move(decoded, _there(raw.provider_list), element, 0)
+        elif position:
+            edits += _move(decoded, _there(raw.providers[0].key_list), position, 0)
     wanted = changes.change(decoded.config, entries, lambda entry: changes.promoted(entry, ref))
     return _finish(decoded, edits, wanted)
 
 
-def demote(content: bytes, ref: KeyRef, *, entries: tuple[int, ...], name: str) -> bytes:
-    """`content` with the key `ref`, where it writes in one of `entries`, put back to second place.
+def demote(
+    content: bytes, ref: KeyRef, *, entries: tuple[int, ...], name: str, places: Mapping[int, int] | None = None
+) -> bytes:
+    """`content` with the reader `ref`, where it writes in one of `entries`, put back behind what wrote before it.
 
-    The inverse of `promote` on what `add_reader` made. An entry that another key writes is left alone.
+    A key among others goes to second place in its element. An element of its own goes to the place that `places`
+    gives for its entry, counted from 0; to second place when it gives none. So this is the inverse of `promote`.
+    An entry that another reader writes is left alone.
 
-    Raises `RefusedError` when an entry lacks the key or has no other reader.
+    Raises `RefusedError` when an entry lacks `ref` or has no other reader, `ValueError` for a place that would
+    leave it the writer or that the entry does not have.
     """
     decoded = _open(content, name)
     edits: list[Edit] = []
+    wanted = decoded.config
     for index in entries:
         if _place_or_refuse(decoded, index, ref) != (0, 0):
             continue
         raw = decoded.raw.entries[index]
-        keys = _there(raw.providers[0].key_list)
-        items = keys if len(keys.items) > 1 else _there(raw.provider_list)
+        shared = _is_shared(decoded, index, 0)
+        items = _there(raw.providers[0].key_list if shared else raw.provider_list)
         if len(items.items) == 1:
             raise RefusedError(
                 f"{ref} is the only reader of resources[{index}] of {name}", hint="add the key that is to write first"
             )
-        edits += _move(decoded, items, 0, 1)
-    wanted = changes.change(decoded.config, entries, lambda entry: changes.demoted(entry, ref))
+        place = 1 if shared or places is None else places.get(index, 1)
+        if not 0 < place < len(items.items):
+            raise ValueError(f"resources[{index}] has no place {place} to go back to")
+        edits += _move(decoded, items, 0, place)
+        wanted = changes.change(wanted, (index,), partial(changes.demoted, ref=ref, place=place))
     return _finish(decoded, edits, wanted)
 
 
 def remove_reader(content: bytes, ref: KeyRef, *, entries: tuple[int, ...], name: str) -> bytes:
-    """`content` without the key `ref` in `entries`; an element left without keys goes too. Comment lines stay.
+    """`content` without the reader `ref` in `entries`, however often it stands there; comment lines stay.
 
-    The inverse of `add_reader`. Raises `RefusedError` when an entry lacks the key or writes with it.
+    An element left without keys goes too. The inverse of `add_reader` and `add_identity`.
+
+    Raises `RefusedError` when an entry lacks the reader or writes with it.
     """
     decoded = _open(content, name)
     edits: list[Edit] = []
     for index in entries:
         element, position = _place_or_refuse(decoded, index, ref)
         if (element, position) == (0, 0):
-            raise RefusedError(
-                f"{ref} writes resources[{index}] of {name} and cannot be removed",
-                hint="make another key the writer and rewrite the values first: keyctl rotate",
-                rule="R3",
-            )
+            raise _writes(ref, index, name)
         raw = decoded.raw.entries[index]
-        keys = _there(raw.providers[element].key_list)
-        if len(keys.items) > 1:
-            edits += remove(decoded.document, keys, position)
+        if _is_shared(decoded, index, element):
+            edits += remove(decoded.document, _there(raw.providers[element].key_list), position)
         else:
             edits += remove(decoded.document, _there(raw.provider_list), element)
     wanted = changes.change(decoded.config, entries, lambda entry: changes.without(entry, ref))
-    return _finish(decoded, edits, wanted)
+    removed = _finish(decoded, edits, wanted)
+    # A server takes the same key twice in one entry; the removal of one of two would be none.
+    left = tuple(index for index in holders(wanted, ref) if index in entries)
+    return remove_reader(removed, ref, entries=left, name=name) if left else removed
 
 
 def add_entry(content: bytes, resources: tuple[str, ...], key: Key, *, name: str) -> bytes:
@@ -174,6 +200,25 @@ def add_entry(content: bytes, resources: tuple[str, ...], key: Key, *, name: str
     lines = notation.element(decoded.document, decoded.raw, items, last, value)
     wanted = EncryptionConfig((*decoded.config.entries, changes.new_entry(resources, key, key_first=False)))
     return _finish(decoded, [insert_after(decoded.document, items, last, lines)], wanted)
+
+
+def remove_entry(content: bytes, index: int, *, name: str) -> bytes:
+    """`content` without the whole entry at `index`, counted from 0; comment lines around it stay.
+
+    The inverse of `add_entry`. Raises `RefusedError` when it is the only entry, or (R3) a key writes it.
+    """
+    decoded = _open(content, name)
+    writer = decoded.config.entries[index].providers[0].readers[0]
+    if not isinstance(writer, IdentityReader):
+        raise _writes(writer.ref, index, name)
+    if len(decoded.config.entries) == 1:
+        raise RefusedError(
+            f"resources[{index}] is the only entry of {name}",
+            cause="kube-apiserver takes no configuration without entries",
+            hint="leave the entry: with plaintext first it encrypts nothing",
+        )
+    edits = remove(decoded.document, _there(decoded.raw.entry_list), index)
+    return _finish(decoded, edits, changes.without_entry(decoded.config, index))
 
 
 def new_document(resources: tuple[str, ...], key: Key, *, key_first: bool) -> bytes:
@@ -222,10 +267,18 @@ def _there(items: Sequence | None) -> Sequence:
     return items
 
 
+def _without(config: EncryptionConfig, ref: KeyRef, entries: tuple[int, ...]) -> tuple[int, ...]:
+    holding = holders(config, ref)
+    return tuple(index for index in entries if index not in holding)
+
+
+def _is_shared(decoded: Decoded, index: int, element: int) -> bool:
+    return len(decoded.config.entries[index].providers[element].readers) > 1
+
+
 def _entry_value(resources: tuple[str, ...], key: Key, *, key_first: bool) -> notation.Value:
-    plaintext: notation.Value = {"identity": {}}
-    encrypted = notation.provider_value(key)
-    return {"resources": resources, "providers": (encrypted, plaintext) if key_first else (plaintext, encrypted)}
+    both = (notation.provider_value(key), notation.PLAINTEXT)
+    return {"resources": resources, "providers": both if key_first else both[::-1]}
 
 
 def _check_name_is_free(decoded: Decoded, key: Key) -> None:
@@ -239,10 +292,19 @@ def _place_or_refuse(decoded: Decoded, index: int, ref: KeyRef) -> tuple[int, in
     place = changes.place_of(decoded.config.entries[index], ref)
     if place is None:
         raise RefusedError(
-            f"resources[{index}] of {decoded.document.name} has no key {ref}",
-            hint="look into the file: the keys of an entry stand under its providers",
+            f"resources[{index}] of {decoded.document.name} has no {'key ' if ref.name else ''}{ref}",
+            hint="look into the file: what an entry reads stands under its providers",
         )
     return place
+
+
+def _writes(ref: KeyRef, index: int, name: str) -> RefusedError:
+    return RefusedError(
+        f"{ref} writes resources[{index}] of {name} and cannot be removed",
+        hint="make another key the writer and rewrite the values first: keyctl "
+        + ("enable" if ref.provider is Provider.IDENTITY else "rotate"),
+        rule="R3",
+    )
 
 
 def _ambiguous(ref: KeyRef, name: str) -> RefusedError:

@@ -55,6 +55,15 @@ def covering_entries(config: EncryptionConfig, resource: str) -> tuple[int, ...]
     return ()
 
 
+def holders(config: EncryptionConfig, ref: KeyRef) -> tuple[int, ...]:
+    """The indexes of the entries that read with `ref`, in any place of their providers."""
+    return tuple(
+        index
+        for index, entry in enumerate(config.entries)
+        if any(reader.ref == ref for element in entry.providers for reader in element.readers)
+    )
+
+
 def readers(config: EncryptionConfig | None, resource: str) -> tuple[Reader, ...]:
     """Every reader of `resource` in the server's order; the first one writes. Without coverage: plaintext."""
     entries = covering_entries(config, resource) if config else ()

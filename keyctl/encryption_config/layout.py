@@ -1,7 +1,8 @@
 """Where the elements of a list stand in the text, and the splices that reorder, add and remove them.
 
 Works on block lists (a dash a line) and on flow lists (brackets, JSON). An element of a block list owns the
-comment lines right above its dash and the deeper comment lines right below its text; they move with it.
+deeper comment lines right below its text, and the comment lines right above its dash from the first one that is
+not deeper; they move with it. So what an element owns is the same in every place, and moving it back is exact.
 Knows nothing of what the elements mean. A layout that cannot be edited line by line is refused, not rewritten.
 """
 
@@ -118,7 +119,7 @@ def _slots(document: Document, items: Sequence) -> list[_Slot]:
         dash = _dash_line(document, item, column, floor if index else _line_start(text, items.span.start))
         text_end = _line_end(text, _text_end(text, item))
         end = _own_comments_below(text, text_end, column)
-        slots.append(_Slot(_own_comments_above(text, dash, floor), dash, text_end, end))
+        slots.append(_Slot(_own_comments_above(text, dash, floor, column), dash, text_end, end))
         floor = end
     return slots
 
@@ -135,14 +136,19 @@ def _dash_line(document: Document, item: Node, column: int, floor: int) -> int:
     raise _unusual(document, item)
 
 
-def _own_comments_above(text: str, dash: int, floor: int) -> int:
-    start = dash
+def _own_comments_above(text: str, dash: int, floor: int, column: int) -> int:
+    own = start = dash
     while start > floor:
         above = _line_start(text, start - 1)
-        if above < floor or not text[above:start].lstrip(" \t").startswith("#"):
+        line = text[above:start]
+        stripped = line.lstrip(" \t")
+        if above < floor or not stripped.startswith("#"):
             break
         start = above
-    return start
+        # A deeper line on top would belong to whatever element comes to stand above it.
+        if len(line) - len(stripped) <= column:
+            own = start
+    return own
 
 
 def _own_comments_below(text: str, end: int, column: int) -> int:

@@ -20,6 +20,9 @@ from keyctl.keys.key import Key
 
 Value = str | ListView["Value"] | MappingView[str, "Value"]
 
+# An element of a `providers` list that stands for plaintext.
+PLAINTEXT: Value = {"identity": {}}
+
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9./_-]*|[A-Za-z0-9+/]{16,}={0,2}")
 # json.dumps writes these as they are; YAML wants them escaped.
 _ESCAPE_TOO = re.compile("[\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")

@@ -1,1 +1,1 @@
-"""etcd over mutual TLS: read, stream a snapshot, ask for status. No verdicts here."""
+"""etcd over mutual TLS: read, stream a snapshot, ask for status, compact. No verdicts here."""

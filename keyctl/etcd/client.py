@@ -1,11 +1,14 @@
-"""`EtcdClient`: the `Etcd` of `keyctl.etcd.interface` over mutual TLS. Importing this loads gRPC."""
+"""`EtcdClient`: the `Etcd` of `keyctl.etcd.interface` over mutual TLS. Importing this loads gRPC.
+
+Reads, but for `compact`; no call writes or deletes a value.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from keyctl.etcd import maintenance
+from keyctl.etcd import history, maintenance
 from keyctl.etcd.connections import Connections
 from keyctl.etcd.interface import EndpointStatus, SavedSnapshot
 from keyctl.etcd.scan import LiveSource, prefix_range
@@ -68,6 +71,14 @@ class EtcdClient:
     def save_snapshot(self, path: Path, *, progress: Callable[[int, int], None] | None = None) -> SavedSnapshot:
         """Stream a snapshot to `path`; see `keyctl.etcd.maintenance.save_snapshot`."""
         return maintenance.save_snapshot(self._connections, path, progress)
+
+    def compact(self, revision: int) -> None:
+        """Make every revision before `revision` unreadable; see `keyctl.etcd.history.compact`."""
+        history.compact(self._connections, revision)
+
+    def is_compacted(self, revision: int) -> bool:
+        """Whether what stood at `revision` can no longer be read."""
+        return history.is_compacted(self._connections, revision)
 
     def close(self) -> None:
         """Close the connections."""

@@ -33,7 +33,7 @@ class SavedSnapshot:
 
 
 class Etcd(Protocol):
-    """One etcd cluster, read-only but for nothing.
+    """One etcd cluster. Values are only ever read; `compact` is the one thing that changes it.
 
     Every call has a deadline and raises `UnreachableError` with the stage that
     failed (name, TCP, TLS of the server, TLS of the client, authorisation).
@@ -61,6 +61,18 @@ class Etcd(Protocol):
         `progress` gets (bytes so far, bytes in all). Refuses to overwrite (`RefusedError`), and a disk without
         room for it (`RefusedError`) before the first byte.
         """
+        ...
+
+    def compact(self, revision: int) -> None:
+        """Make every revision before `revision` unreadable; no-op where that is so already.
+
+        Raises `RefusedError` where our certificate or user may not, and
+        `UnreachableError` where etcd has not reached `revision`.
+        """
+        ...
+
+    def is_compacted(self, revision: int) -> bool:
+        """Whether what stood at `revision` can no longer be read. Raises what `compact` raises."""
         ...
 
     def close(self) -> None:

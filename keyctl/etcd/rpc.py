@@ -216,6 +216,10 @@ class Session:
             for chunk in chunks:
                 yield chunk.range_response
 
+    def compact(self, revision: int) -> None:
+        """Make every revision before `revision` unreadable; the disk space is freed later, in the background."""
+        self._call(self._client.kvstub.Compact, _api.CompactionRequest(revision=revision, physical=False))
+
     def status(self) -> StatusAnswer:
         """Ask the member about itself."""
         return cast("StatusAnswer", self._call(self._client.maintenancestub.Status, _api.StatusRequest()))

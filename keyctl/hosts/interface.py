@@ -37,6 +37,10 @@ class Host(Protocol):
         """
         ...
 
+    def remove(self, path: str, *, expected: str) -> None:
+        """Take the file away, durably. It must have the hash `expected`, else `RefusedError` (R8)."""
+        ...
+
     def sweep(self, path: str) -> tuple[str, ...]:
         """Remove our own leftover temporaries beside `path`; returns their names."""
         ...

@@ -77,6 +77,14 @@ class LocalHost:
             temporary.unlink(missing_ok=True)
             return written
 
+    def remove(self, path: str, *, expected: str) -> None:
+        """See `Host.remove`."""
+        target = Path(path)
+        with self._reaching(path):
+            self._require(target, expected)
+            target.unlink()
+            _sync_directory(target.parent)
+
     def sweep(self, path: str) -> tuple[str, ...]:
         """See `Host.sweep`. A rewrite in place that was cut off is completed first."""
         target = Path(path)
@@ -121,6 +129,9 @@ class LocalHost:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             raise self._restart_failed(f"{program} did not end within {self._restart_wait:g} s") from None
+        if status == -signal.SIGINT:
+            # NOTE: Ctrl-C goes to the whole foreground group, and this child had not yet left it.
+            raise KeyboardInterrupt
         if status:
             raise self._restart_failed(f"{program} ended with exit status {status}")
 

@@ -1,8 +1,11 @@
-"""A key store in a directory: one immutable file a key, and an append-only ledger beside them.
+"""A key store in a directory: one immutable file a key, and beside them the ledger and the register of backups.
 
 Order of every `put`: key file, read back, fingerprint, ledger line. A key file
 that no ledger line names is a `put` that was cut off; whoever opens the store
-next finishes it. Everything is 0600 in a 0700 directory from its creation on,
+next finishes it. Order of `destroy`: ledger line, then the erasure; bytes that
+the ledger calls destroyed are erased by whoever opens the store next, so a
+reader sees a whole key or none. Ledger and register (`ledger.jsonl`,
+`backups.jsonl`) are only appended to. Everything is 0600 in a 0700 directory from its creation on,
 and a store that others can read is refused, not repaired. Key bytes never reach
 a message: decoding errors are raised without the text they are about.
 """
@@ -10,31 +13,29 @@ a message: decoding errors are raised without the text they are about.
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import json
 import os
 import secrets
-import stat
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
 from keyctl.errors import UnreachableError, UnusableInputError
-from keyctl.keys import ledger
+from keyctl.keys import backups, ledger, private_files
+from keyctl.keys.backups import Backup
 from keyctl.keys.key import Key, KeyRef, Provider
-from keyctl.keys.ledger import KeyRecord
+from keyctl.keys.ledger import KeyRecord, KeyState
 
 _FORMAT = "keyctl/key/v1"
 _LEDGER = "ledger.jsonl"
+_BACKUPS = "backups.jsonl"
 _LOCK = ".lock"
 _TEMPORARY = ".keyctl-"
 _KEY_SUFFIX = ".key.json"
-_LOCK_SECONDS = 10.0
 _LONGEST_NAME = 180
 
 
@@ -50,7 +51,7 @@ class _Entry:
 class FileKeyStore:
     """The keys of `cluster` under `directory`. `clock` gives the time that the ledger notes.
 
-    Nothing is created before the first `put`.
+    Nothing is created before the first `put` or `note_backup`.
     """
 
     def __init__(self, directory: Path, *, cluster: str, clock: Callable[[], datetime]) -> None:
@@ -66,7 +67,7 @@ class FileKeyStore:
     def put(self, key: Key, *, origin: str) -> KeyRecord:
         """See `KeyStore.put`."""
         with self._medium():
-            _create_directories(self._directory)
+            private_files.create_directories(self._directory)
             with self._opened() as records:
                 record = ledger.admit(records, key, origin=origin, at=self._now())
                 if not self._path(key.ref).exists():
@@ -83,7 +84,7 @@ class FileKeyStore:
                 return None
             with self._opened() as records:
                 record = ledger.find(records, ref)
-                return self._read_back(record) if record else None
+                return self._read_back(record) if record and record.state is not KeyState.DESTROYED else None
 
     def records(self) -> tuple[KeyRecord, ...]:
         """See `KeyStore.records`."""
@@ -104,11 +105,46 @@ class FileKeyStore:
                         changed = ledger.change(record, state, at=self._now())
                         if changed != record:
                             self._append(changed)
+                            self._erase_destroyed((changed,))
                         return changed
             raise UnusableInputError(
                 f"there is no key {ref} in the key store {self._directory}",
                 hint="check keys.directory in the cluster file",
             )
+
+    def destroy(self, ref: KeyRef) -> KeyRecord:
+        """See `KeyStore.destroy`; no-op for a destroyed key. Raises `UnusableInputError` for an unknown one."""
+        return self.note_state(ref, KeyState.DESTROYED)
+
+    def note_backup(self, backup: Backup) -> None:
+        """See `KeyStore.note_backup`."""
+        with self._medium():
+            private_files.create_directories(self._directory)
+            with self._opened():
+                known = self._registered()
+                noted = backups.succeed(known, backup)
+                if noted not in known:
+                    line = backups.noted_line(noted, cluster=self._cluster)
+                    private_files.append(self._directory / _BACKUPS, line)
+
+    def forget_backup(self, location: str) -> None:
+        """See `KeyStore.forget_backup`."""
+        with self._medium():
+            if self._directory.exists():
+                with self._opened():
+                    if any(one.location == location for one in self._registered()):
+                        line = backups.forgotten_line(location, at=self._now(), cluster=self._cluster)
+                        private_files.append(self._directory / _BACKUPS, line)
+                        return
+            raise backups.unknown(location, str(self._directory))
+
+    def backups(self) -> tuple[Backup, ...]:
+        """See `KeyStore.backups`."""
+        with self._medium():
+            if not self._directory.exists():
+                return ()
+            with self._opened():
+                return self._registered()
 
     @contextmanager
     def _medium(self) -> Iterator[None]:
@@ -125,23 +161,28 @@ class FileKeyStore:
     @contextmanager
     def _opened(self) -> Iterator[tuple[KeyRecord, ...]]:
         """Hold the store's lock; finish what an earlier run left half-done; give the ledger's records."""
-        _require_private(self._directory)
-        with _locked(self._directory / _LOCK):
+        private_files.require_private(self._directory)
+        with private_files.locked(self._directory / _LOCK):
             for leftover in self._directory.glob(f"{_TEMPORARY}*"):
                 leftover.unlink()
             records = self._replay()
+            self._erase_destroyed(records)
             yield (*records, *self._adopted(records))
 
     def _replay(self) -> tuple[KeyRecord, ...]:
         path = self._directory / _LEDGER
-        if not path.exists():
-            return ()
-        content = _read(path)
-        whole = content.rfind(b"\n") + 1
-        if whole != len(content):
-            # The last append was cut off, so nobody was told that it had happened.
-            _truncate(path, whole)
-        return ledger.replay(content[:whole], cluster=self._cluster, name=str(path))
+        return ledger.replay(private_files.read_lines(path), cluster=self._cluster, name=str(path))
+
+    def _registered(self) -> tuple[Backup, ...]:
+        path = self._directory / _BACKUPS
+        return backups.replay(private_files.read_lines(path), cluster=self._cluster, name=str(path))
+
+    def _erase_destroyed(self, records: tuple[KeyRecord, ...]) -> None:
+        """Erase what the ledger calls destroyed and is still there."""
+        for record in records:
+            path = self._path(record.ref)
+            if record.state is KeyState.DESTROYED and path.exists():
+                private_files.erase(path)
 
     def _adopted(self, records: tuple[KeyRecord, ...]) -> tuple[KeyRecord, ...]:
         """Record the key files whose `put` did not reach the ledger."""
@@ -155,10 +196,7 @@ class FileKeyStore:
         return tuple(adopted)
 
     def _append(self, record: KeyRecord) -> None:
-        path = self._directory / _LEDGER
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        _write_and_close(descriptor, ledger.to_line(record, cluster=self._cluster))
-        _sync_directory(self._directory)
+        private_files.append(self._directory / _LEDGER, ledger.to_line(record, cluster=self._cluster))
 
     def _path(self, ref: KeyRef) -> Path:
         """Where the key file of `ref` is: readable names stay readable, the others become safe ones."""
@@ -182,12 +220,12 @@ class FileKeyStore:
         temporary = self._directory / f"{_TEMPORARY}{secrets.token_hex(8)}"
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
-            _write_and_close(descriptor, json.dumps(fields, indent=1).encode() + b"\n")
+            private_files.write_and_close(descriptor, json.dumps(fields, indent=1).encode() + b"\n")
             # A link, not a rename: it fails where a file of that name is, whoever put it there.
             os.link(temporary, self._path(entry.key.ref))
         finally:
             temporary.unlink()
-        _sync_directory(self._directory)
+        private_files.sync_directory(self._directory)
 
     def _read_back(self, record: KeyRecord) -> Key:
         """The key of `record`, equal in name and fingerprint."""
@@ -205,7 +243,7 @@ class FileKeyStore:
         return entry.key
 
     def _read_entry(self, path: Path) -> _Entry:
-        content = _read(path)
+        content = private_files.read(path)
         try:
             fields = json.loads(content)
             cluster, fingerprint = fields["cluster"], fields["fingerprint"]
@@ -241,86 +279,3 @@ def _damaged(path: Path, cause: str) -> UnusableInputError:
     return UnusableInputError(
         f"the key file {path} is damaged", cause=cause, hint="restore the key directory from its backup"
     )
-
-
-def _create_directories(directory: Path) -> None:
-    """Create `directory` and its missing parents, 0700 whatever the umask."""
-    missing = [path for path in (directory, *directory.parents) if not path.exists()]
-    for path in reversed(missing):
-        with suppress(FileExistsError):
-            path.mkdir(mode=0o700)
-            _sync_directory(path.parent)
-
-
-def _require_private(path: Path) -> None:
-    """Raise `UnusableInputError` when anybody but the owner may use `path`, or it is a symbolic link."""
-    status = path.lstat()
-    if stat.S_ISLNK(status.st_mode):
-        raise UnusableInputError(f"{path} is a symbolic link", hint="name the real place in keys.directory")
-    if status.st_mode & 0o077:
-        raise UnusableInputError(
-            f"{path} can be used by others than its owner",
-            cause=f"its mode is {stat.S_IMODE(status.st_mode):04o}",
-            hint=f"chmod {'700' if stat.S_ISDIR(status.st_mode) else '600'} {path}",
-        )
-
-
-def _read(path: Path) -> bytes:
-    _require_private(path)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "rb") as file:
-        return file.read()
-
-
-def _truncate(path: Path, length: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
-    try:
-        os.ftruncate(descriptor, length)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_and_close(descriptor: int, content: bytes) -> None:
-    try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the exclusive lock on `path`, waiting a bounded time for it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        deadline = time.monotonic() + _LOCK_SECONDS
-        while not _try_lock(descriptor):
-            if time.monotonic() > deadline:
-                raise UnreachableError(
-                    f"the key store {path.parent} is in use by another process",
-                    cause=f"its lock was held for {_LOCK_SECONDS:.0f} s",
-                    hint="wait for the other run to end",
-                )
-            time.sleep(0.02)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from keyctl.keys.backups import Backup
 from keyctl.keys.key import Key, KeyRef
 from keyctl.keys.ledger import KeyRecord
 
@@ -30,7 +31,7 @@ class KeyStore(Protocol):
         ...
 
     def get(self, ref: KeyRef) -> Key | None:
-        """The key, its fingerprint checked against the ledger; None when the store never had it."""
+        """The key, its fingerprint checked against the ledger; None when the store never had it, or it is destroyed."""
         ...
 
     def records(self) -> tuple[KeyRecord, ...]:
@@ -39,4 +40,27 @@ class KeyStore(Protocol):
 
     def note_state(self, ref: KeyRef, state: str) -> KeyRecord:
         """Record a new `state` of the key's life (see `keyctl.keys.ledger.STATES`)."""
+        ...
+
+    def destroy(self, ref: KeyRef) -> KeyRecord:
+        """Erase the bytes of a deactivated or compromised key; its ledger entry stays, as `destroyed`.
+
+        Whether anything still needs the key is the caller's to find out (rule R4). Raises `RefusedError` (R4) for a
+        key in another state.
+        """
+        ...
+
+    def note_backup(self, backup: Backup) -> None:
+        """Register `backup`, durably; a second record for one `location` takes the place of the first.
+
+        The needs of two records of one etcd's history add up (`keyctl.keys.backups.succeed`).
+        """
+        ...
+
+    def forget_backup(self, location: str) -> None:
+        """Take the backup at `location` out of the register. Raises `UnusableInputError` for an unknown one."""
+        ...
+
+    def backups(self) -> tuple[Backup, ...]:
+        """The register: every backup noted and not forgotten, in order of arrival."""
         ...

@@ -86,12 +86,19 @@ class KeyRecord:
 def admit(records: Iterable[KeyRecord], key: Key, *, origin: str, at: str) -> KeyRecord:
     """The record of `key`: the one in `records`, or a new one in the first state of its `origin`.
 
-    Raises `RefusedError` (R5) when the name stands for other bytes already.
+    Raises `RefusedError` (R5) when the name stands for other bytes already, or for a destroyed key.
     """
     known = find(records, key.ref)
     if known is None:
         source = Origin(origin)
         return KeyRecord(key.ref, key.fingerprint, source, (StateChange(_FIRST_STATE[source], at),))
+    if known.state is KeyState.DESTROYED:
+        raise RefusedError(
+            f"key {key.ref} was destroyed, and its name is never used again",
+            cause=f"the ledger has it as destroyed since {known.history[-1].at}",
+            hint="give the new key a name that was never used",
+            rule="R5",
+        )
     if known.fingerprint != key.fingerprint:
         raise RefusedError(
             f"key {key.ref} is already known with other bytes",

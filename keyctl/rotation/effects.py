@@ -7,61 +7,82 @@ that cannot read everything stored.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode, hash_of
 from keyctl.errors import RefusedError, StoppedError
 from keyctl.hosts.interface import HostFile
-from keyctl.hosts.manifests import Mount, add_encryption_flag, mount_of
-from keyctl.keys.key import Key
+from keyctl.hosts.manifests import Mount, add_encryption_flag, mount_of, read_flags
 from keyctl.kube.interface import ServerProbe
+from keyctl.rotation.kms_values import prove_kms_values
 from keyctl.rotation.plan import Plan, Stage
 from keyctl.rotation.scan import name_first, scan
-from keyctl.rotation.stages import next_file
+from keyctl.rotation.stages import Files
 from keyctl.rotation.world import Event, Reporter, Server, World
+from keyctl.stored.census import WorkItem
 
 _POLL = 0.5
 _REMIND = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A server that listed everything: what it said of itself, and how many objects of each resource it listed."""
+
+    probe: ServerProbe
+    listed: Mapping[str, int]
+
+
+class UnreadableThereError(RefusedError):
+    """The file that a server is about to load does not read everything that is stored now (R1)."""
+
+
 class ServerEffects:
-    """Acts on servers for one plan. `pause` is called while waiting; it raises when there is a reason to stop."""
+    """Acts on servers for one plan. `pause` is called while waiting; it raises when there is a reason to stop.
+
+    `kms` gives the values, as of the newest scan, that only a KMS plugin opens (R16).
+    """
 
     def __init__(
         self,
         world: World,
         plan: Plan,
-        key: Key,
+        files: Files,
         *,
         served: dict[str, str],
+        kms: Callable[[], Sequence[WorkItem]],
         reporter: Reporter,
         pause: Callable[[], None],
     ) -> None:
         self._world = world
         self._plan = plan
-        self._key = key
+        self._files = files
         self._served = served
+        self._kms = kms
         self._reporter = reporter
         self._pause = pause
 
     def write_file(self, name: str, stage: Stage) -> None:
-        """Put the file of `stage` on the host, made from the one of the stage before."""
+        """Put the file of `stage` on the host, made from the one of the stage before it, or after it on the way back.
+
+        Raises `RefusedError` (R8) where the file is neither, `UnreadableThereError` (R1) where the new one would not
+        read everything.
+        """
         server, plan = self._world.server(name), self._plan.server(name)
         current = server.host.read(server.config_path)
-        if plan.stage_of(None if current is None else current.sha256) is not Stage(stage - 1):
+        have = plan.stage_of(None if current is None else current.sha256)
+        if have is None or abs(have - stage) != 1:
             raise _changed(server, server.config_path)
-        content = next_file(
-            None if current is None else current.content,
-            stage,
-            self._key,
-            resources=self._plan.resources,
-            entries=self._plan.entries,
-            name=f"{name}:{server.config_path}",
-        )
-        if hash_of(content) != plan.hashes[stage]:
+        old = None if current is None else current.content
+        content = self._files.step(old, have, stage, name=f"{name}:{server.config_path}")
+        if (None if content is None else hash_of(content)) not in plan.hashes[stage]:
             raise _changed(server, server.config_path)
         self._guard(content, name)
+        if content is None:
+            self._remove(server)
+            return
         server.host.write(
             server.config_path,
             content,
@@ -77,40 +98,48 @@ class ServerEffects:
         if file is None:
             raise _changed(server, server.config_path)
         self._guard(file.content, name)
-        # NOTE: kubelet runs every file of the manifests directory, so the copy must not stay in there.
-        copy = posixpath.join(
-            posixpath.dirname(server.config_path), f"{posixpath.basename(manifest.path)}.before-keyctl"
-        )
+        copy = manifest_copy(server.config_path, manifest.path)
         if server.host.read(copy) is None:
             server.host.write(copy, manifest.content, expected=None)
-        content = add_encryption_flag(
-            manifest.content, config_path=server.config_path, reload=server.reloads, name=f"{name}:{manifest.path}"
-        )
-        server.host.write(manifest.path, content, expected=manifest.sha256)
+        server.host.write(manifest.path, self._with_flag(server, manifest.content), expected=manifest.sha256)
+
+    def restore_manifest(self, name: str) -> None:
+        """Put the manifest back as it was before `edit_manifest`; `RefusedError` (R8) when it was edited since."""
+        server = self._world.server(name)
+        manifest = self._manifest(server)
+        copy = server.host.read(manifest_copy(server.config_path, manifest.path))
+        if copy is None or self._with_flag(server, copy.content) != manifest.content:
+            raise RefusedError(
+                f"{manifest.path} on {name} is not the manifest that this rotation left there",
+                hint="take the encryption flag and its mount out of it by hand, then: keyctl rotate --resume",
+                rule="R8",
+            )
+        self._guard(None, name)
+        server.host.write(manifest.path, copy.content, expected=manifest.sha256)
 
     def restart(self, name: str, stage: Stage) -> None:
         """Restart the server and wait until it is ready with the file of `stage` loaded."""
         server = self._world.server(name)
-        file = server.host.read(server.config_path)
-        if file is None or self._plan.server(name).stage_of(file.sha256) is not stage:
+        content = self._content_at_start(server)
+        if self._plan.server(name).stage_of(None if content is None else hash_of(content)) is not stage:
             raise _changed(server, server.config_path)
-        self._guard(file.content, name)
+        self._guard(content, name)
         server.host.restart()
-        self.await_loaded((name,), stage)
+        self.await_loaded((name,))
 
-    def await_loaded(self, names: tuple[str, ...], stage: Stage) -> None:
-        """Wait until each of `names` is ready and reports the file of `stage`, each within its own limit."""
+    def await_loaded(self, names: tuple[str, ...]) -> None:
+        """Wait until each of `names` is ready and reports the file on its host, each within its own limit."""
         clock = self._world.clock
         begun = clock.monotonic()
         reminded = begun
         waiting = {name: self._world.server(name) for name in names}
+        contents = {name: self._content_at_start(server) for name, server in waiting.items()}
+        expected = {name: None if content is None else hash_of(content) for name, content in contents.items()}
         while True:
             for name in list(waiting):
                 probe = waiting[name].api.probe()
-                if probe.ready and probe.loaded_hash == self._plan.server(name).hashes[stage]:
-                    self._reporter.event(
-                        Event("loaded", f"{name} has loaded it", {"server": name, "stage": stage.name})
-                    )
+                if probe.ready and probe.loaded_hash == expected[name]:
+                    self._reporter.event(Event("loaded", f"{name} has loaded it", {"server": name}))
                     del waiting[name]
                 elif clock.monotonic() - begun > waiting[name].wait:
                     raise _never_loaded(name, probe, clock.monotonic() - begun)
@@ -122,42 +151,68 @@ class ServerEffects:
             self._pause()
             clock.sleep(_POLL)
 
-    def prove(self, name: str) -> ServerProbe:
-        """A LIST of every encrypted resource through the server, or `StoppedError`.
+    def prove(self, name: str) -> Proven:
+        """A LIST of every encrypted resource, and a GET of every value of a KMS plugin, through the server.
 
-        Returns what the server said of itself right before: which process it was, and what it had loaded.
+        Raises `StoppedError` where one is refused. What is returned was said by the server right before.
         """
         server = self._world.server(name)
         probe = server.api.probe()
+        counts: dict[str, int] = {}
         for resource in self.encrypted_resources(server):
             listed = server.api.list_metadata(resource)
             if listed.problem:
                 raise StoppedError(
                     f"{name} cannot list {resource}",
                     cause=listed.problem,
-                    hint="keyctl verify-secrets names values that cannot be read; both keys are in place",
+                    hint="keyctl verify-secrets names values that cannot be read; no key was destroyed",
                     rule="R1",
                 )
-        return probe
+            counts[resource] = listed.count
+        prove_kms_values(self._world, server, self._kms(), between=self._pause)
+        return Proven(probe, counts)
 
     def encrypted_resources(self, server: Server) -> tuple[str, ...]:
-        """Every resource that the API serves and the server's file encrypts or can decrypt."""
+        """Every resource that the API serves and the server's file, or the plan, encrypts or can decrypt."""
+        file = server.host.read(server.config_path)
+        config = None if file is None else decode(file.content, name=server.config_path).config
+        covered = (name for name in self._served if config is not None and effective.is_covered(config, name))
+        return tuple(sorted({*covered, *(name for name in self._plan.resources if name in self._served)}))
+
+    def _content_at_start(self, server: Server) -> bytes | None:
+        """What the server loads when it starts now; None where no flag names a file."""
+        manifest = self._manifest(server) if server.manifest_path else None
+        flagged = manifest is None or read_flags(manifest.content, name=manifest.path).encryption_provider_config
+        if not flagged:
+            return None
         file = server.host.read(server.config_path)
         if file is None:
-            return ()
-        config = decode(file.content, name=server.config_path).config
-        return tuple(resource for resource in sorted(self._served) if effective.is_covered(config, resource))
+            raise _changed(server, server.config_path)
+        return file.content
 
-    def _guard(self, content: bytes, name: str) -> None:
+    def _guard(self, content: bytes | None, name: str) -> None:
         """Open everything that is stored now with exactly the file that the server is about to load."""
-        found = scan(self._world.everything(), prefix=self._world.prefix, config=decode(content, name=name).config)
+        config = None if content is None else decode(content, name=name).config
+        found = scan(self._world.everything(), prefix=self._world.prefix, config=config)
         if found.unreadable:
-            raise RefusedError(
+            raise UnreadableThereError(
                 f"{found.unreadable} stored values could not be read by {name} with the file it is about to load",
                 cause=name_first(found.problems),
                 hint="nothing was changed by this step; keyctl verify-secrets names the values",
                 rule="R1",
             )
+
+    def _remove(self, server: Server) -> None:
+        """Take the file away, and the copy of the manifest that came with it."""
+        copy_path = manifest_copy(server.config_path, server.manifest_path or "")
+        for path in (copy_path, server.config_path):
+            file = server.host.read(path)
+            if file is not None:
+                server.host.remove(path, expected=file.sha256)
+
+    def _with_flag(self, server: Server, manifest: bytes) -> bytes:
+        name = f"{server.name}:{server.manifest_path}"
+        return add_encryption_flag(manifest, config_path=server.config_path, reload=server.reloads, name=name)
 
     def _manifest(self, server: Server) -> HostFile:
         manifest = server.host.read(server.manifest_path) if server.manifest_path else None
@@ -167,6 +222,11 @@ class ServerEffects:
 
     def _mounts_single_file(self, server: Server) -> bool:
         return mount_of(self._manifest(server).content, server.config_path) is Mount.SINGLE_FILE
+
+
+def manifest_copy(config_path: str, manifest_path: str) -> str:
+    """Where the manifest as it was is kept: kubelet runs every file of its own directory, so not in there."""
+    return posixpath.join(posixpath.dirname(config_path), f"{posixpath.basename(manifest_path)}.before-keyctl")
 
 
 def _changed(server: Server, path: str) -> RefusedError:
@@ -196,7 +256,7 @@ def _never_loaded(name: str, probe: ServerProbe, waited: float) -> StoppedError:
         f"{name} has not loaded the new configuration after {waited:.0f} s",
         cause=seen,
         hint=(
-            "this state is safe: every server reads every value, and no key was removed",
+            "this state is safe: every server reads every value",
             f"see the log of kube-apiserver on {name}, then: keyctl rotate --resume",
         ),
     )

@@ -19,6 +19,11 @@ from keyctl.errors import RefusedError, UnusableInputError
 Record = dict[str, object]
 
 
+def as_record(kind: str, at: datetime, fields: Mapping[str, object]) -> Record:
+    """A record as `Journal.append` writes it."""
+    return {"at": at.isoformat(timespec="milliseconds"), "kind": kind, **fields}
+
+
 class Journal:
     """`<directory>/journal.jsonl`, to be opened by one process at a time (`locked`)."""
 
@@ -32,7 +37,7 @@ class Journal:
 
     def append(self, kind: str, at: datetime, fields: Mapping[str, object]) -> None:
         """Write one record and sync it to disk before returning."""
-        line = json.dumps({"at": at.isoformat(timespec="milliseconds"), "kind": kind, **fields}, ensure_ascii=True)
+        line = json.dumps(as_record(kind, at, fields), ensure_ascii=True)
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
@@ -71,6 +76,10 @@ class Journal:
             if isinstance(record, dict):
                 found.append(record)
         return tuple(found)
+
+    def of(self, rotation: str) -> tuple[Record, ...]:
+        """Every whole record of one rotation, oldest first, from before its plan was made."""
+        return tuple(record for record in self.records() if record.get("rotation") == rotation)
 
     def unfinished(self) -> tuple[Record, ...]:
         """The records of the rotation that was begun and not ended; empty when there is none."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keyctl.rotation.observation import Observation, ServerView
-from keyctl.rotation.plan import Stage, State
+from keyctl.rotation.observation import Observation, Proofs, ServerView
+from keyctl.rotation.plan import Stage, State, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,13 @@ class EditManifest:
 
 
 @dataclass(frozen=True, slots=True)
+class RestoreManifest:
+    """Give `server` its manifest as it was, without the flag."""
+
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
 class Restart:
     """Restart `server`; it must come back ready with the file of `stage` loaded."""
 
@@ -47,10 +54,9 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class AwaitLoaded:
-    """Wait until `servers` are ready with the file of `stage` loaded, without touching them."""
+    """Wait until `servers` are ready with the files on their disks loaded, without touching them."""
 
     servers: tuple[str, ...]
-    stage: Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +73,12 @@ class ProveReadable:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Prove by canaries that every server writes with the new key and reads what the others write; record r0, t0."""
+    """Prove by canaries that every server writes with the key that stays and reads what the others write: r0, t0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """Rewrite what the raw scan finds not under the new key; ends with a fresh count."""
+    """Rewrite what the raw scan finds not under the key that stays; ends with a fresh count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +88,44 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class ProveVerified:
-    """Scan every etcd: nothing under an old key, everything opens."""
+    """Scan every etcd: nothing under a leaving key, everything opens."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearHistory:
+    """See that revisions before the proof cannot be read any more (R6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resecure:
+    """Prove that the store's copy of each leaving key opens what was under it, and take the second snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettleAgain:
+    """Wait until writes that were being handled when the last server let go of the key have landed or failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProveGone:
+    """Scan every etcd with the stored leaving keys in hand: nothing is under them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedUp:
+    """The leaving key is back everywhere and what had turned up under it is rewritten: stop and say so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """Verified. The old key stays as a read key."""
+    """The end of this way is proven."""
 
 
 Step = (
     Blocked
     | WriteFile
     | EditManifest
+    | RestoreManifest
     | Restart
     | AwaitLoaded
     | ProveServer
@@ -102,11 +134,21 @@ Step = (
     | Rewrite
     | Settle
     | ProveVerified
+    | ClearHistory
+    | Resecure
+    | SettleAgain
+    | ProveGone
+    | TurnedUp
     | Done
 )
 
 # Two proofs with the census the same before and after: `rotation-rules.md`, state "readable".
 _READABLE_PROOFS = 2
+
+# On each way: the stage from which the leaving key leaves, and the one without it.
+_LAST = {Way.FORWARD: Stage.PROMOTED, Way.BACK: Stage.ADDED}
+_GOAL = {Way.FORWARD: Stage.RETIRED, Way.BACK: Stage.BASE}
+_OTHER = {Way.FORWARD: Way.BACK, Way.BACK: Way.FORWARD}
 
 
 def next_step(seen: Observation) -> Step:
@@ -117,56 +159,111 @@ def next_step(seen: Observation) -> Step:
     down = next((server for server in seen.servers if not server.ready), None)
     if down is not None:
         return _bring_back(down)
-    advance = _advance(seen, Stage.ADDED)
-    if advance is not None:
-        return advance
-    if any(server.disk is not Stage.PROMOTED for server in seen.servers) and seen.proofs.readable < _READABLE_PROOFS:
+    if seen.late:
+        return _put_back(seen)
+    step = _back(seen) if seen.way is Way.BACK else _forward(seen)
+    return step or _leave(seen)
+
+
+def _forward(seen: Observation) -> Step | None:
+    """The way to a new key that writes everywhere (R2); None when it does."""
+    step = _move(seen, Stage.ADDED, Way.FORWARD)
+    if step is not None:
+        return step
+    if any(_lacks(server.disk, Stage.PROMOTED) for server in seen.servers) and seen.proofs.readable < _READABLE_PROOFS:
         return ProveReadable()
-    advance = _advance(seen, Stage.PROMOTED)
-    if advance is not None:
-        return advance
-    proofs = seen.proofs
+    return _move(seen, Stage.PROMOTED, Way.FORWARD)
+
+
+def _back(seen: Observation) -> Step | None:
+    """The way back to the old key writing everywhere: put the old ones back, then demote; None when it writes (R7)."""
+    return _move(seen, Stage.PROMOTED, Way.BACK) or _move(seen, Stage.ADDED, Way.BACK)
+
+
+def _leave(seen: Observation) -> Step:
+    """Every server writes with the key that stays: rewrite, prove, and take the other one away (R3, R6, R7)."""
+    proofs, goal = seen.proofs, _GOAL[seen.way]
+    if not seen.leaves or not all(server.disk is server.loaded is goal for server in seen.servers):
+        step = _prove_unused(proofs)
+        if step is not None:
+            return step
+        if not seen.leaves:
+            return Done()
+        if not proofs.history:
+            return ClearHistory()
+        if not seen.resecured:
+            return Resecure()
+    step = _move(seen, goal, seen.way)
+    if step is not None:
+        return step
+    if not proofs.settled_again:
+        return SettleAgain()
+    return ProveGone() if proofs.gone is None else Done()
+
+
+def _prove_unused(proofs: Proofs) -> Step | None:
+    """What is still missing of the proof that no value is under a leaving key, and none will be."""
     if proofs.switched is None:
         return Switch()
     if proofs.left is None or proofs.left > 0:
         return Rewrite()
     if not proofs.settled:
         return Settle()
-    if proofs.verified is None:
-        return ProveVerified()
-    return Done()
+    return ProveVerified() if proofs.verified is None else None
+
+
+def _put_back(seen: Observation) -> Step:
+    """Values are under a key that some server has let go: every server gets it back, then they are rewritten."""
+    step = _move(seen, _LAST[seen.way], _OTHER[seen.way])
+    if step is not None:
+        return step
+    return Rewrite() if seen.proofs.left is None or seen.proofs.left > 0 else TurnedUp()
+
+
+def stage_after(step: Step) -> Stage | None:
+    """The stage that `step` brings its server to; None for a step that brings no server anywhere."""
+    match step:
+        case WriteFile(_, stage) | Restart(_, stage):
+            return stage
+        case RestoreManifest(_):
+            return Stage.BASE
+    return None
 
 
 def state_of(seen: Observation) -> State:
     """The state that the observation proves, from `generated` on."""
+    if seen.way is Way.BACK:
+        done = seen.proofs.gone is not None or (seen.proofs.verified is not None and not seen.leaves)
+        return State.ABORTED if done else State.ABORTING
     proofs = seen.proofs
-    loaded = [server.loaded for server in seen.servers if server.loaded is not None]
+    stages = {stage for s in seen.servers for stage in (s.disk, s.loaded) if stage is not None}
+    if proofs.gone is not None:
+        return State.RETIRED
+    if Stage.RETIRED in stages:
+        return State.RETIRING
     if proofs.verified is not None:
-        return State.VERIFIED
+        return State.RESECURED if seen.resecured and proofs.history else State.VERIFIED
     if proofs.switched is not None:
         return State.REWRITING if proofs.left is not None else State.SWITCHED
     if any(server.disk is Stage.PROMOTED for server in seen.servers):
         return State.PROMOTING
     if proofs.readable >= _READABLE_PROOFS:
         return State.READABLE
-    if any(server.disk is not Stage.BASE for server in seen.servers) or any(loaded):
-        return State.ADDING
-    return State.GENERATED
+    return State.GENERATED if all(_at_the_start(server) for server in seen.servers) else State.ADDING
+
+
+def _at_the_start(server: ServerView) -> bool:
+    return server.disk is server.floor and server.loaded in (None, server.floor)
 
 
 def _blocked(seen: Observation) -> Blocked | None:
     for server in seen.servers:
-        problem = _foreign(server) or _down(server)
+        problem = _foreign(server, seen.way) or _down(server, seen.way)
         if problem is not None:
             return problem
-    behind = [s.name for s in seen.servers if s.loaded is Stage.BASE]
-    ahead = [s.name for s in seen.servers if s.disk is Stage.PROMOTED]
-    if behind and ahead:
-        return Blocked(
-            "R2",
-            f"{ahead[0]} has a file that writes with the new key, but {behind[0]} cannot read that key",
-            f"put the file of {ahead[0]} on {behind[0]}, make it load, then: keyctl rotate --resume",
-        )
+    apart = _too_far_apart(seen)
+    if apart is not None:
+        return apart
     if seen.census_problem:
         return Blocked(
             "R11", seen.census_problem, "list every API server once, by its own address, in the cluster file"
@@ -174,7 +271,24 @@ def _blocked(seen: Observation) -> Blocked | None:
     return None
 
 
-def _foreign(server: ServerView) -> Blocked | None:
+def _too_far_apart(seen: Observation) -> Blocked | None:
+    """Servers more than one stage apart do not read what each other write (R1, R2)."""
+    stages = [(stage, s.name) for s in seen.servers for stage in (s.disk, s.loaded) if stage is not None]
+    ahead, behind = max(stages), min(stages)
+    if ahead[0] - behind[0] <= 1:
+        return None
+    if behind[0] is Stage.BASE:
+        message = f"{ahead[1]} has a file that writes with the new key, but {behind[1]} cannot read that key"
+    else:
+        message = f"{behind[1]} has a file that writes with an old key, but {ahead[1]} cannot read that key"
+    return Blocked(
+        "R2",
+        message,
+        f"put the file of {ahead[1]} on {behind[1]}, make it load, then: keyctl rotate --resume",
+    )
+
+
+def _foreign(server: ServerView, way: Way) -> Blocked | None:
     if server.disk is None:
         return Blocked(
             "R8",
@@ -187,7 +301,9 @@ def _foreign(server: ServerView) -> Blocked | None:
             f"{server.name} has loaded a configuration that is none of this rotation's",
             f"make {server.name} load the file on its host, then: keyctl rotate --resume",
         )
-    if server.loaded is not None and server.disk < server.loaded:
+    # NOTE: the old keys are put back by an older file; that much is ours, whoever did it harms nobody.
+    put_back = server.disk is Stage.PROMOTED
+    if way is Way.FORWARD and server.loaded is not None and server.disk < server.loaded and not put_back:
         return Blocked(
             "R8",
             f"an older encryption configuration was put back on {server.name}",
@@ -196,10 +312,11 @@ def _foreign(server: ServerView) -> Blocked | None:
     return None
 
 
-def _down(server: ServerView) -> Blocked | None:
+def _down(server: ServerView, way: Way) -> Blocked | None:
     # NOTE: a server that we restart is down with a file of ours on its disk: the way forward is to start it again.
-    # One that is down with the file it always had was stopped by somebody else.
-    if server.ready or server.seen_ready or (not server.reloads and server.disk is not Stage.BASE):
+    # One that is down with the file it always had was stopped by somebody else, unless that file is our goal.
+    ours = way is Way.BACK or server.disk is not server.floor
+    if server.ready or server.seen_ready or (not server.reloads and ours):
         return None
     why = f": {server.problem}" if server.problem else ""
     return Blocked("R11", f"{server.name} is not ready{why}", f"bring {server.name} back, then run this again")
@@ -207,44 +324,63 @@ def _down(server: ServerView) -> Blocked | None:
 
 def _bring_back(server: ServerView) -> Step:
     """The way forward with a server that is down; nothing else is touched before it is back (R9, R11)."""
-    disk = Stage.BASE if server.disk is None else server.disk
     if server.reloads or server.seen_ready:
-        return AwaitLoaded((server.name,), disk)
-    if server.flag_missing:
-        return EditManifest(server.name)
-    return Restart(server.name, disk)
+        return AwaitLoaded((server.name,))
+    return Restart(server.name, _expected(server))
 
 
-def _advance(seen: Observation, stage: Stage) -> Step | None:
-    """The next step that brings every server to `stage` or beyond, proven; None when all are there."""
+def _expected(server: ServerView) -> Stage:
+    """What the server loads when it starts now."""
+    return Stage.BASE if server.flag_missing or server.disk is None else server.disk
+
+
+def _move(seen: Observation, stage: Stage, way: Way) -> Step | None:
+    """The next step that brings every server to `stage`, or beyond on that way, proven; None when all are there."""
     for server in seen.servers:
-        if server.reloads and _lacks(server.disk, stage):
+        if server.reloads and _off(server, server.disk, stage, way):
             return WriteFile(server.name, stage)
     for server in seen.servers:
-        step = None if server.reloads else _advance_by_restart(server, stage)
+        step = None if server.reloads else _move_by_restart(server, stage, way)
         if step is not None:
             return step
-    waiting = tuple(s.name for s in seen.servers if s.reloads and _lacks(s.loaded, stage))
+    waiting = tuple(s.name for s in seen.servers if s.reloads and s.loaded is not s.disk)
     if waiting:
-        return AwaitLoaded(waiting, stage)
+        return AwaitLoaded(waiting)
     for server in seen.servers:
-        if _lacks(server.proven, stage):
+        if _off(server, server.proven, stage, way):
             return ProveServer(server.name)
     return None
 
 
-def _advance_by_restart(server: ServerView, stage: Stage) -> Step | None:
+def _move_by_restart(server: ServerView, stage: Stage, way: Way) -> Step | None:
     """One server at a time (R9): file, flag, restart, proof, and only then the next server."""
-    if _lacks(server.disk, stage):
+    if way is Way.BACK and stage is Stage.BASE and not server.had_flag:
+        return _take_flag_away(server)
+    if _off(server, server.disk, stage, way):
         return WriteFile(server.name, stage)
-    disk = stage if server.disk is None else server.disk
-    if server.flag_missing:
+    if way is Way.FORWARD and server.flag_missing:
         return EditManifest(server.name)
-    if server.loaded is not disk:
-        return Restart(server.name, disk)
-    if _lacks(server.proven, stage):
+    if server.loaded is not _expected(server):
+        return Restart(server.name, _expected(server))
+    return ProveServer(server.name) if _off(server, server.proven, stage, way) else None
+
+
+def _take_flag_away(server: ServerView) -> Step | None:
+    """The file goes last: a server with the flag does not start without it."""
+    if not server.flag_missing:
+        return RestoreManifest(server.name)
+    if server.loaded is not Stage.BASE:
+        return Restart(server.name, Stage.BASE)
+    if server.proven is not Stage.BASE:
         return ProveServer(server.name)
-    return None
+    return None if server.disk is Stage.BASE else WriteFile(server.name, Stage.BASE)
+
+
+def _off(server: ServerView, have: Stage | None, stage: Stage, way: Way) -> bool:
+    """Whether `have` has not yet come to `stage` on that way."""
+    if way is Way.FORWARD:
+        return _lacks(have, stage)
+    return have is None or have > max(stage, server.floor)
 
 
 def _lacks(have: Stage | None, stage: Stage) -> bool:

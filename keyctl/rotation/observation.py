@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keyctl.rotation.plan import Stage
+from keyctl.rotation.plan import Stage, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,10 +12,12 @@ class ServerView:
     """One server against the plan.
 
     `disk` and `loaded` are stages of the plan; None means a file that is none of
-    the plan's, or, for `loaded`, that the server did not say. `proven` is the
-    stage for which this very process was seen ready, with that file loaded, and
-    listing every encrypted resource. `seen_ready` says that this run has seen it
-    ready: when it is down later, it is waited for, not restarted.
+    the plan's, or, for `loaded`, that the server did not say. `floor` is the stage
+    of its file as it was. `proven` is the stage for which this very process was
+    seen ready, with that file loaded, and listing every encrypted resource.
+    `seen_ready` says that this run has seen it ready: when it is down later, it is
+    waited for, not restarted. `had_flag`: its manifest had the encryption flag
+    from the start; `flag_missing`: it has none now.
     """
 
     name: str
@@ -23,6 +25,8 @@ class ServerView:
     ready: bool
     disk: Stage | None
     loaded: Stage | None
+    floor: Stage = Stage.BASE
+    had_flag: bool = True
     flag_missing: bool = False
     proven: Stage | None = None
     seen_ready: bool = False
@@ -34,10 +38,13 @@ class Proofs:
     """What this run has proven so far, all for one unchanged set of processes and of what they have loaded.
 
     `readable` counts proofs in a row that every server reads the new key.
-    `switched` is the revision r0 after every server was proven to write with it.
-    `left` is the number of values not under the new key, None when not counted
-    since the last write. `settled` says that the settle time after t0 has passed
-    with every server ready; `verified` is the revision of the scan made after it.
+    `switched` is the revision r0 after every server was proven to write with the
+    key that is to stay. `left` is the number of values to be rewritten, None when
+    not counted since the last write. `settled` says that the settle time after t0
+    has passed with every server ready; `verified` is the revision of the scan made
+    after it; `history` that what that scan did not show cannot be asked for either.
+    `settled_again` and `gone` are the same two for the time after the last file
+    without the leaving key was loaded.
     """
 
     readable: int = 0
@@ -45,15 +52,25 @@ class Proofs:
     left: int | None = None
     settled: bool = False
     verified: int | None = None
+    history: bool = False
+    settled_again: bool = False
+    gone: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """Everything the machine decides from.
 
-    `census_problem` is a sentence, empty when the census agrees or while a server is down.
+    `census_problem` is a sentence, empty when the census agrees or while a server
+    is down. `leaves`: a key leaves the files at the end of this way. `resecured`:
+    the archive holds what is needed once it has left. `late` is the number of
+    values that turned up under it when some server could no longer read them.
     """
 
     servers: tuple[ServerView, ...]
     census_problem: str = ""
     proofs: Proofs = Proofs()
+    way: Way = Way.FORWARD
+    leaves: bool = True
+    resecured: bool = False
+    late: int = 0

@@ -1,7 +1,8 @@
 """Look at every server and say where it stands in the plan.
 
 Keeps what this run has proven, and forgets it as soon as the processes it was
-proven for are other ones, or have loaded another file.
+proven for are other ones, or have loaded another file: unless this run itself
+brought them there, from one file to another that writes with the same key.
 """
 
 from __future__ import annotations
@@ -13,21 +14,26 @@ from keyctl.hosts.manifests import read_flags
 from keyctl.kube.interface import ServerProbe
 from keyctl.rotation.membership import disagreement
 from keyctl.rotation.observation import Observation, Proofs, ServerView
-from keyctl.rotation.plan import Plan, ServerPlan
+from keyctl.rotation.plan import Plan, ServerPlan, Stage, Way
 from keyctl.rotation.world import Server, World
+
+# On each way, the files that write with the key that stays.
+_WRITING = {Way.FORWARD: {Stage.PROMOTED, Stage.RETIRED}, Way.BACK: {Stage.ADDED, Stage.BASE}}
 
 # A process and what it has loaded: start time, serial of its serving certificate, hash of the file.
 _Mark = tuple[float, int, str | None]
 
 
 class Observer:
-    """Makes an `Observation` whenever asked, and holds the proofs between two of them."""
+    """Makes an `Observation` whenever asked, and holds the proofs between two of them. `way` is where the run goes."""
 
-    def __init__(self, world: World, plan: Plan) -> None:
+    def __init__(self, world: World, plan: Plan, *, way: Way) -> None:
         self._world = world
         self._plan = plan
+        self._way = way
         self._proven: dict[str, _Mark] = {}
         self._marks: tuple[_Mark, ...] = ()
+        self._moving: set[str] = set()
         self._seen_ready: set[str] = set()
         self.proofs = Proofs()
 
@@ -35,12 +41,37 @@ class Observer:
         """Ask every server and read every file, now."""
         probes = self._probe()
         marks = tuple(map(_mark, probes))
+        views = tuple(self._view(server, probe) for server, probe in zip(self._world.servers, probes, strict=True))
         if marks != self._marks:
             # A proof is about processes and what they have loaded; whatever has changed starts from none.
+            self.proofs = self.proofs if self._only_ours_moved(marks, views) else Proofs()
             self._marks = marks
-            self.proofs = Proofs()
-        views = tuple(self._view(server, probe) for server, probe in zip(self._world.servers, probes, strict=True))
-        return Observation(views, census_problem=self._census_problem(probes), proofs=self.proofs)
+        return Observation(
+            views,
+            census_problem=self._census_problem(probes),
+            proofs=self.proofs,
+            way=self._way,
+            leaves=self._leaves(),
+        )
+
+    def moving(self, name: str) -> None:
+        """This run is about to bring `name` from one file to another that writes with the key that stays."""
+        self._moving.add(name)
+
+    def _only_ours_moved(self, marks: tuple[_Mark, ...], views: tuple[ServerView, ...]) -> bool:
+        """Whether every server that is not what it was is one that we moved, and writes with the key that stays."""
+        if len(marks) != len(self._marks):
+            return False
+        writing = _WRITING[self._way]
+        return all(
+            new == old or (view.name in self._moving and view.disk in writing and view.loaded in writing)
+            for view, new, old in zip(views, marks, self._marks, strict=True)
+        )
+
+    def _leaves(self) -> bool:
+        if self._way is Way.FORWARD:
+            return self._plan.retires
+        return any(server.floor is Stage.BASE for server in self._plan.servers)
 
     def note_server(self, name: str, probe: ServerProbe) -> None:
         """Record that the process behind `probe`, with what it has loaded, was proven."""
@@ -75,6 +106,8 @@ class Observer:
             ready=probe.ready,
             disk=plan.stage_of(None if file is None else file.sha256),
             loaded=loaded,
+            floor=plan.floor,
+            had_flag=not plan.flag_missing,
             flag_missing=_flag_missing(server, plan),
             proven=loaded if self._proven.get(server.name) == _mark(probe) else None,
             seen_ready=server.name in self._seen_ready,

@@ -3,43 +3,102 @@
 from __future__ import annotations
 
 from keyctl.encryption_config import effective
-from keyctl.rotation.plan import Goal
+from keyctl.rotation.plan import Goal, History, Plan, Stage
 from keyctl.rotation.preflight import Facts
 from keyctl.rotation.world import World
 
 
 def lines(world: World, facts: Facts) -> tuple[str, ...]:
     """The plan for `facts`, a line a step."""
+    steps = [*_beginning(world, facts), *(_ending(world, facts) if facts.wish.goal is not Goal.ENABLE else ())]
+    last = (
+        "Nothing is removed: identity stays as the last provider."
+        if facts.wish.goal is Goal.ENABLE
+        else "The old key stays in the key store: registered snapshots need it. Until the end: keyctl rotate --abort"
+    )
+    return (
+        f"Plan for {world.cluster}: {len(world.servers)} API servers, {facts.scan.values} values, "
+        f"etcd revision {facts.scan.revision}",
+        *(f"  {number} {step}" for number, step in enumerate(steps, 1)),
+        last,
+    )
+
+
+def back(world: World, plan: Plan) -> tuple[str, ...]:
+    """What `--abort` does, a line a step."""
     names = ", ".join(server.name for server in world.servers)
-    resources = ", ".join(facts.resources)
+    what = str(plan.new)
+    steps = [
+        f"~ on {names}: files in which the old key writes; {what} stays as a read key",
+        f"~ rewrite the values of {', '.join(plan.resources)} that are under {what}",
+        f"= after {plan.settle:.0f} s of settling, scan every etcd: nothing under {what}",
+        _history(plan.history, "that show values under it"),
+    ]
+    if any(server.floor is Stage.BASE for server in plan.servers):
+        steps += [
+            f"- {what} on {names}: the files as they were",
+            f"= after {plan.settle:.0f} s of settling, scan every etcd again with {what} in hand",
+        ]
+    return (
+        f"The way back from {plan.rotation} on {world.cluster}:",
+        *(f"  {number} {step}" for number, step in enumerate(steps, 1)),
+        "What was never done is skipped. It can be stopped and resumed like a rotation.",
+    )
+
+
+def _beginning(world: World, facts: Facts) -> list[str]:
+    names = ", ".join(server.name for server in world.servers)
+    resources = ", ".join(facts.change.resources)
     values = sum(g.values for g in facts.scan.groups if not g.infrastructure and _changes(facts, g.resource))
-    old = ", ".join(map(str, facts.old)) or "plaintext"
-    restarted = [server.name for server in world.servers if not server.reloads]
-    how = "restarting one at a time" if restarted else "each loads it by itself within about a minute"
+    how = _how(world)
     flag = [facts_of.server.name for facts_of in facts.servers if not facts_of.flags.encryption_provider_config]
-    last = "identity stays as the last provider" if facts.wish.goal is Goal.ENABLE else f"{old} stays as a read key"
     canary = "; prove it by a canary through each" if _changes(facts, "secrets") else ""
+    keep = f"keep every key in the key store ({world.store.location})"
+    if facts.wish.goal is Goal.DISABLE:
+        new, made = "plaintext (identity)", keep
+    else:
+        new, made = "the new key", f"{keep}; make a new {facts.provider} key and read it back"
     steps = [
         f"save a snapshot of etcd in {world.snapshot_directory} and open every value in it",
-        f"keep every key in the key store ({world.store.location}); make a new {facts.provider} key and read it back",
-        f"+ the new key as a read key on {names}: {how}",
+        made,
+        f"+ {new} as a read key on {names}: {how}",
         "= prove twice that every server has loaded it and lists every encrypted resource",
-        f"~ the new key first on {names}: {how}{canary}",
+        f"~ {new} first on {names}: {how}{canary}",
         f"~ rewrite the values of {resources} through the API ({values} now)",
         f"= after {world.settle:.0f} s of settling, scan every etcd: nothing under an old key, every value opens",
     ]
     if flag:
         steps.insert(2, f"~ add the encryption flag and its mount to the manifest of {', '.join(flag)}")
-    return (
-        f"Plan for {world.cluster}: {len(world.servers)} API servers, {facts.scan.values} values, "
-        f"etcd revision {facts.scan.revision}",
-        *(f"  {number} {step}" for number, step in enumerate(steps, 1)),
-        f"Nothing is removed: {last}. Both keys stay in every file.",
-    )
+    return steps
+
+
+def _ending(world: World, facts: Facts) -> list[str]:
+    names = ", ".join(server.name for server in world.servers)
+    old = ", ".join(str(key.ref) for key in facts.old)
+    return [
+        _history(facts.wish.history, "that show values under an old key"),
+        f"= the key store's copy of {old} opens what stood under it; save a second snapshot and open it without",
+        f"- {old} on {names}: {_how(world)}",
+        f"= after {world.settle:.0f} s of settling, scan every etcd again with {old} in hand; write the evidence",
+    ]
+
+
+def _history(mode: History, which: str) -> str:
+    match mode:
+        case History.COMPACT:
+            return f"~ compact every etcd at the revision of that proof: revisions {which} cannot be listed any more"
+        case History.WAIT:
+            return f"= wait until the API server has compacted the revisions {which} (about 10 minutes)"
+    return f"! leave the revisions {which}: a list with an old token answers 500 until they are compacted"
+
+
+def _how(world: World) -> str:
+    restarted = [server.name for server in world.servers if not server.reloads]
+    return "restarting one at a time" if restarted else "each loads it by itself within about a minute"
 
 
 def _changes(facts: Facts, resource: str) -> bool:
     """Whether the new key will write `resource`: it is to be covered, or its writer stands in an entry that changes."""
     config = facts.servers[0].config
     covering = effective.covering_entries(config, resource) if config is not None else ()
-    return covering[0] in facts.entries if covering else resource in facts.resources
+    return covering[0] in facts.change.entries if covering else resource in facts.change.resources

@@ -20,18 +20,39 @@ class Goal(StrEnum):
 
     ENABLE = "enable"
     ROTATE = "rotate"
+    DISABLE = "disable"
+
+
+class Way(StrEnum):
+    """Where a rotation is going: to its new key, or, after `--abort`, back to how everything was."""
+
+    FORWARD = "forward"
+    BACK = "back"
+
+
+class History(StrEnum):
+    """What becomes of the superseded revisions that hold values under a key before it leaves (rule R6)."""
+
+    COMPACT = "compact"
+    WAIT = "wait"
+    IGNORE = "ignore"
 
 
 class Stage(IntEnum):
-    """What a configuration file says of the new key: nothing, readable, writing."""
+    """What a configuration file says of the new key and the old ones.
+
+    The new one is absent, reads, writes; at the last stage the old ones are gone.
+    Files of neighbouring stages read what each other write; no others do.
+    """
 
     BASE = 0
     ADDED = 1
     PROMOTED = 2
+    RETIRED = 3
 
 
 class State(StrEnum):
-    """The states of `docs/rotation-rules.md` that this version walks through, in order."""
+    """The states of `docs/rotation-rules.md`, in order, and the two of the way back."""
 
     PREFLIGHT = "preflight"
     SECURED = "secured"
@@ -42,6 +63,11 @@ class State(StrEnum):
     SWITCHED = "switched"
     REWRITING = "rewriting"
     VERIFIED = "verified"
+    RESECURED = "resecured"
+    RETIRING = "retiring"
+    RETIRED = "retired"
+    ABORTING = "aborting"
+    ABORTED = "aborted"
 
     @property
     def position(self) -> int:
@@ -50,24 +76,57 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ServerPlan:
-    """The files one server gets: "sha256:<hex>" by stage, None where it starts without a file.
+class OldKey:
+    """A key that the new one takes the place of. `entries` are those that hold it, by their index in the file."""
 
-    `flag_missing` says that its manifest has no encryption flag yet.
+    ref: KeyRef
+    fingerprint: str
+    entries: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """What a rotation changes in every server's file. Entries are indexes in the file as it was.
+
+    `entries` get the new key; those in `added_to` do not read it yet. `appended`
+    are the resources of an entry that is added at the end, none where no entry
+    is. `whole` says that there was no file. `places` are the (entry, position) of
+    an identity element that stood there before.
+    """
+
+    resources: tuple[str, ...]
+    entries: tuple[int, ...]
+    added_to: tuple[int, ...]
+    appended: tuple[str, ...] = ()
+    whole: bool = False
+    places: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPlan:
+    """The files one server may have: for each stage the "sha256:<hex>" of its texts, None for "no file".
+
+    Coming back to a stage can give another text than the one it was left with, which is why there may be several.
+    A stage that the rotation does not go to has none. `flag_missing` says that its manifest had no encryption flag.
     """
 
     name: str
-    hashes: tuple[str | None, str, str]
+    hashes: tuple[tuple[str | None, ...], ...]
     flag_missing: bool = False
 
     def stage_of(self, sha256: str | None) -> Stage | None:
-        """The stage whose file has this hash (the hash None is "no file"), or None for a foreign one."""
-        return next((stage for stage in Stage if self.hashes[stage] == sha256), None)
+        """The stage whose file has this hash, or None for a foreign one; the highest where two have one text."""
+        return next((stage for stage in reversed(Stage) if sha256 in self.hashes[stage]), None)
+
+    @property
+    def floor(self) -> Stage:
+        """The stage of the file as it was: `ADDED` where the new key could be read already."""
+        return self.stage_of(self.hashes[Stage.BASE][0]) or Stage.BASE
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One rotation. `old` are the keys whose values are to be rewritten, `resources` what the chosen entries name."""
+    """One rotation. `settle` in seconds; `fingerprint` is that of the new key, empty for plaintext."""
 
     rotation: str
     goal: Goal
@@ -75,10 +134,26 @@ class Plan:
     cluster_uid: str
     new: KeyRef
     fingerprint: str
-    old: tuple[KeyRef, ...]
-    entries: tuple[int, ...]
-    resources: tuple[str, ...]
+    old: tuple[OldKey, ...]
+    change: FileChange
+    history: History
+    settle: float
     servers: tuple[ServerPlan, ...]
+
+    @property
+    def retires(self) -> bool:
+        """Whether old keys leave the files at the end."""
+        return self.goal is not Goal.ENABLE
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """What the entries that change name."""
+        return self.change.resources
+
+    @property
+    def old_refs(self) -> tuple[KeyRef, ...]:
+        """The old keys by name."""
+        return tuple(key.ref for key in self.old)
 
     def server(self, name: str) -> ServerPlan:
         """The plan of one server. `RuntimeError` for a name that is not in it."""
@@ -89,6 +164,7 @@ class Plan:
 
     def to_record(self) -> dict[str, object]:
         """As JSON-ready fields for the journal."""
+        change = self.change
         return {
             "rotation": self.rotation,
             "goal": self.goal.value,
@@ -96,11 +172,21 @@ class Plan:
             "clusterUid": self.cluster_uid,
             "new": _ref_to_record(self.new),
             "fingerprint": self.fingerprint,
-            "old": [_ref_to_record(ref) for ref in self.old],
-            "entries": list(self.entries),
-            "resources": list(self.resources),
+            "old": [
+                {**_ref_to_record(key.ref), "fingerprint": key.fingerprint, "entries": list(key.entries)}
+                for key in self.old
+            ],
+            "resources": list(change.resources),
+            "entries": list(change.entries),
+            "addedTo": list(change.added_to),
+            "appended": list(change.appended),
+            "whole": change.whole,
+            "places": [list(place) for place in change.places],
+            "history": self.history.value,
+            "settle": self.settle,
             "servers": [
-                {"name": s.name, "hashes": list(s.hashes), "flagMissing": s.flag_missing} for s in self.servers
+                {"name": s.name, "hashes": [list(texts) for texts in s.hashes], "flagMissing": s.flag_missing}
+                for s in self.servers
             ],
         }
 
@@ -115,9 +201,10 @@ def plan_from_record(record: Mapping[str, object]) -> Plan:
             cluster_uid=_text(record["clusterUid"]),
             new=_ref_from_record(record["new"]),
             fingerprint=_text(record["fingerprint"]),
-            old=tuple(_ref_from_record(item) for item in _items(record["old"])),
-            entries=tuple(_number(item) for item in _items(record["entries"])),
-            resources=tuple(_text(item) for item in _items(record["resources"])),
+            old=tuple(_old_from_record(item) for item in _items(record["old"])),
+            change=_change_from_record(record),
+            history=History(_text(record["history"])),
+            settle=_real(record["settle"]),
             servers=tuple(_server_from_record(item) for item in _items(record["servers"])),
         )
     except (KeyError, ValueError, TypeError) as exc:
@@ -125,6 +212,23 @@ def plan_from_record(record: Mapping[str, object]) -> Plan:
             f"the journal holds a plan that cannot be read ({type(exc).__name__})",
             hint="the state of the cluster is safe; start again with a new rotation after moving the journal away",
         ) from exc
+
+
+def _change_from_record(record: Mapping[str, object]) -> FileChange:
+    places = [tuple(_number(part) for part in _items(place)) for place in _items(record["places"])]
+    return FileChange(
+        resources=_texts(record["resources"]),
+        entries=_numbers(record["entries"]),
+        added_to=_numbers(record["addedTo"]),
+        appended=_texts(record["appended"]),
+        whole=bool(record["whole"]),
+        places=tuple((index, position) for index, position in places),
+    )
+
+
+def _old_from_record(value: object) -> OldKey:
+    fields = _fields(value)
+    return OldKey(_ref_from_record(value), _text(fields["fingerprint"]), _numbers(fields["entries"]))
 
 
 def _ref_to_record(ref: KeyRef) -> dict[str, str]:
@@ -138,12 +242,12 @@ def _ref_from_record(value: object) -> KeyRef:
 
 def _server_from_record(value: object) -> ServerPlan:
     fields = _fields(value)
-    base, added, promoted = _items(fields["hashes"])
-    return ServerPlan(
-        name=_text(fields["name"]),
-        hashes=(None if base is None else _text(base), _text(added), _text(promoted)),
-        flag_missing=bool(fields["flagMissing"]),
+    hashes = tuple(
+        tuple(None if text is None else _text(text) for text in _items(texts)) for texts in _items(fields["hashes"])
     )
+    if len(hashes) != len(Stage):
+        raise ValueError("a stage is missing")
+    return ServerPlan(_text(fields["name"]), hashes, flag_missing=bool(fields["flagMissing"]))
 
 
 def _fields(value: object) -> Mapping[str, object]:
@@ -168,3 +272,17 @@ def _number(value: object) -> int:
     if not isinstance(value, int):
         raise TypeError("not a number")
     return value
+
+
+def _real(value: object) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError("not a number")
+    return float(value)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(_text(item) for item in _items(value))
+
+
+def _numbers(value: object) -> tuple[int, ...]:
+    return tuple(_number(item) for item in _items(value))

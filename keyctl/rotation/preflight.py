@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keyctl.encryption_config import effective
-from keyctl.encryption_config.model import EncryptionConfig, StaticReader
+from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import RefusedError, UnreachableError
-from keyctl.keys.key import KeyRef, Provider
+from keyctl.keys.key import Provider
 from keyctl.kube.interface import ApiServer, ServerProbe
 from keyctl.rotation import membership
+from keyctl.rotation.kms_values import prove_kms_values
 from keyctl.rotation.owner import check_owner
-from keyctl.rotation.plan import Goal
+from keyctl.rotation.plan import FileChange, Goal, History, OldKey
 from keyctl.rotation.scan import Scan, name_first, scan
 from keyctl.rotation.server_facts import ServerFacts, check_etcds, check_file, check_flags, look
-from keyctl.rotation.stages import entries_to_change
+from keyctl.rotation.stages import entries_to_change, file_change, old_keys
 from keyctl.rotation.world import CANARY_NAMESPACE, Event, Reporter, World
 from keyctl.stored.decrypt import Opened, open_value
 
@@ -26,30 +27,32 @@ _CENSUS_POLL = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the user asked for. `resources` None means every entry that is encrypted with a static key."""
+    """What the user asked for. `resources` None means every entry that is encrypted with a static key.
+
+    `provider` is not looked at when the goal is `DISABLE`.
+    """
 
     goal: Goal
     provider: Provider | None = None
     resources: tuple[str, ...] | None = None
     allow_downtime: bool = False
     template_updated: bool = False
+    history: History = History.COMPACT
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What preflight established.
 
-    `resources` are those named by the entries that will change; `served` maps
-    every resource that the API serves to its group and version.
+    `served` maps every resource that the API serves to its group and version.
     """
 
     wish: Wish
     servers: tuple[ServerFacts, ...]
     uid: str
     provider: Provider
-    entries: tuple[int, ...]
-    resources: tuple[str, ...]
-    old: tuple[KeyRef, ...]
+    change: FileChange
+    old: tuple[OldKey, ...]
     served: dict[str, str]
     scan: Scan
 
@@ -74,6 +77,9 @@ def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
         check_etcds(world, facts)
     served = api.discover()
     entries = entries_to_change(config, wish.resources, wish.goal)
+    old = old_keys(config, entries)
+    if wish.goal is not Goal.ENABLE:
+        _check_not_shared(config, old)
     resources = _resources(config, entries, wish)
     _check_decisive(config, entries, resources)
     _check_resources(resources, served, api.aggregated_groups())
@@ -81,15 +87,15 @@ def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
     reporter.event(Event("step", "reading every value of etcd under the configuration in force"))
     found = scan(world.everything(), prefix=world.prefix, config=config)
     check_readable(found)
+    _check_kms(world, config, entries, found)
     _check_room(world, found)
     return Facts(
         wish=wish,
         servers=servers,
         uid=uid,
-        provider=wish.provider or _provider_in_force(config, entries),
-        entries=entries,
-        resources=resources,
-        old=_old(config, entries),
+        provider=_provider(config, entries, wish),
+        change=file_change(config, resources=resources, entries=entries, goal=wish.goal),
+        old=old,
         served=served,
         scan=found,
     )
@@ -148,12 +154,6 @@ def check_readable(found: Scan) -> None:
             "keyctl verify-secrets names them all",
             rule="R10",
         )
-    if found.kms_values:
-        raise RefusedError(
-            f"{found.kms_values} {_plural(found.kms_values, 'value')} can only be opened by a KMS plugin",
-            hint="rotate the key at the KMS; keyctl rotates static keys",
-            rule="R16",
-        )
 
 
 def _check_downtime(world: World, wish: Wish) -> None:
@@ -173,12 +173,51 @@ def _check_equal(servers: tuple[ServerFacts, ...]) -> None:
             if first.config is None or other.config is None
             else effective.same_view(first.config, other.config)
         )
-        if not same:
+        if not same or _entry_names(first.config) != _entry_names(other.config):
             raise RefusedError(
                 f"{first.server.name} and {other.server.name} have different encryption configurations",
                 hint="make the files equal first; every server must be able to read what any other writes",
                 rule="R1",
             )
+
+
+def _entry_names(config: EncryptionConfig | None) -> list[tuple[str, ...]]:
+    return [] if config is None else [entry.resources for entry in config.entries]
+
+
+def _check_not_shared(config: EncryptionConfig | None, old: tuple[OldKey, ...]) -> None:
+    """R3: a key leaves all entries or none; one that stays somewhere is not taken out of use."""
+    for key in old:
+        others = () if config is None else [i for i in effective.holders(config, key.ref) if i not in key.entries]
+        if config is not None and others:
+            resources = dict.fromkeys(r for i in (*key.entries, *others) for r in config.entries[i].resources)
+            raise RefusedError(
+                f"{key.ref} is also a key of {', '.join(config.entries[others[0]].resources)}",
+                cause="a key that stays in use for other resources cannot be taken away",
+                hint="change it for all of them: " + " ".join(f"--resources {resource}" for resource in resources),
+                rule="R3",
+            )
+
+
+def _check_kms(world: World, config: EncryptionConfig | None, entries: tuple[int, ...], found: Scan) -> None:
+    """R16: what a KMS plugin sealed stays as it is, and every server reads it now."""
+    for item in found.kms:
+        covering = () if config is None else effective.covering_entries(config, item.resource)
+        if set(covering) & set(entries):
+            raise RefusedError(
+                f"{found.kms_values} {_plural(found.kms_values, 'value')} can only be opened by a KMS plugin",
+                cause=f"one of them is of {item.resource}, which would change",
+                hint="rotate the key at the KMS; keyctl rotates static keys",
+                rule="R16",
+            )
+    if found.kms_values > len(found.kms):
+        raise RefusedError(
+            f"{found.kms_values} values can only be opened by a KMS plugin: too many to ask each server for each",
+            hint="rotate the key at the KMS, or move some of these resources to a static key first",
+            rule="R16",
+        )
+    for server in world.servers:
+        prove_kms_values(world, server, found.kms, between=lambda: None)
 
 
 def _check_names(world: World, config: EncryptionConfig | None) -> None:
@@ -271,7 +310,12 @@ def _check_room(world: World, found: Scan) -> None:
                 )
 
 
-def _provider_in_force(config: EncryptionConfig | None, entries: tuple[int, ...]) -> Provider:
+def _provider(config: EncryptionConfig | None, entries: tuple[int, ...], wish: Wish) -> Provider:
+    """The provider of the new key: the one asked for, or the one in force."""
+    if wish.goal is Goal.DISABLE:
+        return Provider.IDENTITY
+    if wish.provider is not None:
+        return wish.provider
     writers = {config.entries[index].providers[0].provider for index in entries} if config is not None else set()
     if Provider.KMS in writers:
         raise RefusedError(
@@ -286,13 +330,6 @@ def _provider_in_force(config: EncryptionConfig | None, entries: tuple[int, ...]
             hint="say which one to use with --provider, or rotate one entry with --resources",
         )
     return static[0] if static else Provider.AESCBC
-
-
-def _old(config: EncryptionConfig | None, entries: tuple[int, ...]) -> tuple[KeyRef, ...]:
-    if config is None:
-        return ()
-    readers = (r for index in entries for element in config.entries[index].providers for r in element.readers)
-    return tuple(dict.fromkeys(reader.ref for reader in readers if isinstance(reader, StaticReader)))
 
 
 def _plural(count: int, noun: str) -> str:

@@ -3,44 +3,52 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from keyctl.encryption_config.decode import decode
-from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import RefusedError, StoppedError, UnreachableError
 from keyctl.keys.key import Key
 from keyctl.kube.interface import ApiServer
 from keyctl.rotation import machine
-from keyctl.rotation.effects import ServerEffects
+from keyctl.rotation.background import Background
+from keyctl.rotation.effects import ServerEffects, UnreadableThereError
 from keyctl.rotation.journal import Journal
-from keyctl.rotation.observation import Observation
+from keyctl.rotation.leaving import Job, Leaving
+from keyctl.rotation.observation import Observation, Proofs
 from keyctl.rotation.observe import Observer
-from keyctl.rotation.plan import Plan, Stage, State
-from keyctl.rotation.preflight import check_binding, check_readable
-from keyctl.rotation.rewriting import ROUND_LIMIT, Rewriter
-from keyctl.rotation.scan import Scan, scan, wanted
+from keyctl.rotation.plan import Plan, Stage, State, Way
+from keyctl.rotation.preflight import check_binding
+from keyctl.rotation.readings import Readings
+from keyctl.rotation.rewriting import Rewriter
+from keyctl.rotation.scan import Scan
+from keyctl.rotation.stages import Files
 from keyctl.rotation.switch import prove_writes
 from keyctl.rotation.world import Event, Reporter, World
 
 _POLL = 1.0
 # Endpoints and Leases follow a restart within a few of the servers' own 10 s rounds.
 _CENSUS_WAIT = 60.0
+# The stage that is without the leaving key, on each way.
+_GOAL = {Way.FORWARD: Stage.RETIRED, Way.BACK: Stage.BASE}
 
 
 class Run:
-    """One process's work on one plan, from wherever the cluster stands to `verified`.
+    """One process's work on one plan, from wherever the cluster stands to the end of its way.
 
-    `pause` is called between acts and while waiting; it raises `StoppedError`
-    when the user wants to stop. `pause_after` stops once that state is proven.
+    `new` is None for plaintext; `old` are the old keys as the key store gives
+    them. `pause` is called between acts and while waiting; it raises
+    `StoppedError` when the user wants to stop. `pause_after` stops once that state
+    is proven.
     """
 
     def __init__(
         self,
         world: World,
         plan: Plan,
-        key: Key,
+        new: Key | None,
+        old: Sequence[Key],
         *,
+        background: Background,
         served: dict[str, str],
         journal: Journal,
         reporter: Reporter,
@@ -49,79 +57,150 @@ class Run:
     ) -> None:
         self._world = world
         self._plan = plan
+        self._background = background
         self._served = served
         self._journal = journal
         self._reporter = reporter
         self._pause = pause
         self._pause_after = pause_after
-        self._observer = Observer(world, plan)
-        self._effects = ServerEffects(world, plan, key, served=served, reporter=reporter, pause=self._breathe)
+        files = Files(plan.change, plan.old, new, old)
+        self._readings = Readings(world, plan, files, way=background.way, served=served)
+        self._observer = Observer(world, plan, way=background.way)
+        self._effects = ServerEffects(
+            world,
+            plan,
+            files,
+            served=served,
+            kms=lambda: self._readings.last.kms if self._readings.last else (),
+            reporter=reporter,
+            pause=self._breathe,
+        )
+        job = Job(
+            world,
+            plan,
+            background.way,
+            self._readings,
+            self._effects,
+            self._observer,
+            reporter,
+            self._write,
+            self._breathe,
+        )
+        self._leaving = Leaving(job, first_snapshots=background.first_snapshots, resecured=background.resecured)
         self._state = State.GENERATED
-        self._switched_at = 0.0
+        self._changed_at = world.clock.monotonic()
+        self._ever_promoted = background.ever_promoted
         self._holds_lease = False
-        self.last_scan: Scan | None = None
 
     def go(self) -> Scan:
-        """Walk to `verified`, with the Lease held; returns the scan that proved it.
+        """Walk to the end of the way, with the Lease held; returns the scan that proved it.
 
         Raises `RefusedError`, `StoppedError` or `UnreachableError`; the rotation can be resumed after each of them.
         """
         self._holds_lease = True
-        self._scan_all(self._widest_config())
-        while True:
+        count = self._readings.under_leaving(self._readings.scan())
+        seen = self._look()
+        if count and seen.leaves and self._somebody_let_go(seen):
+            self._leaving.found_late(count)
             seen = self._look()
+        while True:
             self._note_state(seen)
             step = machine.next_step(seen)
             if isinstance(step, machine.Blocked):
                 raise RefusedError(step.message, hint=step.hint, rule=step.rule)
             if isinstance(step, machine.Done):
-                if self.last_scan is None:
-                    raise RuntimeError("verified without a scan")
-                return self.last_scan
+                if self._readings.last is None:
+                    raise RuntimeError("done without a scan")
+                return self._readings.last
             self._breathe()
-            self._act(step)
+            try:
+                self._act(step)
+            except UnreadableThereError:
+                if not self._landed_late(step, seen):
+                    raise
+            seen = self._look()
 
     def restart_if_ours(self, name: str) -> bool:
         """Restart `name` if its file is one this plan wrote; for when no server is up to hold the Lease through."""
         server = self._world.server(name)
         file = server.host.read(server.config_path)
         stage = self._plan.server(name).stage_of(None if file is None else file.sha256)
-        if stage is None or stage is Stage.BASE:
+        if stage is None or (stage is Stage.BASE and self._background.way is Way.FORWARD):
             return False
         self._journaled(machine.Restart(name, stage), lambda: self._effects.restart(name, stage))
         return True
 
     def check_cluster(self, api: ApiServer) -> None:
         """This is the cluster that the plan was made for, or `UnreachableError`."""
-        if check_binding(self._world, self._widest_config(), api) != self._plan.cluster_uid:
+        if check_binding(self._world, self._readings.configs.promoted, api) != self._plan.cluster_uid:
             raise UnreachableError(
                 "this is not the cluster that the rotation began on",
                 cause="the uid of namespace kube-system is another one",
                 hint="use the cluster file that the rotation began with",
             )
 
+    def _somebody_let_go(self, seen: Observation) -> bool:
+        goal = _GOAL[seen.way]
+        return any(goal in (server.disk, server.loaded) for server in seen.servers)
+
+    def _landed_late(self, step: machine.Step, seen: Observation) -> bool:
+        """Whether a value under a leaving key is why a server may not let go of that key: then it is rewritten."""
+        if not seen.leaves or machine.stage_after(step) is not _GOAL[seen.way]:
+            return False
+        count = self._readings.under_leaving(self._readings.scan())
+        if count and self._somebody_let_go(self._look()):
+            self._leaving.found_late(count)
+        elif count:
+            self._observer.proofs = Proofs()
+        return count > 0
+
     def _act(self, step: machine.Step) -> None:
         match step:
             case machine.WriteFile(server, stage):
-                self._journaled(step, lambda: self._effects.write_file(server, stage))
+                self._write_file(step, server, stage)
             case machine.EditManifest(server):
                 self._journaled(step, lambda: self._effects.edit_manifest(server))
+            case machine.RestoreManifest(server):
+                self._observer.moving(server)
+                self._journaled(step, lambda: self._effects.restore_manifest(server))
             case machine.Restart(server, stage):
                 self._journaled(step, lambda: self._effects.restart(server, stage))
-            case machine.AwaitLoaded(servers, stage):
-                self._effects.await_loaded(servers, stage)
+            case machine.AwaitLoaded(servers):
+                self._effects.await_loaded(servers)
             case machine.ProveServer(server):
-                self._observer.note_server(server, self._effects.prove(server))
+                self._prove_server(server)
             case machine.ProveReadable():
                 self._prove_readable()
             case machine.Switch():
                 self._journaled(step, self._switch)
             case machine.Rewrite():
                 self._rewrite()
+            case _:
+                self._leave(step)
+
+    def _leave(self, step: machine.Step) -> None:
+        match step:
             case machine.Settle():
-                self._settle()
+                self._leaving.settle(self._changed_at)
             case machine.ProveVerified():
-                self._prove_verified()
+                if not self._leaving.prove_verified():
+                    self._changed_at = self._world.clock.monotonic()
+            case machine.ClearHistory():
+                self._leaving.clear_history(ever_written=self._ever_promoted or self._background.way is Way.FORWARD)
+            case machine.Resecure():
+                self._leaving.resecure()
+            case machine.SettleAgain():
+                self._leaving.settle_again(self._changed_at)
+            case machine.ProveGone():
+                self._leaving.prove_gone(self._prove_server)
+            case machine.TurnedUp():
+                raise _turned_up(self._leaving.late)
+
+    def _write_file(self, step: machine.Step, server: str, stage: Stage) -> None:
+        if stage is Stage.PROMOTED:
+            self._ever_promoted = True
+        self._observer.moving(server)
+        self._journaled(step, lambda: self._effects.write_file(server, stage))
 
     def _journaled(self, step: machine.Step, effect: Callable[[], None]) -> None:
         fields = _step_fields(step)
@@ -137,7 +216,22 @@ class Run:
         while (seen := self._observer.look()).census_problem and clock.monotonic() < deadline:
             self._breathe()
             clock.sleep(_POLL)
-        return seen
+        return replace(seen, resecured=self._leaving.resecured, late=self._leaving.late)
+
+    def _prove_server(self, name: str) -> None:
+        proven = self._effects.prove(name)
+        self._observer.note_server(name, proven.probe)
+        self._changed_at = self._world.clock.monotonic()
+        stage = self._plan.server(name).stage_of(proven.probe.loaded_hash)
+        fields = {
+            "of": "server",
+            "server": name,
+            "stage": None if stage is None else stage.name,
+            "loaded": proven.probe.loaded_hash,
+            "startTime": proven.probe.start_time,
+            "listed": dict(proven.listed),
+        }
+        self._write("proof", fields)
 
     def _prove_readable(self) -> None:
         for server in self._world.servers:
@@ -149,23 +243,24 @@ class Run:
         self._write("proof", {"of": "readable", "times": proofs.readable + 1})
 
     def _switch(self) -> None:
-        config = self._placed_config()
-        if "secrets" in wanted(config, self._plan.new, ["secrets"]):
-            prove_writes(self._world, config, self._plan.new, tag=self._plan.rotation)
+        if self._readings.configs.changes("secrets"):
+            writer = self._readings.writer("secrets")
+            prove_writes(self._world, self._readings.configs.promoted, writer, tag=self._plan.rotation)
         else:
             message = "Secrets do not change, so no canary is written: the loaded files are the proof"
             self._reporter.event(Event("step", message))
         revision = self._world.etcds[0].etcd.status()[0].revision
-        self._switched_at = self._world.clock.monotonic()
+        self._changed_at = self._world.clock.monotonic()
         self._observer.proofs = replace(self._observer.proofs, switched=revision)
         self._write("proof", {"of": "switched", "revision": revision})
 
     def _rewrite(self) -> None:
-        self._enter(State.REWRITING)
+        if self._background.way is Way.FORWARD and not self._leaving.late:
+            self._enter(State.REWRITING)
         rewriter = Rewriter(
             tuple(server.api for server in self._world.servers),
             served=self._served,
-            count=lambda: self._scan_all(self._widest_config()),
+            count=self._readings.scan,
             around=self._batch,
             clock=self._world.clock,
             reporter=self._reporter,
@@ -180,76 +275,6 @@ class Run:
         self._write("outcome", {"step": "rewrite", "values": size, **counts})
         return counts
 
-    def _settle(self) -> None:
-        """Wait for writes that were being handled at t0: until t0 + settle they may still land under an old key."""
-        clock = self._world.clock
-        while (left := self._switched_at + self._world.settle - clock.monotonic()) > 0:
-            message = f"settling: {left:.0f} s until no older request can still write"
-            self._reporter.event(Event("wait", message, {"left": round(left)}))
-            self._breathe()
-            clock.sleep(min(left, _POLL))
-        self._observer.proofs = replace(self._observer.proofs, settled=True)
-
-    def _prove_verified(self) -> None:
-        config = self._placed_config()
-        found = self._scan_all(config)
-        left = found.elsewhere(config, self._plan.new)
-        if left or not self._observer.unchanged():
-            # Something landed late: back to rewriting, and settle once more from now.
-            self._switched_at = self._world.clock.monotonic()
-            self._observer.proofs = replace(self._observer.proofs, left=left or None, settled=False)
-            return
-        if not found.under(config, self._plan.new) and self._plan.old:
-            raise StoppedError(
-                f"etcd holds no value under {self._plan.new}: nothing proves that it is in use",
-                hint="create an object of the encrypted resource, then: keyctl rotate --resume",
-            )
-        self._observer.proofs = replace(self._observer.proofs, verified=found.revision)
-        self._write("proof", {"of": "verified", "revision": found.revision, "values": found.values})
-
-    def _scan_all(self, config: EncryptionConfig | None) -> Scan:
-        # NOTE: values that no API serves (R18) are found by looking: their resources are those seen last time.
-        groups = self.last_scan.groups if self.last_scan else ()
-        seen = (group.resource for group in groups if not group.infrastructure)
-        resources = {*self._served, *self._plan.resources, *seen}
-        want = {} if config is None else wanted(config, self._plan.new, resources)
-        found = scan(
-            self._world.everything(),
-            prefix=self._world.prefix,
-            config=config,
-            want=want,
-            work_limit=ROUND_LIMIT,
-        )
-        check_readable(found)
-        self.last_scan = found
-        return found
-
-    def _widest_config(self) -> EncryptionConfig | None:
-        """The configuration of the file that is furthest along: it reads whatever any server may have written."""
-        furthest: tuple[Stage, bytes] | None = None
-        for server in self._world.servers:
-            file = server.host.read(server.config_path)
-            stage = self._plan.server(server.name).stage_of(None if file is None else file.sha256)
-            if file is not None and stage is not None and (furthest is None or stage > furthest[0]):
-                furthest = (stage, file.content)
-        if furthest is not None:
-            return decode(furthest[1], name="encryption configuration").config
-        if any(server.hashes[Stage.BASE] is not None for server in self._plan.servers):
-            raise RefusedError(
-                "no API server's encryption configuration is what this rotation left there",
-                cause="somebody else changed the files of all of them",
-                hint="find out who manages them; put the expected files back, then: keyctl rotate --resume",
-                rule="R8",
-            )
-        return None
-
-    def _placed_config(self) -> EncryptionConfig:
-        """`_widest_config` once every server has a file."""
-        config = self._widest_config()
-        if config is None:
-            raise RuntimeError("no server has a file")
-        return config
-
     def _note_state(self, seen: Observation) -> None:
         for view in seen.servers:
             fields = {
@@ -260,9 +285,11 @@ class Run:
             }
             self._reporter.event(Event("server", view.name, fields))
         self._enter(machine.state_of(seen))
-        if self._pause_after is not None and self._state.position >= self._pause_after.position:
-            if self._state is State.VERIFIED:
-                return
+        if self._pause_after is None or self._state.position < self._pause_after.position:
+            return
+        if self._state not in {State.VERIFIED, State.RETIRED, State.ABORTED} or (
+            self._state is State.VERIFIED and seen.leaves
+        ):
             raise StoppedError(
                 f"paused in state {self._state.value}, as asked",
                 hint=("this state is safe for as long as you like", "go on with: keyctl rotate --resume"),
@@ -288,7 +315,7 @@ def _step_fields(step: machine.Step) -> dict[str, object]:
     match step:
         case machine.WriteFile(server, stage) | machine.Restart(server, stage):
             fields |= {"server": server, "stage": stage.name}
-        case machine.EditManifest(server):
+        case machine.EditManifest(server) | machine.RestoreManifest(server):
             fields["server"] = server
     return fields
 
@@ -296,18 +323,40 @@ def _step_fields(step: machine.Step) -> dict[str, object]:
 def _step_text(step: machine.Step) -> str:
     match step:
         case machine.WriteFile(server, stage):
-            what = "the new key as a read key" if stage is Stage.ADDED else "the new key first"
-            return f"{server}: writing the file with {what}"
+            return f"{server}: writing the file {_FILES[stage]}"
         case machine.EditManifest(server):
             return f"{server}: giving it the encryption flag"
+        case machine.RestoreManifest(server):
+            return f"{server}: giving it its manifest without the encryption flag back"
         case machine.Restart(server, _):
             return f"{server}: restarting"
-    return "proving that every server writes with the new key"
+    return "proving by a canary through each server which key it writes with"
 
+
+def _turned_up(late: int) -> StoppedError:
+    values = "1 value" if late == 1 else f"{late} values"
+    return StoppedError(
+        f"{values} had landed under a key that was leaving: that key is back in every file, and they are rewritten",
+        cause="a request that was begun earlier outlasted the settle time",
+        hint=(
+            "every server reads every value: this state is safe",
+            "raise policy.settle if this happens again; go on with: keyctl rotate --resume",
+        ),
+        rule="R3",
+    )
+
+
+_FILES = {
+    Stage.BASE: "without the new key",
+    Stage.ADDED: "with the new key as a read key",
+    Stage.PROMOTED: "with the new key first, and the old ones",
+    Stage.RETIRED: "without the old keys",
+}
 
 _STEP_NAMES: dict[type, str] = {
     machine.WriteFile: "write-file",
     machine.EditManifest: "edit-manifest",
+    machine.RestoreManifest: "restore-manifest",
     machine.Restart: "restart",
     machine.Switch: "switch",
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from keyctl.encryption_config import effective
@@ -13,10 +14,17 @@ from keyctl.stored.census import Census, Problem, WorkItem
 from keyctl.stored.groups import Group
 from keyctl.stored.source import ValueSource
 
+# What is proven one by one must end: this many metadata reads through each server take minutes, not hours.
+KMS_LIMIT = 20_000
+
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What stood in the etcds. `size` is the sum of the values' bytes; `revision` is that of the main etcd."""
+    """What stood in the etcds. `size` is the sum of the values' bytes; `revision` is that of the main etcd.
+
+    `kms` names the first values that only a KMS plugin opens. With nothing
+    `unreadable` it is short of `kms_values` only where there were more than its limit.
+    """
 
     revision: int
     values: int
@@ -26,6 +34,7 @@ class Scan:
     unreadable: int
     work: tuple[WorkItem, ...]
     work_total: int
+    kms: tuple[WorkItem, ...] = ()
 
     def under(self, config: EncryptionConfig, new: KeyRef) -> int:
         """How many values of resources that `new` writes are under `new`."""
@@ -34,6 +43,24 @@ class Scan:
     def elsewhere(self, config: EncryptionConfig, new: KeyRef) -> int:
         """How many values of resources that `new` writes are not under `new`, orphans included."""
         return sum(g.values for g in self.groups if _written_by(g, config, new) and g.ref != new)
+
+    def leaving(self, keys: Collection[KeyRef]) -> int:
+        """How many values stand under one of `keys`, whatever their resource; infrastructure and orphans included.
+
+        NOTE: a stored name that no configuration knows is taken to end at its first
+        colon: scan with a configuration that names `keys`.
+        """
+        return sum(g.values for g in self.groups if g.ref in keys)
+
+    def counts(self) -> list[dict[str, object]]:
+        """How many values stand under each key, by resource, in order, for a record; provider None: unrecognised."""
+        found: Counter[tuple[str, str, str]] = Counter()
+        for group in self.groups:
+            found[group.resource, group.provider or "", group.key] += group.values
+        return [
+            {"resource": resource, "provider": provider or None, "key": key, "values": values}
+            for (resource, provider, key), values in sorted(found.items())
+        ]
 
     @property
     def kms_values(self) -> int:
@@ -48,16 +75,20 @@ def scan(
     config: EncryptionConfig | None,
     want: Mapping[str, KeyRef] | None = None,
     work_limit: int = 0,
+    kms_limit: int = KMS_LIMIT,
 ) -> Scan:
     """Scan `source` and judge every value as a server with `config` would.
 
     `want` says under which key the values of a resource should stand; what does
     not is counted in `work_total`, and the first `work_limit` of it are in `work`.
+    At most `kms_limit` values are in `kms`.
     Raises what a `ValueSource` raises, and `UnreachableError` when a source
     delivered fewer values than it holds.
     """
     # NOTE: no configuration means a server that encrypts nothing and reads nothing encrypted, not an unknown one.
-    census = Census(prefix.encode(), config or EncryptionConfig(()), want=want, work_limit=work_limit)
+    census = Census(
+        prefix.encode(), config or EncryptionConfig(()), want=want, work_limit=work_limit, kms_limit=kms_limit
+    )
     size = delivered = 0
     for batch in source.batches(prefix.encode()):
         delivered += len(batch)
@@ -78,6 +109,7 @@ def scan(
         unreadable=result.unreadable,
         work=result.work,
         work_total=result.work_total,
+        kms=result.kms,
     )
 
 

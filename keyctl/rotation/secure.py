@@ -1,17 +1,40 @@
-"""State `secured`: every key in the store and read back, a snapshot taken and its values opened."""
+"""Keys in the store and read back, snapshots whose values open: states `secured` and `resecured`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import StoppedError
-from keyctl.etcd.interface import SavedSnapshot
-from keyctl.keys.key import Key
+from keyctl.keys.backups import Backup, BackupKind
+from keyctl.keys.key import STATIC_PROVIDERS, Key, KeyRef
 from keyctl.rotation.preflight import Facts
-from keyctl.rotation.scan import name_first, scan
+from keyctl.rotation.scan import Scan, name_first, scan
 from keyctl.rotation.world import Event, Reporter, World
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSnapshot:
+    """A snapshot in which every value opened. `needs` are the keys of its live values; `size` in bytes."""
+
+    path: Path
+    sha256: str
+    size: int
+    revision: int
+    needs: tuple[KeyRef, ...]
+
+    def to_record(self) -> dict[str, object]:
+        """As JSON-ready fields for the journal."""
+        return {
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "size": self.size,
+            "revision": self.revision,
+            "needs": [str(ref) for ref in self.needs],
+        }
 
 
 def keep_keys(world: World, facts: Facts) -> None:
@@ -35,24 +58,51 @@ def read_back(world: World, key: Key) -> None:
 
 def save_snapshots(
     world: World, config: EncryptionConfig | None, *, tag: str, reporter: Reporter
-) -> tuple[SavedSnapshot, ...]:
-    """Save a snapshot of each etcd and open every value in it.
+) -> tuple[KeptSnapshot, ...]:
+    """Save a snapshot of each etcd, open every value in it, and register it with the keys it needs.
 
     Raises `StoppedError` for a snapshot with a value that does not open: it would not be a way back.
     """
-    saved = []
     world.snapshot_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for number, place in enumerate(world.etcds):
-        path = world.snapshot_directory / f"{world.cluster}-{tag}-{number}.db"
-        reporter.event(Event("step", f"saving a snapshot of etcd to {path}"))
-        # NOTE: a big snapshot takes longer than the Lease lasts.
-        snapshot = place.etcd.save_snapshot(path, progress=lambda _done, _all: world.lease.check())
-        _open_all(world, path, config)
-        saved.append(snapshot)
-    return tuple(saved)
+    return tuple(_save(world, number, config, tag, reporter) for number in range(len(world.etcds)))
 
 
-def _open_all(world: World, path: Path, config: EncryptionConfig | None) -> None:
+def open_archive(
+    world: World, paths: Sequence[Path], config: EncryptionConfig, old: tuple[KeyRef, ...]
+) -> dict[KeyRef, int]:
+    """How many values of the snapshots at `paths` each of `old` opens; `config` has their bytes from the key store.
+
+    Raises `StoppedError` when a value under one of them does not open: the store's copy is not the key that wrote it.
+    """
+    opened = dict.fromkeys(old, 0)
+    for path in paths:
+        if not path.exists():
+            raise StoppedError(
+                f"the snapshot {path}, taken before the rotation, is gone",
+                cause="nothing else proves that the store's copy of the old key opens what was written under it",
+                hint="put the file back there, then: keyctl rotate --resume; or go back: keyctl rotate --abort",
+                rule="resecured",
+            )
+        found = scan(world.open_snapshot(path), prefix=world.prefix, config=config)
+        for group in found.groups:
+            if group.ref not in opened or group.ref is None:
+                continue
+            if group.failed or group.not_decrypted:
+                raise StoppedError(
+                    f"the key store's copy of {group.ref} does not open {group.failed} values of {path}",
+                    cause=name_first(found.problems),
+                    hint="the key stays in every file; mend the key store, then: keyctl rotate --resume",
+                    rule="resecured",
+                )
+            opened[group.ref] += group.decrypted
+    return opened
+
+
+def _save(world: World, number: int, config: EncryptionConfig | None, tag: str, reporter: Reporter) -> KeptSnapshot:
+    path = _free_path(world.snapshot_directory, f"{world.cluster}-{tag}-{number}")
+    reporter.event(Event("step", f"saving a snapshot of etcd to {path}"))
+    # NOTE: a big snapshot takes longer than the Lease lasts.
+    saved = world.etcds[number].etcd.save_snapshot(path, progress=lambda _done, _all: world.lease.check())
     found = scan(world.open_snapshot(path), prefix=world.prefix, config=config)
     if found.unreadable:
         raise StoppedError(
@@ -61,3 +111,29 @@ def _open_all(world: World, path: Path, config: EncryptionConfig | None) -> None
             hint="nothing else was changed; keyctl verify-secrets names the values in etcd",
             rule="secured",
         )
+    kept = KeptSnapshot(path, saved.sha256, saved.size, found.revision, _needs(found))
+    world.store.note_backup(
+        Backup(
+            kind=BackupKind.SNAPSHOT,
+            location=str(path.absolute()),
+            at=world.clock.now().isoformat(),
+            revision=kept.revision,
+            needs=kept.needs,
+            sha256=kept.sha256,
+        )
+    )
+    return kept
+
+
+def _needs(found: Scan) -> tuple[KeyRef, ...]:
+    refs = {group.ref for group in found.groups if group.ref is not None}
+    return tuple(sorted((ref for ref in refs if ref.provider in STATIC_PROVIDERS), key=str))
+
+
+def _free_path(directory: Path, stem: str) -> Path:
+    """A name that is not taken: a run that was cut off may have left a snapshot that nobody knows of."""
+    path, number = directory / f"{stem}.db", 1
+    while path.exists():
+        number += 1
+        path = directory / f"{stem}-{number}.db"
+    return path

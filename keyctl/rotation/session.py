@@ -5,30 +5,46 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from keyctl.errors import InterruptedEarlyError, RefusedError, StoppedError, UnreachableError
 from keyctl.keys.generate import generate
-from keyctl.keys.key import Key
+from keyctl.keys.key import STATIC_PROVIDERS, Key, KeyRef
+from keyctl.keys.ledger import KeyState
 from keyctl.kube.interface import ApiServer
 from keyctl.rotation import outline
-from keyctl.rotation.journal import Journal, LocalLock
+from keyctl.rotation.background import Background, background_of
+from keyctl.rotation.evidence import Evidence
+from keyctl.rotation.evidence import write as write_evidence
+from keyctl.rotation.journal import Journal, LocalLock, as_record
 from keyctl.rotation.observe import require_access
-from keyctl.rotation.plan import Plan, ServerPlan, State, plan_from_record
+from keyctl.rotation.plan import Goal, History, OldKey, Plan, ServerPlan, State, Way, plan_from_record
 from keyctl.rotation.preflight import Facts, Wish, check
 from keyctl.rotation.run import Run
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.secure import keep_keys, read_back, save_snapshots
-from keyctl.rotation.stages import hashes
+from keyctl.rotation.stages import IDENTITY, Files
 from keyctl.rotation.world import Event, Reporter, World
+
+# The last state, by the way and by whether old keys leave.
+_END = {
+    (Way.FORWARD, True): State.RETIRED,
+    (Way.FORWARD, False): State.VERIFIED,
+    (Way.BACK, True): State.ABORTED,
+    (Way.BACK, False): State.ABORTED,
+}
+_IN_USE = {KeyState.PRE_ACTIVATION, KeyState.ACTIVE, KeyState.SUSPENDED}
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A rotation that reached `verified`."""
+    """A rotation that reached the end of its way, proven by `scan`."""
 
     plan: Plan
+    state: State
     scan: Scan
+    evidence: Evidence
 
 
 class Session:
@@ -73,12 +89,25 @@ class Session:
         finally:
             self._lock.release()
 
-    def resume(self) -> Finished:
-        """Go on with the rotation that the journal knows. Raises `RefusedError` when there is none."""
+    def resume(self, *, history: History | None = None) -> Finished:
+        """Go on with the rotation that the journal knows, on the way it was on. `RefusedError` when there is none.
+
+        `history` replaces what the plan says of it.
+        """
         self._lock.acquire()
         try:
             plan = self._unfinished_plan()
-            return self._guarded(lambda: self._resume(plan))
+            plan = plan if history is None else replace(plan, history=history)
+            return self._guarded(lambda: self._resume(plan, confirm=None))
+        finally:
+            self._lock.release()
+
+    def abort(self, *, confirm: Callable[[tuple[str, ...]], bool]) -> Finished:
+        """Turn the rotation that the journal knows around, and bring everything back to how it was (R7)."""
+        self._lock.acquire()
+        try:
+            plan = self._unfinished_plan()
+            return self._guarded(lambda: self._resume(plan, confirm=confirm))
         finally:
             self._lock.release()
 
@@ -115,49 +144,58 @@ class Session:
         _check_still_so(facts)
         rotation = self._world.clock.now().strftime("%Y%m%dt%H%M%Sz-") + secrets.token_hex(2)
         self._begun = True
-        self._write("attempt", rotation, {"goal": wish.goal.value})
-        key = self._secure(facts, rotation)
-        plan = self._make_plan(facts, rotation, key)
+        self._write("attempt", rotation, {"goal": wish.goal.value, "who": self._world.operator})
+        new, first = self._secure(facts, rotation)
+        plan = self._make_plan(facts, rotation, new)
+        self._write(
+            "counts", rotation, {"of": "before", "revision": facts.scan.revision, "groups": facts.scan.counts()}
+        )
         self._write("begin", rotation, {"plan": plan.to_record()})
         self._planned = True
-        return self._run(plan, key, facts.served)
+        self._state(State.GENERATED)
+        return self._run(plan, new, facts.served, Background(first_snapshots=first))
 
-    def _secure(self, facts: Facts, rotation: str) -> Key:
+    def _secure(self, facts: Facts, rotation: str) -> tuple[Key | None, tuple[Path, ...]]:
         self._write("intent", rotation, {"step": "keep-keys"})
         keep_keys(self._world, facts)
         config = facts.servers[0].config
         self._write("intent", rotation, {"step": "save-snapshot"})
         snapshots = save_snapshots(self._world, config, tag=rotation, reporter=self._reporter)
-        files = [{"path": str(s.path), "sha256": s.sha256, "size": s.size} for s in snapshots]
-        self._write("secured", rotation, {"snapshots": files})
+        self._write("secured", rotation, {"snapshots": [snapshot.to_record() for snapshot in snapshots]})
         self._state(State.SECURED)
         self._pause()
+        key = self._new_key(facts, rotation) if facts.provider in STATIC_PROVIDERS else None
+        return key, tuple(snapshot.path for snapshot in snapshots)
+
+    def _new_key(self, facts: Facts, rotation: str) -> Key:
         key = generate(facts.provider, now=self._world.clock.now())
         self._write("intent", rotation, {"step": "store-key", "key": str(key.ref), "fingerprint": key.fingerprint})
         self._world.store.put(key, origin="generated")
         read_back(self._world, key)
         self._write("outcome", rotation, {"step": "store-key", "key": str(key.ref)})
-        self._state(State.GENERATED)
         return key
 
-    def _make_plan(self, facts: Facts, rotation: str, key: Key) -> Plan:
+    def _make_plan(self, facts: Facts, rotation: str, new: Key | None) -> Plan:
+        files = Files(facts.change, facts.old, new, _old_keys(self._world, facts.old))
+        retires = facts.wish.goal is not Goal.ENABLE
         servers = []
         for server in facts.servers:
             base = None if server.file is None else server.file.content
             name = f"{server.server.name}:{server.server.config_path}"
-            files = hashes(base, key, resources=facts.resources, entries=facts.entries, name=name)
+            hashes = files.hashes(base, retires=retires, name=name)
             flag_missing = not server.flags.encryption_provider_config
-            servers.append(ServerPlan(server.server.name, files, flag_missing))
+            servers.append(ServerPlan(server.server.name, hashes, flag_missing))
         return Plan(
             rotation=rotation,
             goal=facts.wish.goal,
             cluster=self._world.cluster,
             cluster_uid=facts.uid,
-            new=key.ref,
-            fingerprint=key.fingerprint,
+            new=IDENTITY if new is None else new.ref,
+            fingerprint="" if new is None else new.fingerprint,
             old=facts.old,
-            entries=facts.entries,
-            resources=facts.resources,
+            change=facts.change,
+            history=facts.wish.history,
+            settle=self._world.settle,
             servers=tuple(servers),
         )
 
@@ -172,7 +210,8 @@ class Session:
         plan = records[0].get("plan")
         return plan_from_record(plan if isinstance(plan, dict) else {})
 
-    def _resume(self, plan: Plan) -> Finished:
+    def _resume(self, plan: Plan, *, confirm: Callable[[tuple[str, ...]], bool] | None) -> Finished:
+        """Go on with `plan`; with `confirm`, backwards from now on."""
         self._planned = True
         listed, planned = {s.name for s in self._world.servers}, {s.name for s in plan.servers}
         if listed != planned:
@@ -181,14 +220,13 @@ class Session:
                 hint="list the same servers while a rotation is under way",
                 rule="R11",
             )
-        key = self._world.store.get(plan.new)
-        if key is None or key.fingerprint != plan.fingerprint:
-            raise RefusedError(
-                f"the key store at {self._world.store.location} does not hold {plan.new}",
-                hint="use the key store that this rotation began with",
-                rule="R5",
-            )
-        run = self._new_run(plan, key, {})
+        new = self._planned_key(plan)
+        background = background_of(self._journal.of(plan.rotation))
+        if confirm is not None and background.way is Way.FORWARD:
+            if not confirm(outline.back(self._world, plan)):
+                raise InterruptedEarlyError("not confirmed; the rotation is where it was")
+            background = replace(background, way=Way.BACK)
+        run = self._new_run(plan, new, {}, background)
         api = self._ready_api()
         if api is not None:
             # NOTE: first the Lease, for the temporaries on the hosts may be those of somebody who holds it; then the
@@ -197,13 +235,22 @@ class Session:
             self._sweep()
             run.check_cluster(api)
         self._begun = True
-        self._write("resume", plan.rotation, {})
+        self._write("abort" if confirm is not None else "resume", plan.rotation, {"who": self._world.operator})
         if api is None:
             self._sweep()
             api = self._revive(run)
             run.check_cluster(api)
             self._world.lease.acquire()
-        return self._run(plan, key, api.discover())
+        return self._run(plan, new, api.discover(), background)
+
+    def _planned_key(self, plan: Plan) -> Key | None:
+        """The new key, as the plan knows it; None for plaintext. Raises `RefusedError` (R5) for any other."""
+        if plan.new == IDENTITY:
+            return None
+        key = self._world.store.get(plan.new)
+        if key is None or key.fingerprint != plan.fingerprint:
+            raise _not_in_store(self._world, plan.new)
+        return key
 
     def _sweep(self) -> None:
         for server in self._world.servers:
@@ -226,18 +273,38 @@ class Session:
                 return server.api
         raise RefusedError("no API server is ready", hint="bring one back, then: keyctl rotate --resume", rule="R11")
 
-    def _run(self, plan: Plan, key: Key, served: dict[str, str]) -> Finished:
-        found = self._new_run(plan, key, served).go()
-        self._write("intent", plan.rotation, {"step": "note-state", "key": str(plan.new)})
-        self._world.store.note_state(plan.new, "active")
-        self._write("end", plan.rotation, {"state": State.VERIFIED.value, "revision": found.revision})
-        return Finished(plan, found)
+    def _run(self, plan: Plan, new: Key | None, served: dict[str, str], background: Background) -> Finished:
+        found = self._new_run(plan, new, served, background).go()
+        state = _END[background.way, plan.retires]
+        self._note_keys(plan, state)
+        self._write("counts", plan.rotation, {"of": "after", "revision": found.revision, "groups": found.counts()})
+        end: dict[str, object] = {"state": state.value, "revision": found.revision}
+        # NOTE: before the journal's own last record: a run that dies in between comes back here.
+        last = as_record("end", self._world.clock.now(), {"rotation": plan.rotation, **end})
+        directory = self._journal.path.parent / "evidence" / plan.rotation
+        evidence = write_evidence(directory, (*self._journal.of(plan.rotation), last))
+        self._write("end", plan.rotation, end)
+        return Finished(plan, state, found, evidence)
 
-    def _new_run(self, plan: Plan, key: Key, served: dict[str, str]) -> Run:
+    def _note_keys(self, plan: Plan, state: State) -> None:
+        """Write down in the ledger which keys are in use from now on, and which no longer are."""
+        store = self._world.store
+        states = {record.ref: record.state for record in store.records()}
+        left = (plan.new,) if state is State.ABORTED else plan.old_refs if plan.retires else ()
+        self._write("intent", plan.rotation, {"step": "note-state", "key": str(plan.new)})
+        if state is not State.ABORTED and plan.new in states:
+            store.note_state(plan.new, KeyState.ACTIVE)
+        for ref in left:
+            if states.get(ref) in _IN_USE:
+                store.note_state(ref, KeyState.DEACTIVATED)
+
+    def _new_run(self, plan: Plan, new: Key | None, served: dict[str, str], background: Background) -> Run:
         return Run(
             self._world,
             plan,
-            key,
+            new,
+            _old_keys(self._world, plan.old),
+            background=background,
             served=served,
             journal=self._journal,
             reporter=self._reporter,
@@ -260,6 +327,25 @@ class Session:
 
     def _write(self, kind: str, rotation: str, fields: Mapping[str, object]) -> None:
         self._journal.append(kind, self._world.clock.now(), {"rotation": rotation, **fields})
+
+
+def _old_keys(world: World, planned: tuple[OldKey, ...]) -> tuple[Key, ...]:
+    """The old keys as the store gives them. Raises `RefusedError` (R5) when one is not there or has other bytes."""
+    found = []
+    for old in planned:
+        key = world.store.get(old.ref)
+        if key is None or key.fingerprint != old.fingerprint:
+            raise _not_in_store(world, old.ref)
+        found.append(key)
+    return tuple(found)
+
+
+def _not_in_store(world: World, ref: KeyRef) -> RefusedError:
+    return RefusedError(
+        f"the key store at {world.store.location} does not hold {ref}",
+        hint="use the key store that this rotation began with",
+        rule="R5",
+    )
 
 
 def _check_still_so(facts: Facts) -> None:

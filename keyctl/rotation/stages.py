@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from keyctl.encryption_config import edit, effective
 from keyctl.encryption_config.decode import decode, hash_of
-from keyctl.encryption_config.model import EncryptionConfig, IdentityReader
+from keyctl.encryption_config.model import EncryptionConfig, IdentityReader, StaticReader
 from keyctl.errors import RefusedError
-from keyctl.keys.key import Key
-from keyctl.rotation.plan import Goal, Stage
+from keyctl.keys.key import Key, KeyRef, Provider
+from keyctl.rotation.plan import FileChange, Goal, OldKey, Stage
+
+IDENTITY = KeyRef(Provider.IDENTITY, "")
+# More texts than this for one server means that the edits do not lead back to where they came from.
+_MOST_TEXTS = 16
 
 
 def entries_to_change(
@@ -17,7 +23,7 @@ def entries_to_change(
 
     Raises `RefusedError` when the goal does not fit the file.
     """
-    if goal is Goal.ROTATE:
+    if goal is not Goal.ENABLE:
         if config is None:
             raise RefusedError("this cluster encrypts nothing yet", hint="turn it on first: keyctl enable")
         return edit.selected_entries(config, resources)
@@ -33,44 +39,140 @@ def entries_to_change(
     return edit.selected_entries(config, covered) if covered else ()
 
 
-def added(base: bytes | None, key: Key, *, resources: tuple[str, ...], entries: tuple[int, ...], name: str) -> bytes:
-    """The file of stage ADDED: `key` reads, nothing else changes (R2)."""
-    if base is None:
-        return edit.new_document(resources, key, key_first=False)
-    content = edit.add_reader(base, key, entries=entries, name=name) if entries else base
-    config = decode(base, name=name).config
-    missing = tuple(resource for resource in resources if not effective.is_covered(config, resource))
-    return edit.add_entry(content, missing, key, name=name) if missing else content
+def file_change(
+    config: EncryptionConfig | None, *, resources: tuple[str, ...], entries: tuple[int, ...], goal: Goal
+) -> FileChange:
+    """What changes in a file that says `config`, None where there is no file."""
+    if config is None:
+        return FileChange(resources, (), (), whole=True)
+    if goal is not Goal.DISABLE:
+        missing = tuple(resource for resource in resources if not effective.is_covered(config, resource))
+        return FileChange(resources, entries, entries, appended=missing)
+    places = tuple(
+        (index, position)
+        for index in entries
+        for position, element in enumerate(config.entries[index].providers)
+        if element.provider is Provider.IDENTITY
+    )
+    there = {index for index, _ in places}
+    return FileChange(resources, entries, tuple(index for index in entries if index not in there), places=places)
 
 
-def promoted(content: bytes, key: Key, *, name: str) -> bytes:
-    """The file of stage PROMOTED: `key` writes, every reader stays."""
-    return edit.promote(content, key.ref, entries=entries_with(decode(content, name=name).config, key), name=name)
-
-
-def entries_with(config: EncryptionConfig, key: Key) -> tuple[int, ...]:
-    """The entries that hold `key`."""
+def old_keys(config: EncryptionConfig | None, entries: tuple[int, ...]) -> tuple[OldKey, ...]:
+    """The static keys that `entries` read, each with all of `entries` that hold it."""
+    if config is None:
+        return ()
+    found = {
+        reader.ref: reader.key
+        for index in entries
+        for element in config.entries[index].providers
+        for reader in element.readers
+        if isinstance(reader, StaticReader)
+    }
     return tuple(
-        index
-        for index, entry in enumerate(config.entries)
-        if any(reader.ref == key.ref for element in entry.providers for reader in element.readers)
+        OldKey(ref, key.fingerprint, tuple(i for i in effective.holders(config, ref) if i in entries))
+        for ref, key in found.items()
     )
 
 
-def next_file(
-    current: bytes | None, stage: Stage, key: Key, *, resources: tuple[str, ...], entries: tuple[int, ...], name: str
-) -> bytes:
-    """The file of `stage`, made from the one of the stage before. `RuntimeError` for BASE, which is never written."""
-    if stage is Stage.ADDED:
-        return added(current, key, resources=resources, entries=entries, name=name)
-    if stage is Stage.PROMOTED and current is not None:
-        return promoted(current, key, name=name)
-    raise RuntimeError(f"no way to write stage {stage.name} from here")
+class Files:
+    """Makes the texts of one rotation's files, from one stage to the next, either way.
 
+    `new` is None for plaintext. `old` are the old keys as the key store gives them;
+    their bytes are used where a file gets one of them back.
+    """
 
-def hashes(
-    base: bytes | None, key: Key, *, resources: tuple[str, ...], entries: tuple[int, ...], name: str
-) -> tuple[str | None, str, str]:
-    """The file of each stage, as the hash that the server will report."""
-    second = added(base, key, resources=resources, entries=entries, name=name)
-    return (None if base is None else hash_of(base), hash_of(second), hash_of(promoted(second, key, name=name)))
+    def __init__(self, change: FileChange, planned: tuple[OldKey, ...], new: Key | None, old: Sequence[Key]) -> None:
+        self._change = change
+        self._planned = planned
+        self._new = new
+        self._ref = IDENTITY if new is None else new.ref
+        self._old = {key.ref: key for key in old}
+
+    def step(self, content: bytes | None, have: Stage, want: Stage, *, name: str) -> bytes | None:
+        """The file of stage `want`, a neighbour of `have`, made from that of `have`. None is "no file".
+
+        Raises `RefusedError` where the file does not allow the change.
+        """
+        if have is Stage.BASE and want is Stage.ADDED:
+            return self._added(content, name)
+        if content is None:
+            raise RuntimeError(f"no file to make stage {want.name} from")
+        match have, want:
+            case Stage.ADDED, Stage.BASE:
+                return self._withdrawn(content, name)
+            case Stage.ADDED, Stage.PROMOTED:
+                return edit.promote(content, self._ref, entries=self._entries(content, name), name=name)
+            case Stage.PROMOTED, Stage.ADDED:
+                places = dict(self._change.places)
+                return edit.demote(content, self._ref, entries=self._entries(content, name), name=name, places=places)
+            case Stage.PROMOTED, Stage.RETIRED:
+                for planned in self._planned:
+                    content = edit.remove_reader(content, planned.ref, entries=planned.entries, name=name)
+                return content
+            case Stage.RETIRED, Stage.PROMOTED:
+                # Each goes right behind the writer, so the first one goes last.
+                for planned in reversed(self._planned):
+                    key = self._old[planned.ref]
+                    content = edit.add_reader(content, key, entries=planned.entries, name=name)
+                return content
+        raise RuntimeError(f"no way from stage {have.name} to {want.name}")
+
+    def walk(self, content: bytes | None, have: Stage, want: Stage, *, name: str) -> bytes:
+        """The file of stage `want`, as many stages away as it may be. Not for `BASE`."""
+        while have is not want:
+            following = Stage(have + (1 if want > have else -1))
+            content = self.step(content, have, following, name=name)
+            have = following
+        if content is None:
+            raise RuntimeError("no file at this stage")
+        return content
+
+    def hashes(self, base: bytes | None, *, retires: bool, name: str) -> tuple[tuple[str | None, ...], ...]:
+        """For each stage the hashes, as a server reports them, of every text that this rotation may place there.
+
+        `base` is the file as it is. Without `retires` the last stage has none.
+        """
+        top = Stage.RETIRED if retires else Stage.PROMOTED
+        texts: dict[Stage, list[bytes | None]] = {stage: [] for stage in Stage}
+        todo: list[tuple[Stage, bytes | None]] = [(Stage.BASE, base)]
+        while todo:
+            stage, text = todo.pop()
+            if text in texts[stage]:
+                continue
+            texts[stage].append(text)
+            if sum(map(len, texts.values())) > _MOST_TEXTS:
+                raise RuntimeError(f"the edits of {name} do not lead back")
+            neighbours = [Stage(n) for n in (stage - 1, stage + 1) if Stage.BASE <= n <= top]
+            todo += [(neighbour, self.step(text, stage, neighbour, name=name)) for neighbour in neighbours]
+        return tuple(tuple(None if text is None else hash_of(text) for text in texts[stage]) for stage in Stage)
+
+    def _added(self, content: bytes | None, name: str) -> bytes:
+        change = self._change
+        if content is None:
+            return edit.new_document(change.resources, self._key(), key_first=False)
+        if self._new is None:
+            return edit.add_identity(content, entries=change.added_to, name=name) if change.added_to else content
+        if change.added_to:
+            content = edit.add_reader(content, self._new, entries=change.added_to, name=name)
+        return edit.add_entry(content, change.appended, self._new, name=name) if change.appended else content
+
+    def _withdrawn(self, content: bytes, name: str) -> bytes | None:
+        change = self._change
+        if change.whole:
+            return None
+        if change.appended:
+            content = edit.remove_entry(content, len(decode(content, name=name).config.entries) - 1, name=name)
+        if change.added_to:
+            content = edit.remove_reader(content, self._ref, entries=change.added_to, name=name)
+        return content
+
+    def _entries(self, content: bytes, name: str) -> tuple[int, ...]:
+        """The entries that the new key writes, or is to."""
+        last = len(decode(content, name=name).config.entries) - 1
+        return (*self._change.entries, *((last,) if self._change.appended or self._change.whole else ()))
+
+    def _key(self) -> Key:
+        if self._new is None:
+            raise RuntimeError("plaintext needs no new file")
+        return self._new

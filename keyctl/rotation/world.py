@@ -83,7 +83,10 @@ class EtcdPlace:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Everything a rotation touches. `prefix` is the storage prefix without a trailing slash."""
+    """Everything a rotation touches. `prefix` is the storage prefix without a trailing slash.
+
+    `operator` says who is at work, for the record. `settle` in seconds.
+    """
 
     cluster: str
     distribution: str
@@ -96,6 +99,7 @@ class World:
     snapshot_directory: Path
     open_snapshot: Callable[[Path], ValueSource]
     settle: float
+    operator: str
 
     def everything(self) -> ValueSource:
         """All values of all etcds, the main one first, as they are now."""

@@ -35,7 +35,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """A value to be rewritten. `uid` is empty where only a KMS plugin can tell it."""
+    """A value to be rewritten, or read through the servers. `uid` is empty where only a KMS plugin can tell it."""
 
     etcd_key: bytes
     resource: str
@@ -47,11 +47,12 @@ class WorkItem:
 
 @dataclass(frozen=True, slots=True)
 class CensusResult:
-    """What was counted. Counts are exact; `problems` and `work` hold the first ones.
+    """What was counted. Counts are exact; `problems`, `work` and `kms` hold the first ones.
 
     `problem_counts` is by (resource, reason); `unreadable` is their sum.
     `work_total` counts every value that is not under the wanted key, the
-    unreadable ones too; `work` holds those of them that can be rewritten.
+    unreadable ones too; `work` holds those of them that can be rewritten. `kms`
+    holds what one of the configured KMS plugins, and nothing else, can open (rule R16).
     """
 
     values: int
@@ -61,6 +62,7 @@ class CensusResult:
     unreadable: int
     work: tuple[WorkItem, ...]
     work_total: int
+    kms: tuple[WorkItem, ...] = ()
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ class Census:
     `config` None: it is not known, so roles are unknown and nothing is decrypted.
     `decrypt` False: heads are judged, bodies are not opened. `want` says under
     which key the values of a resource should stand. At most `work_limit` work
-    items and `names_limit` names a group and a kind of problem are kept.
+    items, `kms_limit` values of KMS plugins and `names_limit` names a group and a kind of problem are kept.
     """
 
     def __init__(
@@ -107,10 +109,12 @@ class Census:
         decrypt: bool = True,
         want: Mapping[str, KeyRef] | None = None,
         work_limit: int = 0,
+        kms_limit: int = 0,
         names_limit: int = 20,
     ) -> None:
         self._prefix, self._config, self._decrypt = prefix, config, decrypt
-        self._want, self._work_limit, self._names_limit = want or {}, work_limit, names_limit
+        self._want, self._names_limit = want or {}, names_limit
+        self._work_limit, self._kms_limit = work_limit, kms_limit
         self._names = _key_names(config)
         self._rings: dict[tuple[str, PathKind], tuple[Ring, TallyBook]] = {}
         self._place: _Place | None = None
@@ -118,6 +122,7 @@ class Census:
         self._problems: dict[tuple[str, Reason], list[Problem]] = {}
         self._problem_counts: Counter[tuple[str, Reason]] = Counter()
         self._work: list[WorkItem] = []
+        self._kms: list[WorkItem] = []
 
     def add(self, batch: list[Value]) -> None:
         """Count `batch`. Keys that do not lie under the prefix are passed over."""
@@ -148,6 +153,7 @@ class Census:
             unreadable=self._problem_counts.total(),
             work=tuple(self._work),
             work_total=sum(tally.values for _, tally in tallies if tally.wanted),
+            kms=tuple(self._kms),
         )
 
     def _count(self, key: bytes, value: bytes, revision: int) -> _Lane:
@@ -163,7 +169,10 @@ class Census:
             tally.first.append(display(key))
         if isinstance(outcome, Opened):
             tally.opened += 1
-        elif outcome is not None and outcome.reason is not Reason.KMS:
+        elif outcome is not None and outcome.reason is Reason.KMS:
+            if len(self._kms) < self._kms_limit:
+                self._kms.append(_item(place, key, "", revision))
+        elif outcome is not None:
             tally.failed += outcome.reason is not Reason.NO_IDENTITY
             self._note_problem(place.path.resource, outcome, key)
         if tally.wanted and len(self._work) < self._work_limit:
@@ -197,8 +206,7 @@ class Census:
         if isinstance(opened, NotOpened) and opened.reason is not Reason.KMS:
             return
         uid = opened.object.uid if isinstance(opened, Opened) else ""
-        name = key[len(place.directory) :].decode("utf-8", "backslashreplace")
-        self._work.append(WorkItem(key, place.path.resource, place.path.namespace, name, uid, revision))
+        self._work.append(_item(place, key, uid, revision))
 
     def _next_lane(
         self, place: _Place, head: Head, value: bytes, outcome: Opened | NotOpened | None, tally: Tally
@@ -251,6 +259,11 @@ class Census:
 
 
 _NO_LANE = _Lane(b"", (), 0, None, b"", b"", Tally(None, None, None, None, Role.UNKNOWN))
+
+
+def _item(place: _Place, key: bytes, uid: str, revision: int) -> WorkItem:
+    name = key[len(place.directory) :].decode("utf-8", "backslashreplace")
+    return WorkItem(key, place.path.resource, place.path.namespace, name, uid, revision)
 
 
 def _as_it_is(value: bytes, _at: int, _etcd_key: bytes) -> bytes | Reason:

@@ -157,6 +157,18 @@ def test_free_space_is_known_also_for_a_file_that_does_not_exist_yet(scene: _Sce
     assert scene.host.free_bytes(scene.path) > 0
 
 
+def test_a_file_is_removed_only_while_it_is_the_expected_one(scene: _Scene) -> None:
+    written = scene.host.write(scene.path, b"one", expected=None)
+    with pytest.raises(RefusedError) as caught:
+        scene.host.remove(scene.path, expected="sha256:" + "0" * 64)
+    assert caught.value.rule == "R8"
+    assert scene.host.read(scene.path) is not None
+    scene.host.remove(scene.path, expected=written.sha256)
+    assert scene.host.read(scene.path) is None
+    with pytest.raises(RefusedError):
+        scene.host.remove(scene.path, expected=written.sha256)
+
+
 def test_a_restart_that_works_says_nothing(scene: _Scene) -> None:
     scene.host_that_restarts(well=True).restart()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from keyctl.errors import RefusedError, UnusableInputError
+from keyctl.keys.backups import Backup, BackupKind
 from keyctl.keys.file_store import FileKeyStore
 from keyctl.keys.interface import KeyStore
 from keyctl.keys.key import Key, KeyRef, Provider
@@ -17,6 +19,8 @@ from tests.support.memory_store import MemoryKeyStore
 _KEY = Key(Provider.AESCBC, "key1", bytes(range(32)))
 _OTHER_BYTES = Key(Provider.AESCBC, "key1", bytes(32))
 _SECOND = Key(Provider.SECRETBOX, "key1", bytes(range(32)))
+_SNAPSHOT = Backup(BackupKind.SNAPSHOT, "/backup/a.db", "2026-11-21T10:00:00+00:00", 117, (_KEY.ref,), "ab" * 32)
+_HISTORY = Backup(BackupKind.HISTORY, "https://10.0.0.9:2379", "2026-11-21T10:00:00+00:00", 130, (_KEY.ref,))
 
 
 def _file_store(directory: Path) -> KeyStore:
@@ -103,6 +107,96 @@ def test_the_state_of_an_unknown_key_cannot_be_noted(store: KeyStore) -> None:
     with pytest.raises(UnusableInputError, match="aescbc/nobody"):
         store.note_state(KeyRef(Provider.AESCBC, "nobody"), "active")
     assert store.records() == ()
+
+
+@pytest.mark.parametrize("last", ["deactivated", "compromised"])
+def test_a_destroyed_key_is_gone_and_its_life_is_remembered(store: KeyStore, last: str) -> None:
+    store.put(_KEY, origin="imported")
+    store.put(_SECOND, origin="imported")
+    store.note_state(_KEY.ref, last)
+    record = store.destroy(_KEY.ref)
+    assert [step.state for step in record.history] == ["active", last, "destroyed"]
+    assert store.records()[0] == record
+    assert store.get(_KEY.ref) is None
+    assert store.get(_SECOND.ref) == _SECOND
+    assert store.destroy(_KEY.ref) == record
+
+
+def test_a_key_whose_destruction_is_noted_is_as_gone_as_one_that_was_destroyed(store: KeyStore) -> None:
+    store.put(_KEY, origin="imported")
+    store.note_state(_KEY.ref, "deactivated")
+    assert store.note_state(_KEY.ref, "destroyed").state == "destroyed"
+    assert store.get(_KEY.ref) is None
+
+
+@pytest.mark.parametrize("state", ["active", "suspended"])
+def test_a_key_that_is_not_out_of_use_is_not_destroyed(store: KeyStore, state: str) -> None:
+    store.put(_KEY, origin="imported")
+    before = store.note_state(_KEY.ref, state)
+    with pytest.raises(RefusedError) as caught:
+        store.destroy(_KEY.ref)
+    assert caught.value.rule == "R4"
+    assert store.records() == (before,)
+    assert store.get(_KEY.ref) == _KEY
+
+
+def test_an_unknown_key_cannot_be_destroyed(store: KeyStore) -> None:
+    with pytest.raises(UnusableInputError, match="aescbc/nobody"):
+        store.destroy(KeyRef(Provider.AESCBC, "nobody"))
+
+
+@pytest.mark.parametrize("again", [_KEY, _OTHER_BYTES], ids=["the same bytes", "other bytes"])
+def test_the_name_of_a_destroyed_key_is_never_used_again(store: KeyStore, again: Key) -> None:
+    store.put(_KEY, origin="imported")
+    store.note_state(_KEY.ref, "deactivated")
+    before = store.destroy(_KEY.ref)
+    with pytest.raises(RefusedError, match="was destroyed") as caught:
+        store.put(again, origin="imported")
+    assert caught.value.rule == "R5"
+    assert store.records() == (before,)
+    assert store.get(_KEY.ref) is None
+
+
+def test_backups_are_registered_in_order_of_arrival_and_forgotten_by_their_place(store: KeyStore) -> None:
+    assert store.backups() == ()
+    store.note_backup(_SNAPSHOT)
+    store.note_backup(_HISTORY)
+    store.note_backup(_SNAPSHOT)
+    assert store.backups() == (_SNAPSHOT, _HISTORY)
+    store.forget_backup(_SNAPSHOT.location)
+    assert store.backups() == (_HISTORY,)
+    store.note_backup(_SNAPSHOT)
+    assert store.backups() == (_HISTORY, _SNAPSHOT)
+
+
+def test_a_second_snapshot_at_one_place_takes_the_place_of_the_first(store: KeyStore) -> None:
+    later = replace(_SNAPSHOT, revision=200, needs=(_SECOND.ref,), sha256="cd" * 32)
+    store.note_backup(_SNAPSHOT)
+    store.note_backup(later)
+    assert store.backups() == (later,)
+
+
+def test_what_two_rotations_left_in_one_etcd_is_needed_together(store: KeyStore) -> None:
+    store.note_backup(_HISTORY)
+    store.note_backup(replace(_HISTORY, revision=300, at="later", needs=(_SECOND.ref, _KEY.ref)))
+    store.note_backup(replace(_HISTORY, revision=250, at="last", needs=()))
+    assert store.backups() == (replace(_HISTORY, revision=300, at="last", needs=(_KEY.ref, _SECOND.ref)),)
+
+
+def test_an_unknown_backup_cannot_be_forgotten(store: KeyStore) -> None:
+    with pytest.raises(UnusableInputError, match=r"/backup/a\.db"):
+        store.forget_backup(_SNAPSHOT.location)
+    store.note_backup(_SNAPSHOT)
+    with pytest.raises(UnusableInputError, match=r"/backup/b\.db") as caught:
+        store.forget_backup("/backup/b.db")
+    assert caught.value.hints == ("see them all: keyctl keys list",)
+    assert store.backups() == (_SNAPSHOT,)
+
+
+def test_keys_without_a_name_and_keys_with_a_colon_come_back_in_the_needs_of_a_backup(store: KeyStore) -> None:
+    needs = (KeyRef(Provider.IDENTITY, ""), KeyRef(Provider.AESGCM, "a:b"), KeyRef(Provider.KMS, "vault"))
+    store.note_backup(replace(_SNAPSHOT, needs=needs))
+    assert store.backups()[0].needs == needs
 
 
 def test_nothing_that_the_store_hands_out_shows_key_bytes(store: KeyStore) -> None:

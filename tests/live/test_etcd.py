@@ -68,12 +68,19 @@ def read(source: ValueSource, prefix: bytes = PREFIX) -> list[Value]:
     return [value for batch in source.batches(prefix) for value in batch]
 
 
+def compact(client: EtcdClient, _: Path) -> bool:
+    client.compact(1)
+    return True
+
+
 CALLS: dict[str, Callable[[EtcdClient, Path], object]] = {
     "get": lambda client, _: client.get(b"/registry/pods/one"),
     "count": lambda client, _: client.count(PREFIX),
     "source": lambda client, _: read(client.source()),
     "status": lambda client, _: client.status(),
     "snapshot": lambda client, folder: client.save_snapshot(folder / "s.db"),
+    "compact": compact,
+    "is_compacted": lambda client, _: client.is_compacted(1) is False,
 }
 each_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 
@@ -288,6 +295,31 @@ def test_a_revision_that_is_gone_or_not_there_yet_is_refused(
         read(client.source(revision=revision - 1))
     with pytest.raises(WrongUsageError, match="has not reached that revision"):
         read(client.source(revision=revision + 1000))
+
+
+def test_a_user_without_the_role_root_is_not_let_near_the_history(authority: trustme.CA, tmp_path: Path) -> None:
+    with running_etcd(tmp_path, authority) as secured:
+        for words in (
+            "put /registry/a 1",
+            "user add root:root-pass",
+            "user grant-role root root",
+            "user add auditor:auditor-pass",
+            "role add reader",
+            "role grant-permission reader --prefix=true read /registry/",
+            "user grant-role auditor reader",
+            "auth enable",
+        ):
+            secured.etcdctl(*words.split())
+        auditor = EtcdClient((secured.url,), secured.tls, user="auditor", password="auditor-pass")
+        root = EtcdClient((secured.url,), secured.tls, user="root", password="root-pass")
+        with contextlib.closing(auditor), contextlib.closing(root):
+            revision = root.status()[0].revision
+            for call in (auditor.compact, auditor.is_compacted):
+                with pytest.raises(RefusedError, match="does not let us"):
+                    call(revision)
+            assert not root.is_compacted(revision - 1)
+            root.compact(revision)
+            assert root.is_compacted(revision - 1)
 
 
 # NOTE: when the peer resets between connect and handshake, CPython's wrap_socket raises without closing what it made.

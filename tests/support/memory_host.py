@@ -40,6 +40,12 @@ class MemoryHost:
             raise RefusedError(f"host {self._name}: somebody else changed {path}", rule="R8")
         return self.place(path, content, mode=found.mode if found else 0o600)
 
+    def remove(self, path: str, *, expected: str) -> None:
+        found = self.read(path)
+        if found is None or found.sha256 != expected:
+            raise RefusedError(f"host {self._name}: somebody else changed {path}", rule="R8")
+        del self.files[path]
+
     def sweep(self, path: str) -> tuple[str, ...]:
         return self.leftovers.pop(path, ())
 

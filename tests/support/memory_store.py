@@ -6,17 +6,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from keyctl.errors import UnusableInputError
-from keyctl.keys import ledger
+from keyctl.keys import backups, ledger
+from keyctl.keys.backups import Backup
 from keyctl.keys.key import Key, KeyRef
-from keyctl.keys.ledger import KeyRecord
+from keyctl.keys.ledger import KeyRecord, KeyState
 
 
 class MemoryKeyStore:
-    """Keys and their ledger in two dictionaries."""
+    """Keys, their ledger and the register of backups in three dictionaries."""
 
     def __init__(self, *, clock: Callable[[], datetime] = lambda: datetime(2026, 11, 21, 10, tzinfo=UTC)) -> None:
         self._keys: dict[KeyRef, Key] = {}
         self._records: dict[KeyRef, KeyRecord] = {}
+        self._backups: dict[str, Backup] = {}
         self._clock = clock
 
     @property
@@ -36,7 +38,26 @@ class MemoryKeyStore:
         return tuple(self._records.values())
 
     def note_state(self, ref: KeyRef, state: str) -> KeyRecord:
+        return self._change(ref, state)
+
+    def destroy(self, ref: KeyRef) -> KeyRecord:
+        return self._change(ref, KeyState.DESTROYED)
+
+    def note_backup(self, backup: Backup) -> None:
+        self._backups[backup.location] = backups.succeed(self.backups(), backup)
+
+    def forget_backup(self, location: str) -> None:
+        if location not in self._backups:
+            raise backups.unknown(location, self.location)
+        del self._backups[location]
+
+    def backups(self) -> tuple[Backup, ...]:
+        return tuple(self._backups.values())
+
+    def _change(self, ref: KeyRef, state: str) -> KeyRecord:
         if ref not in self._records:
             raise UnusableInputError(f"there is no key {ref} in the key store {self.location}")
         self._records[ref] = ledger.change(self._records[ref], state, at=self._clock().isoformat())
+        if self._records[ref].state is KeyState.DESTROYED:
+            self._keys.pop(ref, None)
         return self._records[ref]

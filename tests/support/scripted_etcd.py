@@ -89,6 +89,10 @@ class ScriptedSession:
             assert isinstance(answer, Answer)
             yield answer
 
+    def compact(self, revision: int) -> None:
+        self.asked.append({"compact": revision})
+        next(played([self.unary.pop(0)]))
+
     def status(self) -> StatusAnswer:
         self.asked.append({})
         answer = next(played([self.unary.pop(0)]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import functools
+import hashlib
 from dataclasses import dataclass, field
 
 import yaml
@@ -13,13 +14,15 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.hazmat.primitives.padding import PKCS7
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
 from keyctl.errors import UnusableInputError
 from keyctl.keys.key import Key, Provider
-from tests.support.seal import seal
+from tests.support.seal import seal, seal_kms_v2
 
 
 class InvalidConfigError(Exception):
@@ -52,6 +55,33 @@ class SimReader:
         return plain if self.key is None else seal(self.key, etcd_key, plain)
 
 
+@dataclass(frozen=True, slots=True)
+class SimPlugin:
+    """A KMS v2 plugin that always answers. Its seed comes from its name, so another name opens nothing of it."""
+
+    name: str
+
+    def open(self, etcd_key: bytes, value: bytes) -> bytes | None:
+        """See `SimReader.open`."""
+        head = f"k8s:enc:kms:v2:{self.name}:".encode()
+        if not value.startswith(head):
+            return None
+        try:
+            data = _encrypted_data(value[len(head) :])
+            data_key = HKDFExpand(SHA256(), 32, data[:32]).derive(self._seed)
+            return AESGCM(data_key).decrypt(data[32:44], data[44:], etcd_key)
+        except (InvalidTag, IndexError, ValueError):
+            return None
+
+    def seal(self, etcd_key: bytes, plain: bytes) -> bytes:
+        return seal_kms_v2(self.name, etcd_key, plain, seed=self._seed)
+
+    @property
+    def _seed(self) -> bytes:
+        return hashlib.sha256(self.name.encode()).digest()
+
+
+Reader = SimReader | SimPlugin
 _IDENTITY = SimReader(None)
 
 
@@ -59,11 +89,11 @@ _IDENTITY = SimReader(None)
 class SimConfig:
     """What a server has in memory. No entries: it encrypts nothing."""
 
-    entries: tuple[tuple[tuple[str, ...], tuple[SimReader, ...]], ...] = ()
+    entries: tuple[tuple[tuple[str, ...], tuple[Reader, ...]], ...] = ()
     sha256: str | None = None
     content: bytes = field(default=b"", repr=False)
 
-    def readers(self, resource: str | None) -> tuple[SimReader, ...]:
+    def readers(self, resource: str | None) -> tuple[Reader, ...]:
         """The readers of `resource`; None stands for what no REST API serves, which is always plaintext."""
         if resource is None:
             return (_IDENTITY,)
@@ -98,20 +128,35 @@ def load(content: bytes, sha256: str) -> SimConfig:
             (tuple(entry["resources"]), tuple(reader for item in entry["providers"] for reader in _readers(item)))
             for entry in document["resources"]
         )
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, binascii.Error, UnusableInputError):
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError, binascii.Error, UnusableInputError):
         raise InvalidConfigError from None
     if not entries or not all(readers for _, readers in entries):
         raise InvalidConfigError
     return SimConfig(entries, sha256, content)
 
 
-def _readers(item: dict[str, dict[str, list[dict[str, str]]]]) -> tuple[SimReader, ...]:
-    ((provider, body),) = item.items()
-    if provider == "identity":
-        return (_IDENTITY,)
-    return tuple(
-        SimReader(Key(Provider(provider), key["name"], base64.b64decode(key["secret"]))) for key in body["keys"]
-    )
+def _readers(item: dict[str, object]) -> tuple[Reader, ...]:
+    (element,) = item.items()
+    match element:
+        case "identity", _:
+            return (_IDENTITY,)
+        case "kms", {"apiVersion": "v2", "name": str(name), "endpoint": str()}:
+            return (SimPlugin(name),)
+        case provider, {"keys": [*keys]}:
+            return tuple(
+                SimReader(Key(Provider(provider), key["name"], base64.b64decode(key["secret"]))) for key in keys
+            )
+        case _:
+            raise ValueError(element[0])
+
+
+def _encrypted_data(message: bytes) -> bytes:
+    """The first field of an EncryptedObject: tag 1, its size as a varint, and then the data."""
+    size, at, more = 0, 1, message[0] == 0x0A
+    while more:
+        size |= (message[at] & 0x7F) << 7 * (at - 1)
+        more, at = message[at] > 0x7F, at + 1
+    return message[at : at + size]
 
 
 def _decrypt(key: Key, etcd_key: bytes, body: bytes) -> bytes:

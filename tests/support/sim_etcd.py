@@ -8,18 +8,28 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
-from keyctl.errors import RefusedError, UnreachableError
+from keyctl.errors import RefusedError, StoppedError, UnreachableError, WrongUsageError
 from keyctl.etcd.interface import EndpointStatus, SavedSnapshot
 from keyctl.stored.source import SourceInfo, Value, ValueSource
 
+T = TypeVar("T")
+
 _BATCH = 5
+
+
+class Effect(Protocol):
+    """Runs what changes something, under the label that a test sees."""
+
+    def __call__(self, label: str, act: Callable[[], T]) -> T: ...
 
 
 class SimEtcd:
     """One etcd cluster. `between_pages` is called while it is scanned: others go on meanwhile.
 
     `alive` runs before every call of keyctl's and may raise; `effect` runs what changes something.
+    With `forbids_compaction` our certificate may not compact.
     """
 
     def __init__(
@@ -28,12 +38,14 @@ class SimEtcd:
         *,
         between_pages: Callable[[], None],
         alive: Callable[[], None],
-        effect: Callable[[str, Callable[[], SavedSnapshot]], SavedSnapshot],
+        effect: Effect,
     ) -> None:
         self.name = name
         self.down = False
         self.quota = 0
+        self.forbids_compaction = False
         self.revision = 100
+        self.compacted = 0
         self._log: list[tuple[int, bytes, bytes | None]] = []
         self._now: dict[bytes, tuple[bytes, int]] = {}
         self.between_pages, self._alive, self._effect = between_pages, alive, effect
@@ -58,12 +70,22 @@ class SimEtcd:
         """Everything stored now."""
         return {key: value for key, (value, _) in self._now.items()}
 
+    def forget_before(self, revision: int) -> None:
+        """Compact as an API server does: not keyctl's doing."""
+        self.compacted = max(self.compacted, revision)
+
     def source(self, *, revision: int = 0) -> ValueSource:
         self._ask()
         pinned = revision or self.revision
         values = {key: (value, mod) for mod, key, value in self._log if mod <= pinned}
         present = {key: (value, mod) for key, (value, mod) in values.items() if value is not None}
-        return PinnedSource(present, SourceInfo("etcd", self.name, pinned, "c1", 0), self._ask_and_step)
+
+        def between() -> None:
+            self._ask()
+            self.between_pages()
+            self._require_readable(pinned, wanted=revision > 0)
+
+        return PinnedSource(present, SourceInfo("etcd", self.name, pinned, "c1", 0), between)
 
     def get(self, key: bytes) -> tuple[bytes, int] | None:
         self._ask()
@@ -95,6 +117,16 @@ class SimEtcd:
             progress(saved.size, saved.size)
         return saved
 
+    def compact(self, revision: int) -> None:
+        self._require_reached(revision)
+        if self.forbids_compaction:
+            raise RefusedError(f"etcd {self.name} does not let us deal with its history", hint="use the role root")
+        self._effect("compact", lambda: self.forget_before(revision))
+
+    def is_compacted(self, revision: int) -> bool:
+        self._require_reached(revision)
+        return revision < self.compacted
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -103,9 +135,20 @@ class SimEtcd:
         if self.down:
             raise UnreachableError(f"etcd {self.name} does not answer", cause="TCP: connection refused")
 
-    def _ask_and_step(self) -> None:
+    def _require_reached(self, revision: int) -> None:
         self._ask()
-        self.between_pages()
+        if revision < 1:
+            raise ValueError(f"{revision} is no revision of etcd")
+        if revision > self.revision:
+            raise UnreachableError(f"etcd {self.name} has not reached revision {revision}", hint="see its endpoints")
+
+    def _require_readable(self, revision: int, *, wanted: bool) -> None:
+        if revision > self.revision:
+            raise WrongUsageError(f"etcd {self.name} has not reached that revision yet")
+        if revision < self.compacted and wanted:
+            raise WrongUsageError(f"etcd {self.name} no longer has revision {revision}")
+        if revision < self.compacted:
+            raise StoppedError(f"etcd {self.name} no longer has the revision that was being read")
 
 
 class PinnedSource:
@@ -119,9 +162,10 @@ class PinnedSource:
 
     def batches(self, prefix: bytes) -> Iterator[list[Value]]:
         keys = sorted(key for key in self._values if key.startswith(prefix))
-        for start in range(0, len(keys), _BATCH):
+        for start in range(0, max(len(keys), 1), _BATCH):
             self._between()
-            yield [(key, *self._values[key]) for key in keys[start : start + _BATCH]]
+            if page := [(key, *self._values[key]) for key in keys[start : start + _BATCH]]:
+                yield page
         self._info = replace(self._about, count=len(keys))
 
     def info(self) -> SourceInfo:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from keyctl.errors import RefusedError, StoppedError, UnreachableError
 from keyctl.hosts.interface import HostFile
+from keyctl.keys.backups import Backup
 from keyctl.keys.key import Key, KeyRef
 from keyctl.keys.ledger import KeyRecord
 from keyctl.rotation.world import Event
@@ -42,6 +43,7 @@ class SimHost(MemoryHost):
         super().__init__(name)
         self._effect, self._alive = effect, alive
         self.before_write: Callable[[str, bytes, bool], None] = lambda path, content, in_place: None
+        self.before_remove: Callable[[str], None] = lambda path: None
         self.do_restart: Callable[[], None] = lambda: None
         self.written_in_place: Callable[[], None] = lambda: None
         self.restarts = 0
@@ -59,6 +61,13 @@ class SimHost(MemoryHost):
 
         self._effect(f"{self.name}: write {path}", act)
         return self.files[path]
+
+    def remove(self, path: str, *, expected: str) -> None:
+        def act() -> None:
+            self.before_remove(path)
+            super(SimHost, self).remove(path, expected=expected)
+
+        self._effect(f"{self.name}: remove {path}", act)
 
     def sweep(self, path: str) -> tuple[str, ...]:
         self._alive()
@@ -94,6 +103,18 @@ class SimStore(MemoryKeyStore):
     def note_state(self, ref: KeyRef, state: str) -> KeyRecord:
         note = super().note_state
         return self._switch.effect("store-note-state", lambda: note(ref, state))
+
+    def destroy(self, ref: KeyRef) -> KeyRecord:
+        destroy = super().destroy
+        return self._switch.effect("store-destroy", lambda: destroy(ref))
+
+    def note_backup(self, backup: Backup) -> None:
+        note = super().note_backup
+        self._switch.effect("store-note-backup", lambda: note(backup))
+
+    def forget_backup(self, location: str) -> None:
+        forget = super().forget_backup
+        self._switch.effect("store-forget-backup", lambda: forget(location))
 
 
 @dataclass

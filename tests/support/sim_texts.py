@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import dataclass
 
 from keyctl.keys.key import Key, Provider
 from tests.support.sim_server import CONFIG_PATH, Spec
@@ -13,13 +14,28 @@ KEY_0 = Key(Provider.AESCBC, "key0", bytes(range(64, 96)))
 _ENTRY = """\
   - resources: [{resources}]  # what matters most
     providers:
+{element}      - identity: {{}}
+"""
+_STATIC = """\
       - {provider}:
           keys:
             # the key of last year
             - name: {name}
               secret: {secret}
-      - identity: {{}}
 """
+_KMS = """\
+      - kms:
+          apiVersion: v2
+          name: {name}  # runs as a static pod
+          endpoint: unix:///run/kms/{name}.sock
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A KMS v2 plugin."""
+
+    name: str
 
 
 def secret_of(key: Key) -> str:
@@ -27,18 +43,25 @@ def secret_of(key: Key) -> str:
     return base64.b64encode(key.material).decode()
 
 
-def configuration(*entries: tuple[tuple[str, ...], Key]) -> bytes:
-    """A configuration with one entry for each of `entries`: its resources, and the key that writes them."""
+def configuration(*entries: tuple[tuple[str, ...], Key | Plugin]) -> bytes:
+    """A configuration with one entry for each of `entries`: its resources, and what writes them."""
     text = "# kept by the platform team\napiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n"
     text += "resources:\n"
-    for resources, key in entries:
+    for resources, writer in entries:
         quoted = ", ".join(f'"{resource}"' for resource in resources)
-        text += _ENTRY.format(resources=quoted, provider=key.provider, name=key.name, secret=secret_of(key))
+        text += _ENTRY.format(resources=quoted, element=_element(writer))
     return (text + "# the end\n").encode()
+
+
+def _element(writer: Key | Plugin) -> str:
+    if isinstance(writer, Plugin):
+        return _KMS.format(name=writer.name)
+    return _STATIC.format(provider=writer.provider, name=writer.name, secret=secret_of(writer))
 
 
 SECRETS = configuration((("secrets",), KEY_1))
 EVERYTHING = configuration((("secrets",), KEY_1), (("*.*",), KEY_0))
+KMS_CONFIGMAPS = configuration((("secrets",), KEY_1), (("configmaps",), Plugin("vault")))
 
 
 def manifest(

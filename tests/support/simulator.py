@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from keyctl.etcd.interface import SavedSnapshot
 from keyctl.kube.interface import Census, ObjectRef
 from keyctl.rotation.journal import LocalLock
 from keyctl.rotation.plan import State
@@ -95,6 +94,7 @@ class SimCluster:
             snapshot_directory=self.directory / "snapshots",
             open_snapshot=open_snapshot,
             settle=self.settle,
+            operator=f"somebody at {place}",
         )
 
     def listed(self, server: SimServer, *, name: str | None = None) -> Server:
@@ -220,8 +220,16 @@ class SimCluster:
                 assert writer in known, (
                     f"R2: {server.name} is given a writer of {resource} that {other.name} cannot read"
                 )
+                assert other is server or known[0] in config.readers(resource), (
+                    f"R3: {server.name} is given a file that cannot read what {other.name} writes of {resource}"
+                )
         mounted = server.spec.single_file and "encryption-provider-config" in server.flags()
         assert in_place == mounted, f"R13: {server.name} does not see what is written to it that way"
+
+    def _allow_remove(self, server: SimServer, path: str) -> None:
+        self._allow_change()
+        if path == CONFIG_PATH:
+            assert "encryption-provider-config" not in server.flags(), f"{server.name} would not start without its file"
 
     def _allow_restart(self, server: SimServer) -> None:
         others = [other for other in self.servers if other is not server]
@@ -238,10 +246,7 @@ class SimCluster:
     # -- making it
 
     def _etcd(self, name: str) -> SimEtcd:
-        def save(label: str, act: Callable[[], SavedSnapshot]) -> SavedSnapshot:
-            return self.effect(label, act)
-
-        return SimEtcd(name, between_pages=lambda: self.clock.advance(0.01), alive=self.alive, effect=save)
+        return SimEtcd(name, between_pages=lambda: self.clock.advance(0.01), alive=self.alive, effect=self.effect)
 
     def _start(self, spec: Spec, number: int, config: bytes | None) -> SimServer:
         host = SimHost(spec.name, self.effect, self.alive)
@@ -253,6 +258,7 @@ class SimCluster:
         host.do_restart = lambda: self._allow_restart(server)
         host.written_in_place = server.written_in_place
         host.before_write = lambda path, content, in_place: self._allow_write(server, path, content, in_place=in_place)
+        host.before_remove = lambda path: self._allow_remove(server, path)
         server.start_time = 1e9 - 86400.0 + number
         server.boot()
         server.ready_since = -1e9

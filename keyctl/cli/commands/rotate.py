@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -17,33 +18,77 @@ from keyctl.rotation.plan import Goal
 @cluster_option
 @click.option("--provider", type=click.Choice([p.value for p in STATIC_PROVIDERS]), help="Change to this provider.")
 @click.option("--resources", multiple=True, metavar="R", help="Only the entries that name R. Repeatable.")
+@changing.history_option
 @click.option("--resume", is_flag=True, help="Go on with the rotation that was begun.")
+@click.option("--abort", is_flag=True, help="Go back to the old key, from wherever the rotation stands.")
+@click.option(
+    "--verify-evidence",
+    "evidence",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Check the evidence of a finished rotation; needs no cluster.",
+)
 @changing.change_options
 def rotate(
-    cluster: Path | None, provider: str | None, resources: tuple[str, ...], resume: bool, **given: object
+    cluster: Path | None,
+    provider: str | None,
+    resources: tuple[str, ...],
+    resume: bool,
+    abort: bool,
+    evidence: Path | None,
+    **given: object,
 ) -> None:
-    """Change the key of an encrypted cluster, safely.
+    """Change the key of an encrypted cluster, safely, and take the old one away.
 
     Adds a new key on every API server, proves that each has loaded it, makes it the
-    writing key, proves that, rewrites every value through the API, and proves in raw
-    etcd that nothing is left under the old key. The old key stays as a read key.
+    writing key, rewrites every value through the API, and proves in raw etcd that
+    nothing is left under the old key. Then the old key leaves the files, and the
+    proof is made once more, for what may have been under way. It stays in the key
+    store, because snapshots need it: keyctl keys destroy says which.
 
-    Stop it at any moment; `--resume` goes on from what it then finds.
+    Stop it at any moment; --resume goes on from what it then finds, and --abort
+    leads back from every state. `--pause-after verified` keeps the old key as a
+    read key for as long as you like.
 
     \b
     Examples:
       keyctl rotate --dry-run
       keyctl rotate --yes
-      keyctl rotate --provider secretbox --pause-after readable
+      keyctl rotate --provider secretbox --pause-after verified
       keyctl rotate --resume
+      keyctl rotate --abort
+      keyctl rotate --verify-evidence ~/.local/state/keyctl/prod/evidence/20261121t101500z-3f2a
     """  # noqa: D301 — click reads the \b
     change = changing.Change.from_options(given)
-    if resume:
-        if provider or resources or change.dry_run or change.allow_downtime or change.template_updated:
+    wished = bool(provider or resources or change.dry_run or change.allow_downtime or change.template_updated)
+    if sum((resume, abort, evidence is not None)) > 1:
+        raise WrongUsageError("--resume, --abort and --verify-evidence exclude each other")
+    if evidence is not None:
+        if wished or change.pause_after or change.history or change.yes:
+            raise WrongUsageError("--verify-evidence takes no other flag than -o and -q")
+        _verify(evidence, change)
+    elif resume:
+        if wished:
             raise WrongUsageError(
                 "--resume goes on with the plan that was agreed to",
-                hint="of the other flags it takes --cluster, --pause-after, -o, -q and --yes",
+                hint="of the other flags it takes --cluster, --pause-after, --history, -o, -q and --yes",
             )
         changing.resume(cluster, change)
-        return
-    changing.start(cluster, change, change.wish(Goal.ROTATE, provider, resources))
+    elif abort:
+        if wished or change.pause_after or change.history:
+            raise WrongUsageError(
+                "--abort goes all the way back", hint="of the other flags it takes --cluster, -o, -q and --yes"
+            )
+        changing.abort(cluster, change)
+    else:
+        changing.start(cluster, change, change.wish(Goal.ROTATE, provider, resources))
+
+
+def _verify(directory: Path, change: changing.Change) -> None:
+    from keyctl.rotation.evidence_check import check
+
+    checked = check(directory)
+    if change.output == "json":
+        click.echo(json.dumps(checked.to_record()))
+    elif not change.quiet:
+        click.echo("\n".join(checked.lines()))

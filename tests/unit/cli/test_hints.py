@@ -52,7 +52,7 @@ def test_every_command_that_a_message_names_is_one_that_keyctl_takes(path: Path)
         ("look: keyctl explain R10, then go on", None),
         ("keyctl rotates static keys", None),
         ("start one (keyctl lab up)", None),
-        ("keyctl keys list shows them", "no command 'keys'"),
+        ("keyctl keys show prints it", "no command 'show'"),
         ("keyctl config show prints it", "no command 'show'"),
         ("keyctl rotate --force", "No such option"),
         ("keyctl rotate --provider enigma", "'enigma' is not one of"),

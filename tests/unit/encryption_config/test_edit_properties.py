@@ -112,6 +112,9 @@ _NEW_KEYS = st.builds(
 )
 
 
+_PLAINTEXT = KeyRef(Provider.IDENTITY, "")
+
+
 def _config(content: bytes) -> EncryptionConfig:
     return decode(content, name="enc.yaml").config
 
@@ -172,10 +175,49 @@ def test_demoting_undoes_promoting_and_removing_undoes_adding(content: bytes, ne
     promoted = edit.promote(added, new.ref, entries=entries, name="enc.yaml")
     demoted = edit.demote(promoted, new.ref, entries=entries, name="enc.yaml")
     removed = edit.remove_reader(demoted, new.ref, entries=entries, name="enc.yaml")
-    assert _config(demoted) == _config(added)
-    assert _lines(demoted) == _lines(added)
-    assert _config(removed) == before
-    assert _lines(removed) == _lines(content)
+    assert demoted == added
+    assert removed == content
+
+
+@given(_files())
+@_SLOW
+def test_plaintext_as_the_writer_goes_back_to_where_it_was(content: bytes) -> None:
+    before = _config(content)
+    entries = tuple(i for i in _all(before) if before.entries[i].providers[0].provider is not Provider.IDENTITY)
+    had = tuple(i for i in effective.holders(before, _PLAINTEXT) if i in entries)
+    added = edit.add_identity(content, entries=entries, name="enc.yaml")
+    for i in entries:
+        assert _config(added).entries[i].providers[0] == before.entries[i].providers[0]
+    promoted = edit.promote(added, _PLAINTEXT, entries=entries, name="enc.yaml")
+    assert all(entry.providers[0].provider is Provider.IDENTITY for entry in _config(promoted).entries)
+    assert _readers(_config(promoted)) == _readers(_config(added))
+    places = {i: [one.provider for one in before.entries[i].providers].index(Provider.IDENTITY) for i in had}
+    demoted = edit.demote(promoted, _PLAINTEXT, entries=entries, name="enc.yaml", places=places)
+    assert demoted == added
+    ours = tuple(i for i in entries if i not in had)
+    assert edit.remove_reader(demoted, _PLAINTEXT, entries=ours, name="enc.yaml") == content
+
+
+@given(_files(), _NEW_KEYS)
+@_SLOW
+def test_old_keys_taken_away_and_put_back_are_read_again(content: bytes, new: Key) -> None:
+    before = _config(content)
+    entries = _all(before)
+    promoted = edit.promote(
+        edit.add_reader(content, new, entries=entries, name="enc.yaml"), new.ref, entries=entries, name="enc.yaml"
+    )
+    old = effective.static_keys(before)
+    retired = promoted
+    for one in old:
+        retired = edit.remove_reader(
+            retired, one.ref, entries=effective.holders(_config(retired), one.ref), name="enc.yaml"
+        )
+    assert effective.static_keys(_config(retired)) == (new,)
+    back = retired
+    for one in reversed(old):
+        back = edit.add_reader(back, one, entries=effective.holders(before, one.ref), name="enc.yaml")
+    assert _readers(_config(back)) == _readers(_config(promoted))
+    assert all(entry.providers[0].readers[0].ref == new.ref for entry in _config(back).entries)
 
 
 def _taken_away(before: list[str], after: list[str]) -> list[list[str]]:
@@ -198,7 +240,7 @@ def test_removing_any_reader_takes_away_its_own_lines_only(content: bytes) -> No
     config = _config(content)
     for index, entry in enumerate(config.entries):
         for ref in [reader.ref for element in entry.providers for reader in element.readers][1:]:
-            if ref.provider in (Provider.IDENTITY, Provider.KMS):
+            if ref.provider is Provider.IDENTITY and _readers(config)[index][ref] > 1:
                 continue
             removed = edit.remove_reader(content, ref, entries=(index,), name="enc.yaml")
             assert _readers(_config(removed))[index] == _readers(config)[index] - Counter([ref])
@@ -213,9 +255,10 @@ def test_removing_any_reader_takes_away_its_own_lines_only(content: bytes) -> No
 
 @given(_files(), _NEW_KEYS)
 @_SLOW
-def test_an_added_entry_leaves_the_whole_text_before_it(content: bytes, new: Key) -> None:
+def test_an_added_entry_leaves_the_whole_text_and_can_be_taken_away_again(content: bytes, new: Key) -> None:
     added = edit.add_entry(content, ("pods", "*.batch"), new, name="enc.yaml")
     assert _config(added).entries[:-1] == _config(content).entries
     assert effective.writer(_config(added), "pods").ref.provider is Provider.IDENTITY
     assert effective.readers(_config(added), "jobs.batch")[1].ref == new.ref
     assert not _lines(content) - _lines(added)
+    assert edit.remove_entry(added, len(_config(content).entries), name="enc.yaml") == content

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Protocol
 
 import pytest
 
@@ -77,3 +79,20 @@ def test_a_plaintext_channel_is_never_used(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("keyctl.etcd.rpc.etcd3.client", lambda **_: Plain())
     with pytest.raises(RuntimeError, match="plaintext"):
         Session("127.0.0.1", 2379, MutualTls(Path("ca"), Path("crt"), Path("key")), timeout=1.0)
+
+
+class Compaction(Protocol):
+    revision: int
+    physical: bool
+
+
+def test_compaction_does_not_wait_for_the_disk_and_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, bool, float]] = []
+
+    def compact(request: Compaction, *, timeout: float, metadata: object) -> None:
+        asked.append((request.revision, request.physical, timeout))
+
+    client = SimpleNamespace(uses_secure_channel=True, kvstub=SimpleNamespace(Compact=compact), metadata=None)
+    monkeypatch.setattr("keyctl.etcd.rpc.etcd3.client", lambda **_: client)
+    Session("127.0.0.1", 2379, MutualTls(Path("ca"), Path("crt"), Path("key")), timeout=1.5).compact(70)
+    assert asked == [(70, False, 1.5)]

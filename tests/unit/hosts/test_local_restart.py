@@ -32,6 +32,11 @@ def test_a_failed_restart_tells_its_status_and_not_its_output(capfd: pytest.Capt
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_restart_command_that_ctrl_c_ended_is_an_interruption() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _restart("/bin/sh", "-c", "kill -INT $$")
+
+
 def test_a_restart_command_that_does_not_exist_is_named() -> None:
     with pytest.raises(StoppedError) as caught:
         _restart("/nonexistent/restart-it")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from keyctl.errors import KeyctlError, RefusedError, UnreachableError, UnusableInputError
-from keyctl.keys import file_store
+from keyctl.keys import private_files
 from keyctl.keys.file_store import FileKeyStore
 from keyctl.keys.key import Key, Provider
 from tests.support.effects import noted, open_descriptors
@@ -46,8 +46,14 @@ def test_looking_into_a_store_that_is_not_there_creates_nothing(directory: Path)
     store = _store(directory)
     assert store.records() == ()
     assert store.get(_KEY.ref) is None
-    with pytest.raises(UnusableInputError):
-        store.note_state(_KEY.ref, "active")
+    assert store.backups() == ()
+    for change in (
+        lambda: store.note_state(_KEY.ref, "active"),
+        lambda: store.destroy(_KEY.ref),
+        lambda: store.forget_backup("/backup/a.db"),
+    ):
+        with pytest.raises(UnusableInputError):
+            change()
     assert not directory.parent.exists()
 
 
@@ -316,9 +322,9 @@ def test_a_key_that_does_not_read_back_never_reaches_the_ledger(
 
 
 def test_a_store_in_use_is_waited_for_and_then_named(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_store, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(private_files, "LOCK_SECONDS", 0.1)
     _store(directory).put(_KEY, origin="generated")
-    with file_store._locked(directory / ".lock"), pytest.raises(UnreachableError, match="in use by another process"):
+    with private_files.locked(directory / ".lock"), pytest.raises(UnreachableError, match="in use by another process"):
         _store(directory).records()
     assert len(_store(directory).records()) == 1
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from keyctl.keys.backups import Backup, BackupKind
 from keyctl.keys.file_store import FileKeyStore
 from keyctl.keys.key import Key, Provider
 from tests.support.kill_points import kill_points
 
 _KEY = Key(Provider.AESCBC, "key1", bytes(range(32)))
+_BACKUP = Backup(BackupKind.SNAPSHOT, "/backup/a.db", "2026-11-21T10:00:00+00:00", 117, (_KEY.ref,), "ab" * 32)
 
 
 @pytest.fixture
@@ -60,6 +63,69 @@ def test_a_change_of_state_killed_at_any_step_can_be_noted_again(directory: Path
         shutil.rmtree(directory)
         _store(directory).put(_KEY, origin="generated")
     assert kills > 3
+
+
+def test_a_destruction_killed_at_any_step_left_the_whole_key_or_is_finished_by_the_next_run(directory: Path) -> None:
+    def deactivate() -> None:
+        _store(directory).put(_KEY, origin="imported")
+        _store(directory).note_state(_KEY.ref, "deactivated")
+
+    deactivate()
+    seen = set()
+    for _ in kill_points(lambda: _store(directory).destroy(_KEY.ref)):
+        (record,) = _store(directory).records()
+        seen.add(record.state)
+        destroyed = record.state == "destroyed"
+        assert _key_file(directory).exists() is not destroyed
+        assert _store(directory).get(_KEY.ref) == (None if destroyed else _KEY)
+        record = _store(directory).destroy(_KEY.ref)
+        assert [step.state for step in record.history] == ["active", "deactivated", "destroyed"]
+        assert _store(directory).records() == (record,)
+        assert not _key_file(directory).exists()
+        shutil.rmtree(directory)
+        deactivate()
+    assert seen == {"deactivated", "destroyed"}
+
+
+def test_finishing_a_destruction_may_be_killed_too(directory: Path) -> None:
+    def half_destroy() -> None:
+        _store(directory).put(_KEY, origin="imported")
+        _store(directory).note_state(_KEY.ref, "deactivated")
+        content = _key_file(directory).read_bytes()
+        _store(directory).destroy(_KEY.ref)
+        _key_file(directory).write_bytes(content)
+        _key_file(directory).chmod(0o600)
+
+    half_destroy()
+    kills = 0
+    for _ in kill_points(lambda: _store(directory).records()):
+        kills += 1
+        assert _store(directory).get(_KEY.ref) is None
+        assert not _key_file(directory).exists()
+        shutil.rmtree(directory)
+        half_destroy()
+    assert kills > 4
+
+
+def test_a_backup_noted_or_forgotten_by_a_killed_run_is_registered_or_not_and_can_be_again(directory: Path) -> None:
+    def note() -> None:
+        _store(directory).note_backup(_BACKUP)
+
+    def forget() -> None:
+        _store(directory).forget_backup(_BACKUP.location)
+
+    cases: list[tuple[Callable[[], None], tuple[Backup, ...], Callable[[], None]]]
+    cases = [(note, (_BACKUP,), forget), (forget, (), note)]
+    for act, wanted, way_back in cases:
+        kills = 0
+        for _ in kill_points(act):
+            kills += 1
+            if _store(directory).backups() != wanted:
+                act()
+            assert _store(directory).backups() == wanted
+            way_back()
+        assert kills > 3
+        assert _store(directory).backups() == wanted
 
 
 _RACE = """

@@ -39,8 +39,17 @@ def count(
     names_limit: int = 3,
     want: Mapping[str, KeyRef] | None = None,
     work_limit: int = 0,
+    kms_limit: int = 0,
 ) -> CensusResult:
-    census = Census(b"/registry", config, decrypt=decrypt, names_limit=names_limit, want=want, work_limit=work_limit)
+    census = Census(
+        b"/registry",
+        config,
+        decrypt=decrypt,
+        names_limit=names_limit,
+        want=want,
+        work_limit=work_limit,
+        kms_limit=kms_limit,
+    )
     batch = [(key, values[key], number) for number, key in enumerate(sorted(values))]
     for start in range(0, len(batch), 7):
         census.add(batch[start : start + 7])
@@ -195,6 +204,50 @@ def test_kms_values_are_grouped_by_key_id_and_not_called_opened() -> None:
         ("vault", None, 1, 0, 1, Role.WRITE),
     }
     assert result.problem_counts == {("secrets", Reason.MALFORMED): 1}
+
+
+def vault(name: str, resource: str = "configmaps") -> dict[bytes, bytes]:
+    key = at(name, resource=resource)
+    return {key: seal.seal_kms_v2("vault", key, seal.config_map(name))}
+
+
+BOTH = EncryptionConfig(
+    (*CONFIG.entries, *seal.config(KmsReader("vault", "v2"), NEW, resources=("configmaps",)).entries)
+)
+
+
+@pytest.mark.parametrize("names_limit", [0, 3])
+def test_the_values_of_a_kms_plugin_are_named_among_those_of_other_providers(names_limit: int) -> None:
+    values = secrets(NEW, 30) | {k: v for number in range(9) for k, v in vault(f"m{number}").items()}
+    static = at("m4", resource="configmaps")
+    values[static] = seal.seal(NEW, static, seal.config_map("m4"))
+    result = count(values, BOTH, kms_limit=100, names_limit=names_limit)
+    names = [f"m{number}" for number in range(9) if number != 4]
+    assert [item.name for item in result.kms] == names
+    item = result.kms[0]
+    assert (item.etcd_key, item.resource, item.namespace) == (at("m0", resource="configmaps"), "configmaps", "default")
+    assert (item.uid, item.mod_revision) == ("", sorted(values).index(item.etcd_key))
+    assert (result.work, result.unreadable) == ((), 0)
+
+
+def test_the_values_of_a_kms_plugin_are_named_up_to_the_limit_and_all_counted() -> None:
+    values = {k: v for number in range(9) for k, v in vault(f"m{number}").items()}
+    result = count(values, BOTH, kms_limit=4)
+    assert [item.name for item in result.kms] == ["m0", "m1", "m2", "m3"]
+    assert group(result, "vault").values == 9
+    assert count(values, BOTH).kms == ()
+
+
+def test_what_no_plugin_can_open_is_a_problem_and_not_a_value_of_a_plugin() -> None:
+    damaged = {key: value[:30] for key, value in vault("damaged").items()}
+    result = count(damaged | vault("uncovered", "secrets") | vault("good"), BOTH, kms_limit=10)
+    assert [item.name for item in result.kms] == ["good"]
+    assert result.problem_counts == {("configmaps", Reason.MALFORMED): 1, ("secrets", Reason.UNKNOWN_KEY): 1}
+
+
+def test_a_value_of_a_kms_plugin_may_be_work_too() -> None:
+    result = count(vault("m"), BOTH, want={"configmaps": NEW.ref}, work_limit=5, kms_limit=5)
+    assert result.work == result.kms != ()
 
 
 @pytest.mark.parametrize("decrypt", [True, False])

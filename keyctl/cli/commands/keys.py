@@ -1,0 +1,165 @@
+"""`keyctl keys`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from keyctl.cli import wiring
+from keyctl.cli.options import cluster_option
+from keyctl.cli.progress import PlainLines
+from keyctl.errors import InterruptedEarlyError, RefusedError, WrongUsageError
+from keyctl.keys.backups import Backup, BackupKind, needing
+from keyctl.keys.interface import KeyStore
+from keyctl.keys.key import STATIC_PROVIDERS, KeyRef, Provider
+from keyctl.keys.ledger import KeyRecord
+from keyctl.rotation.obstacles import argument
+from keyctl.stored.display import display
+
+_HEADS = ("KEY", "STATE", "SINCE", "FINGERPRINT", "ORIGIN", "NEEDED BY")
+
+
+@click.group()
+def keys() -> None:
+    """The key store of the cluster file: every key there ever was, and what needs it.
+
+    \b
+    Examples:
+      keyctl keys list
+      keyctl keys destroy aescbc:key1 --dry-run
+    """  # noqa: D301 — click reads the \b
+
+
+@keys.command(name="list")
+@cluster_option
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Format on stdout.")
+def list_keys(cluster: Path | None, output: str) -> None:
+    """List the keys of the key store, and the registered backups that need each.
+
+    Reads the key store only. No key bytes are shown.
+
+    \b
+    Examples:
+      keyctl keys list
+      keyctl keys list -o json | jq '.keys[] | select(.state == "deactivated")'
+    """  # noqa: D301 — click reads the \b
+    store = wiring.key_store(wiring.require_cluster(cluster))
+    records, backups = store.records(), store.backups()
+    if output == "json":
+        click.echo(json.dumps(_document(store, records, backups), indent=2))
+        return
+    if not records:
+        click.echo(f"no key was ever put into the key store {store.location}", err=True)
+        return
+    click.echo(_table([_HEADS, *(_row(record, needing(backups, record.ref)) for record in records)]))
+
+
+@keys.command()
+@cluster_option
+@click.argument("key", metavar="PROVIDER:NAME")
+@click.option(
+    "--forget-backup",
+    "forget",
+    multiple=True,
+    metavar="LOCATION",
+    help="This registered backup and every copy of it are gone, or may become unreadable. Repeatable.",
+)
+@click.option("--dry-run", is_flag=True, help="Look everywhere and say what stands in the way; change nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed off a terminal.")
+def destroy(cluster: Path | None, key: str, forget: tuple[str, ...], dry_run: bool, yes: bool) -> None:
+    """Erase the bytes of a key that nothing needs any more. There is no way back.
+
+    Refused, with every reason, while anything needs it: a server's file, a value
+    in any etcd, a registered snapshot, etcd's history, a rotation under way; and
+    while a part of the cluster cannot be seen. Its entry in the ledger stays.
+
+    \b
+    Examples:
+      keyctl keys destroy aescbc:key1 --dry-run
+      keyctl keys destroy aescbc:key1
+      keyctl keys destroy aescbc:key1 --forget-backup /backup/prod-1.db --yes
+    """  # noqa: D301 — click reads the \b
+    ref = _parse(key)
+    if not (dry_run or yes or sys.stdin.isatty()):
+        raise RefusedError("this destroys a key and nobody is there to ask", hint="say --yes, or --dry-run")
+    with wiring.rotation(cluster) as parts:
+        destruction = parts.destruction(PlainLines(), ref, forget=forget)
+        if dry_run:
+            _say(destruction.check(), forget, "would be destroyed; nothing was changed")
+            return
+        if not yes:
+            _ask(destruction.check(), forget)
+        _say(destruction.carry_out(), forget, "is destroyed")
+
+
+def _parse(text: str) -> KeyRef:
+    provider, _, name = text.partition(":")
+    static = [one.value for one in STATIC_PROVIDERS]
+    if provider not in static or not name:
+        raise WrongUsageError(f"a key is named PROVIDER:NAME, not {text!r}", hint=f"providers: {', '.join(static)}")
+    return KeyRef(Provider(provider), name)
+
+
+def _ask(record: KeyRecord, forget: tuple[str, ...]) -> None:
+    for location in forget:
+        click.echo(f"The backup {location} will be forgotten.", err=True)
+    question = f"Destroy {record.ref}, fingerprint {record.fingerprint}? There is no way back."
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort as exc:
+        raise InterruptedEarlyError("interrupted; nothing was changed") from exc
+    if not agreed:
+        raise InterruptedEarlyError("not confirmed; nothing was changed")
+
+
+def _say(record: KeyRecord, forget: tuple[str, ...], what: str) -> None:
+    forgotten = f" (without regard to {', '.join(forget)})" if forget else ""
+    click.echo(f"{record.ref}, fingerprint {record.fingerprint}, {what}{forgotten}")
+
+
+def _row(record: KeyRecord, backups: tuple[Backup, ...]) -> tuple[str, ...]:
+    names = [f"history of {one.location}" if one.kind is BackupKind.HISTORY else one.location for one in backups]
+    since = record.history[-1].at
+    needed_by = ", ".join(map(display, names)) or "-"
+    return display(argument(record.ref)), record.state, since, record.fingerprint, record.origin, needed_by
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    """Columns as wide as they need to be; nothing is cut."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _document(store: KeyStore, records: tuple[KeyRecord, ...], backups: tuple[Backup, ...]) -> dict[str, object]:
+    return {
+        "apiVersion": "keyctl/v1",
+        "kind": "KeyList",
+        "store": store.location,
+        "keys": [
+            {
+                "provider": record.ref.provider,
+                "name": record.ref.name,
+                "state": record.state,
+                "since": record.history[-1].at,
+                "fingerprint": record.fingerprint,
+                "origin": record.origin,
+                "neededBy": [backup.location for backup in needing(backups, record.ref)],
+            }
+            for record in records
+        ],
+        "backups": [
+            {
+                "kind": backup.kind,
+                "location": backup.location,
+                "at": backup.at,
+                "revision": backup.revision,
+                "needs": [argument(ref) for ref in backup.needs],
+                "sha256": backup.sha256 or None,
+            }
+            for backup in backups
+        ],
+    }

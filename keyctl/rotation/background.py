@@ -1,0 +1,45 @@
+"""What one process of a rotation takes over from those before it: a record, and no proof of where things stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from keyctl.rotation.plan import Stage, Way
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """The way to go, and what the journal knows of this rotation.
+
+    `ever_promoted`: a file with the new key first was placed, or was about to be.
+    `resecured`: the archive was proven and the second snapshot taken, and it is
+    still there.
+    """
+
+    way: Way = Way.FORWARD
+    first_snapshots: Sequence[Path] = ()
+    ever_promoted: bool = False
+    resecured: bool = False
+
+
+def background_of(records: Sequence[Mapping[str, object]]) -> Background:
+    """What the journal's records of one rotation, oldest first, tell its next run."""
+    snapshots: list[Path] = []
+    way, promoted, resecured = Way.FORWARD, False, False
+    for record in records:
+        if record["kind"] == "secured":
+            snapshots = _paths(record)
+        elif record["kind"] == "abort":
+            way = Way.BACK
+        elif record.get("step") == "write-file" and record.get("stage") == Stage.PROMOTED.name:
+            promoted = True
+        elif record["kind"] == "proof" and record.get("of") == "resecured":
+            resecured = all(path.exists() for path in _paths(record))
+    return Background(way, tuple(snapshots), ever_promoted=promoted, resecured=resecured)
+
+
+def _paths(record: Mapping[str, object]) -> list[Path]:
+    snapshots = record.get("snapshots")
+    return [Path(str(one["path"])) for one in snapshots if isinstance(one, dict)] if isinstance(snapshots, list) else []

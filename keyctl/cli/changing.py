@@ -274,7 +274,7 @@ def _last_words(finished: Finished, change: Change) -> None:
     click.echo(sentence)
     click.echo(f"evidence: {evidence.path.parent} ({evidence.records} records, last hash {evidence.sha256})")
     if sys.stderr.isatty():
-        click.echo(f"next: keyctl verify-secrets; keyctl rotate --verify-evidence {evidence.path.parent}", err=True)
+        click.echo("next: keyctl verify-secrets", err=True)
 
 
 def _sentence(finished: Finished) -> str:

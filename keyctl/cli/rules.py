@@ -8,11 +8,12 @@ RULES = {
     "R2": "Read before write. No file that writes with a key is placed anywhere until every server is proven to read "
     "it.",
     "R3": "No early removal. A key leaves a file only after a scan of every key of every etcd has shown no value "
-    "under it.",
+    "under it; after it has left, once more. A value that turns up then brings it back.",
     "R4": "No early destruction. Destroying a key is a command of its own, refused while a backup or history needs "
     "the key.",
     "R5": "Names. A provider and a key name mean the same bytes for ever; other bytes under a known name are refused.",
-    "R6": "History. Old revisions still hold values under the old key until etcd is compacted.",
+    "R6": "History. Old revisions show values under the old key until etcd is compacted: before the key leaves, keyctl "
+    "compacts, waits for it, or is told to leave them.",
     "R7": "The same both ways. Taking the new key away again needs the same proof as taking the old one away.",
     "R8": "One at a time. One rotation runs in a cluster; a file that somebody else changes freezes it.",
     "R9": "Restarts. One server at a time, each proven before the next; a single server needs --allow-downtime.",
@@ -26,8 +27,8 @@ RULES = {
     "R14": "Secrets. The API is asked for metadata only; decrypted bytes are looked at and dropped.",
     "R15": "Rewriting. An empty merge patch with the object's own uid. A refusal is named and left; only raw etcd says "
     "that a value is done.",
-    "R16": "KMS. Values that keyctl cannot open itself must be proven through each server; this version refuses "
-    "instead.",
+    "R16": "KMS. Values that keyctl cannot open itself are proven by reading each through every server; a resource "
+    "that has some keeps its key.",
     "R17": "Journal. Intent, synced, before each effect; outcome after. The state itself is read off the cluster.",
     "R18": "Wildcards mean the resources that the API serves. Values under a path that no API serves are orphans and "
     "block by name; aggregated API servers hold keys of their own and are refused.",

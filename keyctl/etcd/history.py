@@ -62,7 +62,7 @@ def _failure(endpoint: Endpoint, error: CallError, revision: int) -> KeyctlError
         return RefusedError(
             f"etcd at {endpoint} does not let us deal with its history",
             cause=f"authorisation: {error.detail}",
-            hint="give keyctl an etcd user or certificate whose role is root, as for a snapshot",
+            hint="use an etcd user or certificate whose role is root, as for a snapshot",
         )
     return UnreachableError(
         f"etcd at {endpoint} has not reached revision {revision}",

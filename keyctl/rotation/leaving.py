@@ -201,7 +201,7 @@ class Leaving:
                     f"nobody has compacted {missing[0]} for {waited / 60:.0f} minutes",
                     cause="old list tokens would still find values under the old key, which nothing would open",
                     hint="kube-apiserver compacts every 5 minutes unless --etcd-compaction-interval is 0; "
-                    "or let keyctl do it: keyctl rotate --resume --history compact",
+                    "or compact now: keyctl rotate --resume --history compact",
                     rule="R6",
                 )
             if clock.monotonic() - reminded >= _REMIND:

@@ -10,20 +10,19 @@ import pytest
 from keyctl.lab.plane import Lab
 from keyctl.lab.topology import EtcdAccess
 from tests.support import seal
-from tests.support.cluster_copy import ClusterFile, cluster_copy
 from tests.support.encryption_file import key_texts, leaks
 from tests.support.hints import wrong_hints
 from tests.support.plane import ControlPlanes, control_planes
 from tests.support.raw_etcd import heads_of
 from tests.support.seeded import Seeded, seed
-from tests.support.server_flags import encrypt_by_hand, set_flags
+from tests.support.server_flags import encrypt_by_hand, limit_requests
 from tests.support.shell import Shell
 
 pytestmark = pytest.mark.live
 
 OLD = seal.key("old")
-# Of requests, and so of the two settles; short, for this file waits for both again and again.
-SECONDS = 3
+# The limit of a request, and so each settle; short, for this file waits for them again and again.
+SECONDS = 4
 STATES = (
     "generated",
     "adding",
@@ -35,17 +34,6 @@ STATES = (
     "resecured",
     "retiring",
 )
-
-
-def prepared(lab: Lab, home: Path) -> None:
-    """The cluster file at `home`, for servers that are soon done with a request. They need a restart."""
-
-    def settle(cluster: ClusterFile) -> None:
-        cluster["policy"]["settle"] = f"{SECONDS}s"
-
-    for server in lab.topology.servers:
-        set_flags(lab, server.name, request_timeout=f"{SECONDS}s")
-    cluster_copy(lab, home / "keyctl.yaml", settle)
 
 
 def files(lab: Lab) -> dict[str, bytes]:
@@ -68,7 +56,7 @@ def plane(etcd_server: EtcdAccess, home: Path) -> Iterator[Seeded]:
     """Two API servers that write Secrets under OLD. Every test leaves them as they were."""
     with control_planes(etcd_server, home) as start:
         lab = start(2)
-        prepared(lab, home)
+        limit_requests(lab, SECONDS, home / "keyctl.yaml")
         encrypt_by_hand(lab, OLD, ("secrets",))
         yield seed(lab, home / "state", 20)
 
@@ -103,7 +91,7 @@ def test_abort_of_enable_leaves_no_flag_no_file_and_no_encrypted_value(
     control_plane: ControlPlanes, tmp_path: Path
 ) -> None:
     lab, shell = control_plane(1), Shell(tmp_path)
-    prepared(lab, tmp_path)
+    limit_requests(lab, SECONDS, tmp_path / "keyctl.yaml")
     lab.restart("cp1")
     seeded = seed(lab, shell.state, 6)
     before, plain = files(lab), heads_of(lab, "secrets")

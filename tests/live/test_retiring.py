@@ -26,7 +26,7 @@ from tests.support.raw_etcd import heads_of
 from tests.support.real_kube import ask
 from tests.support.second_etcd import second_etcd, seen_from
 from tests.support.seeded import Answered, Seeded, seed
-from tests.support.server_flags import encrypt_by_hand, set_flags
+from tests.support.server_flags import encrypt_by_hand, limit_requests, set_flags
 from tests.support.shell import Shell
 
 pytestmark = pytest.mark.live
@@ -34,6 +34,8 @@ pytestmark = pytest.mark.live
 OLD = seal.key("old")
 ROTATE = ("rotate", "--yes", "--allow-downtime")
 PLAINTEXT = {b"k8s\0"}
+# The limit of a request, and so each settle.
+SECONDS = 4
 
 
 def key_names(lab: Lab) -> list[str]:
@@ -81,10 +83,10 @@ def rotated(etcd_server: EtcdAccess, tmp_path_factory: pytest.TempPathFactory) -
     with second_etcd(etcd_server, home) as other, control_planes(etcd_server, home) as start:
         lab = start(1)
         set_flags(lab, "cp1", etcd_servers_overrides=f"/events#{other.endpoints[0]}")
+        limit_requests(lab, SECONDS, home / "keyctl.yaml", lambda cluster: _override(cluster, other))
         lab.restart("cp1")
         seeded = seed(lab, shell.state, 6)
         _create_event(lab)
-        cluster_copy(lab, home / "keyctl.yaml", lambda cluster: _override(cluster, other))
         both = ("--resources", "secrets", "--resources", "events")
         enabled = shell.keyctl("enable", "--yes", "--allow-downtime", *both)
         assert enabled.code == 0, enabled.stderr
@@ -195,8 +197,8 @@ def test_one_key_for_two_resources_is_refused_for_one_and_changed_for_both(
     control_plane: ControlPlanes, tmp_path: Path
 ) -> None:
     lab, shell = control_plane(1), Shell(tmp_path)
+    limit_requests(lab, SECONDS, tmp_path / "keyctl.yaml")
     encrypt_by_hand(lab, OLD, ("secrets",), ("configmaps",))
-    cluster_copy(lab, tmp_path / "keyctl.yaml", lambda cluster: None)
     seeded = seed(lab, shell.state, 6)
     settings = "/api/v1/namespaces/default/configmaps"
     assert ask(lab, "POST", settings, {"metadata": {"name": "settings"}, "data": {"color": "blue"}})[0] == 201
@@ -213,8 +215,8 @@ def test_one_key_for_two_resources_is_refused_for_one_and_changed_for_both(
 
 def test_disable_leaves_plaintext_and_no_key_in_the_file(control_plane: ControlPlanes, tmp_path: Path) -> None:
     lab, shell = control_plane(1), Shell(tmp_path)
+    limit_requests(lab, SECONDS, tmp_path / "keyctl.yaml")
     encrypt_by_hand(lab, OLD, ("secrets",))
-    cluster_copy(lab, tmp_path / "keyctl.yaml", lambda cluster: None)
     seeded = seed(lab, shell.state, 6)
     assert heads_of(lab, "secrets") == {head(OLD.name)}
     disabled = shell.keyctl("disable", "--yes", "--allow-downtime")

@@ -22,12 +22,11 @@ from keyctl.lab.network import get
 from keyctl.lab.plane import Lab
 from keyctl.lab.topology import EtcdAccess
 from tests.support import seal
-from tests.support.cluster_copy import ClusterFile, cluster_copy
 from tests.support.held_writes import HeldWrites
 from tests.support.plane import ControlPlanes
 from tests.support.raw_etcd import heads_of
 from tests.support.seeded import Seeded, seed
-from tests.support.server_flags import encrypt_by_hand, set_flags
+from tests.support.server_flags import encrypt_by_hand, limit_requests, set_flags
 from tests.support.shell import Running, Shell
 from tests.support.stalling_link import StallingLink, stalling_link
 
@@ -39,7 +38,7 @@ ROTATE = ("rotate", "--yes", "-o", "json")
 REQUEST_TIMEOUT = 14
 HELD = 10.0
 # How often a server looks at its file, and how long before such a look the link stalls.
-POLL, AHEAD = 60.0, 6.0
+POLL, AHEAD = 60.0, 4.0
 PATIENCE = 180.0
 
 
@@ -57,15 +56,9 @@ def shell(tmp_path: Path) -> Shell:
 
 def encrypted_behind(link: StallingLink, lab: Lab, shell: Shell) -> Seeded:
     """Secrets under OLD in `lab`, whose cp2 reaches etcd by `link`; its cluster file is in the shell's folder."""
-
-    def settle(cluster: ClusterFile) -> None:
-        cluster["policy"]["settle"] = f"{REQUEST_TIMEOUT}s"
-
-    for server in lab.topology.servers:
-        set_flags(lab, server.name, request_timeout=f"{REQUEST_TIMEOUT}s")
+    limit_requests(lab, REQUEST_TIMEOUT, shell.folder / "keyctl.yaml")
     set_flags(lab, "cp2", etcd_servers=link.url)
     encrypt_by_hand(lab, OLD, ("secrets",))
-    cluster_copy(lab, shell.folder / "keyctl.yaml", settle)
     return seed(lab, shell.state, 12)
 
 

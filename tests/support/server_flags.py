@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -9,6 +10,7 @@ import yaml
 from keyctl.hosts.manifests import add_encryption_flag
 from keyctl.keys.key import Key
 from keyctl.lab.plane import Lab
+from tests.support.cluster_copy import ClusterFile, cluster_copy
 from tests.support.encryption_file import write_config
 
 
@@ -21,6 +23,23 @@ def set_flags(lab: Lab, server: str, **flags: str) -> None:
     kept = [word for word in container["command"] if word.partition("=")[0] not in wanted]
     container["command"] = kept + [f"{name}={value}" for name, value in wanted.items()]
     path.write_text(yaml.safe_dump(document, sort_keys=False, width=1000))
+
+
+def limit_requests(
+    lab: Lab, seconds: int, cluster_file: Path, edit: Callable[[ClusterFile], object] | None = None
+) -> None:
+    """From their next restart on no server is busy with a request for longer than that, and the cluster file that is
+    written, after `edit`, has keyctl settle for no longer.
+    """
+
+    def settle(cluster: ClusterFile) -> None:
+        cluster["policy"]["settle"] = f"{seconds}s"
+        if edit is not None:
+            edit(cluster)
+
+    for server in lab.topology.servers:
+        set_flags(lab, server.name, request_timeout=f"{seconds}s")
+    cluster_copy(lab, cluster_file, settle)
 
 
 def encrypt_by_hand(lab: Lab, key: Key, *entries: tuple[str, ...]) -> None:

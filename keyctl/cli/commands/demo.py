@@ -31,8 +31,8 @@ def demo(count: int) -> None:
     """Watch it all happen on a real control plane: three API servers and etcd, on loopback.
 
     Starts a lab, creates Secrets, shows one of them in plaintext in raw etcd, turns
-    encryption on, changes the key, proves both, reads every Secret back through every
-    server, and takes the lab down. Nothing outside of this machine is touched. The
+    encryption on, changes the key, takes the old one away, proves it all, reads every
+    Secret back through every server, and takes the lab down. Nothing outside of this machine is touched. The
     first run builds etcd and kube-apiserver from pinned modules.
 
     \b
@@ -59,7 +59,7 @@ class Story:
     secrets: tuple[SeededSecret, ...]
 
     def tell(self) -> None:
-        """From plaintext to a changed key."""
+        """From plaintext to a changed key, the old one gone."""
         chapter(f"{len(self.secrets)} Secrets in {len(_NAMESPACES)} namespaces; this is one of them, in raw etcd")
         context = admin_credentials(self.lab.layout).context()
         plant(self.lab.topology.servers[0].url, context, self.secrets)
@@ -71,8 +71,12 @@ class Story:
         chapter("The same value now")
         self.show_raw()
         self.keyctl("verify-secrets")
-        chapter("Change the key")
+        chapter("Change the key, and take the old one away")
         self.keyctl("rotate", "--yes")
+        chapter("Both keys are in the key store; the old one is in no file, and old snapshots need it")
+        self.keyctl("keys", "list")
+        (evidence,) = sorted((self.state / "keyctl" / self.lab.topology.settings.name / "evidence").iterdir())[-1:]
+        self.keyctl("rotate", "--verify-evidence", str(evidence))
         chapter("The proof: every value in etcd, opened with the key that it names")
         self.show_raw()
         self.keyctl("verify-secrets")

@@ -37,7 +37,7 @@ def keys() -> None:
 @cluster_option
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Format on stdout.")
 def list_keys(cluster: Path | None, output: str) -> None:
-    """List the keys of the key store, and the registered backups that need each.
+    """List the keys, and the backups that need each.
 
     Reads the key store only. No key bytes are shown.
 

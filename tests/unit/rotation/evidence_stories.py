@@ -197,19 +197,24 @@ def aborted_to_no_flag() -> list[Record]:
         story.write("ADDED", server)
         story.add("intent", step="edit-manifest", server=server)
         story.add("outcome", step="edit-manifest", server=server)
-    story.prove("ADDED")
-    story.add("abort", who="ops@bastion")
+    story.promote()
+    story.demote()
     for server in SERVERS:
         story.add("intent", step="restore-manifest", server=server)
         story.add("outcome", step="restore-manifest", server=server)
         story.prove_one(server, "BASE")
         story.write("BASE", server)
     story.close("gone", "BASE", 45)
-    hashes = [[None], *([file_hash("cp1", stage)] for stage in STAGES[1:3]), []]
-    bare = [{"name": name, "hashes": hashes, "flagMissing": True} for name in SERVERS]
+    bare = [
+        {
+            "name": name,
+            "hashes": [[None], *([file_hash(name, stage)] for stage in STAGES[1:3]), []],
+            "flagMissing": True,
+        }
+        for name in SERVERS
+    ]
     records = with_plan(story.end("aborted", key="key1"), old=[], servers=bare)
-    records = with_fields(records, proof_of("server", stage="BASE"), loaded=None)
-    return with_fields(records, proof_of("server", stage="ADDED"), loaded=file_hash("cp1", "ADDED"))
+    return with_fields(records, proof_of("server", stage="BASE"), loaded=None)
 
 
 STORIES = (verified, retired, hit_late, aborted, aborted_early, aborted_before_any_file, aborted_to_no_flag)

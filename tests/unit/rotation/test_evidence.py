@@ -66,18 +66,18 @@ def test_a_bundle_says_who_changed_which_key_of_which_cluster_and_what_was_there
     assert found.lines() == (
         f"rotation {ROTATION}: rotate, retired",
         "cluster prod, uid 0b1e",
-        "by ops@bastion, from 2026-11-21T10:00:01+00:00 to 2026-11-21T10:04:48+00:00",
+        "by ops@bastion, from 2026-11-21T10:00:01+00:00 to 2026-11-21T10:04:53+00:00",
         f"new key aescbc/key2, fingerprint {'b' * 32}",
         f"retired key aescbc/key1, fingerprint {'a' * 32}",
-        "server cp1: 5 proofs",
-        "server cp2: 5 proofs",
+        "server cp1: 7 proofs",
+        "server cp2: 7 proofs",
         "leases under no known provider: 1 values before, 1 after",
         "secrets under aescbc/key1: 12 values before, 0 after",
         "secrets under aescbc/key2: 0 values before, 14 after",
         "revisions: before 10, switched 60, verified 80, retired 85, after 50",
         "settled 60 s; history: compact",
         "late hits: 1; the old keys were put back and all was proven again",
-        f"48 records, last hash {found.sha256}",
+        f"52 records, last hash {found.sha256}",
     )
 
 
@@ -85,7 +85,7 @@ def test_the_record_of_a_bundle_is_json_with_everything_that_the_lines_say() -> 
     found = checked(retired())
     record = found.to_record()
     assert json.loads(json.dumps(record)) == record
-    assert record["servers"] == [{"name": "cp1", "proofs": 3}, {"name": "cp2", "proofs": 3}]
+    assert record["servers"] == [{"name": "cp1", "proofs": 4}, {"name": "cp2", "proofs": 4}]
     assert record["revisions"] == {"before": 10, "switched": 20, "verified": 40, "retired": 45, "after": 50}
     assert record["new"] == {"provider": "aescbc", "name": "key2", "fingerprint": "b" * 32}
     assert (record["history"], record["settle"], record["late"]) == ("compact", SETTLE, 0)

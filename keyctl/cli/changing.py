@@ -147,6 +147,9 @@ def abort(cluster: Path | None, change: Change) -> None:
     with wiring.rotation(cluster) as parts:
         with _watching(change) as (reporter, stop):
             session = parts.session(reporter, pause=stop.pause)
+            if change.dry_run:
+                _show_plan(session.outline_back(), change, reporter)
+                return
             finished = session.abort(confirm=lambda lines: _confirm(lines, change, reporter, stop))
         _last_words(finished, change)
 

@@ -16,7 +16,7 @@ from keyctl.errors import RefusedError, StoppedError
 from keyctl.hosts.interface import HostFile
 from keyctl.hosts.manifests import Mount, add_encryption_flag, mount_of, read_flags
 from keyctl.kube.interface import ServerProbe
-from keyctl.rotation.kms_values import prove_kms_values
+from keyctl.rotation.kms_values import HINT, first_unread
 from keyctl.rotation.plan import Plan, Stage
 from keyctl.rotation.scan import name_first, scan
 from keyctl.rotation.stages import Files
@@ -169,7 +169,9 @@ class ServerEffects:
                     rule="R1",
                 )
             counts[resource] = listed.count
-        prove_kms_values(self._world, server, self._kms(), between=self._pause)
+        unread = first_unread(self._world, server, self._kms(), between=self._pause)
+        if unread is not None:
+            raise StoppedError(unread.message, cause=unread.cause, hint=HINT, rule="R16")
         return Proven(probe, counts)
 
     def encrypted_resources(self, server: Server) -> tuple[str, ...]:

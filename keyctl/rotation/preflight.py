@@ -10,7 +10,7 @@ from keyctl.errors import RefusedError, UnreachableError
 from keyctl.keys.key import Provider
 from keyctl.kube.interface import ApiServer, ServerProbe
 from keyctl.rotation import membership
-from keyctl.rotation.kms_values import prove_kms_values
+from keyctl.rotation.kms_values import HINT, first_unread
 from keyctl.rotation.owner import check_owner
 from keyctl.rotation.plan import FileChange, Goal, History, OldKey
 from keyctl.rotation.scan import Scan, name_first, scan
@@ -217,7 +217,9 @@ def _check_kms(world: World, config: EncryptionConfig | None, entries: tuple[int
             rule="R16",
         )
     for server in world.servers:
-        prove_kms_values(world, server, found.kms, between=lambda: None)
+        unread = first_unread(world, server, found.kms, between=lambda: None)
+        if unread is not None:
+            raise RefusedError(unread.message, cause=unread.cause, hint=HINT, rule="R16")
 
 
 def _check_names(world: World, config: EncryptionConfig | None) -> None:

@@ -36,14 +36,6 @@ class Scan:
     work_total: int
     kms: tuple[WorkItem, ...] = ()
 
-    def under(self, config: EncryptionConfig, new: KeyRef) -> int:
-        """How many values of resources that `new` writes are under `new`."""
-        return sum(g.values for g in self.groups if _written_by(g, config, new) and g.ref == new)
-
-    def elsewhere(self, config: EncryptionConfig, new: KeyRef) -> int:
-        """How many values of resources that `new` writes are not under `new`, orphans included."""
-        return sum(g.values for g in self.groups if _written_by(g, config, new) and g.ref != new)
-
     def leaving(self, keys: Collection[KeyRef]) -> int:
         """How many values stand under one of `keys`, whatever their resource; infrastructure and orphans included.
 
@@ -126,7 +118,3 @@ def name_first(problems: tuple[Problem, ...], *, limit: int = 5) -> str:
 def _named(problems: tuple[Problem, ...]) -> Iterator[str]:
     for problem in problems:
         yield f"{problem.etcd_key}: {problem.detail or problem.reason}"
-
-
-def _written_by(group: Group, config: EncryptionConfig, new: KeyRef) -> bool:
-    return not group.infrastructure and effective.writer(config, group.resource).ref == new

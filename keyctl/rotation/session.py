@@ -77,6 +77,10 @@ class Session:
         """What `start` would do, after the same checks; changes nothing."""
         return outline.lines(self._world, check(self._world, wish, self._reporter))
 
+    def outline_back(self) -> tuple[str, ...]:
+        """What `abort` would do; changes nothing. Raises `RefusedError` when no rotation is under way."""
+        return outline.back(self._world, self._unfinished_plan())
+
     def start(self, wish: Wish, *, confirm: Callable[[tuple[str, ...]], bool]) -> Finished:
         """Begin a new rotation and carry it to `verified`."""
         self._lock.acquire()

@@ -32,6 +32,9 @@ PURE = (
     "rotation/machine.py",
     "rotation/observation.py",
     "rotation/plan.py",
+    "rotation/obstacles.py",
+    "rotation/evidence_course.py",
+    "rotation/evidence_claims.py",
 )
 ADAPTERS = {"etcd/rpc.py", "kube/credentials.py"}  # the modules that import untyped clients
 TEXTS = ("keyctl", "tests", "docs", "examples", "requirements", ".ci")

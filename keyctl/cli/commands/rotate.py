@@ -60,15 +60,15 @@ def rotate(
       keyctl rotate --verify-evidence ~/.local/state/keyctl/prod/evidence/20261121t101500z-3f2a
     """  # noqa: D301 — click reads the \b
     change = changing.Change.from_options(given)
-    wished = bool(provider or resources or change.dry_run or change.allow_downtime or change.template_updated)
+    wished = bool(provider or resources or change.allow_downtime or change.template_updated)
     if sum((resume, abort, evidence is not None)) > 1:
         raise WrongUsageError("--resume, --abort and --verify-evidence exclude each other")
     if evidence is not None:
-        if wished or change.pause_after or change.history or change.yes:
+        if wished or change.dry_run or change.pause_after or change.history or change.yes:
             raise WrongUsageError("--verify-evidence takes no other flag than -o and -q")
         _verify(evidence, change)
     elif resume:
-        if wished:
+        if wished or change.dry_run:
             raise WrongUsageError(
                 "--resume goes on with the plan that was agreed to",
                 hint="of the other flags it takes --cluster, --pause-after, --history, -o, -q and --yes",
@@ -77,7 +77,8 @@ def rotate(
     elif abort:
         if wished or change.pause_after or change.history:
             raise WrongUsageError(
-                "--abort goes all the way back", hint="of the other flags it takes --cluster, -o, -q and --yes"
+                "--abort goes all the way back",
+                hint="of the other flags it takes --cluster, --dry-run, -o, -q and --yes",
             )
         changing.abort(cluster, change)
     else:

@@ -36,7 +36,8 @@ def background_of(records: Sequence[Mapping[str, object]]) -> Background:
         elif record.get("step") == "write-file" and record.get("stage") == Stage.PROMOTED.name:
             promoted = True
         elif record["kind"] == "proof" and record.get("of") == "resecured":
-            resecured = all(path.exists() for path in _paths(record))
+            paths = _paths(record)
+            resecured = bool(paths) and all(path.exists() for path in paths)
     return Background(way, tuple(snapshots), ever_promoted=promoted, resecured=resecured)
 
 

@@ -39,6 +39,10 @@ class UnreadableThereError(RefusedError):
     """The file that a server is about to load does not read everything that is stored now (R1)."""
 
 
+class NotServingError(StoppedError):
+    """A server does not list what it should, or is not ready with its file: a value that it cannot read may be why."""
+
+
 class ServerEffects:
     """Acts on servers for one plan. `pause` is called while waiting; it raises when there is a reason to stop.
 
@@ -120,12 +124,16 @@ class ServerEffects:
     def restart(self, name: str, stage: Stage) -> None:
         """Restart the server and wait until it is ready with the file of `stage` loaded."""
         server = self._world.server(name)
-        content = self._content_at_start(server)
-        if self._plan.server(name).stage_of(None if content is None else hash_of(content)) is not stage:
+        if self.stage_at_start(name) is not stage:
             raise _changed(server, server.config_path)
-        self._guard(content, name)
+        self._guard(self._content_at_start(server), name)
         server.host.restart()
         self.await_loaded((name,))
+
+    def stage_at_start(self, name: str) -> Stage | None:
+        """The stage that the server has when it starts now; None for a file that is none of the plan's."""
+        content = self._content_at_start(self._world.server(name))
+        return self._plan.server(name).stage_of(None if content is None else hash_of(content))
 
     def await_loaded(self, names: tuple[str, ...]) -> None:
         """Wait until each of `names` is ready and reports the file on its host, each within its own limit."""
@@ -154,7 +162,7 @@ class ServerEffects:
     def prove(self, name: str) -> Proven:
         """A LIST of every encrypted resource, and a GET of every value of a KMS plugin, through the server.
 
-        Raises `StoppedError` where one is refused. What is returned was said by the server right before.
+        Raises `NotServingError` or `StoppedError` where one is refused. What is returned it said right before.
         """
         server = self._world.server(name)
         probe = server.api.probe()
@@ -162,7 +170,7 @@ class ServerEffects:
         for resource in self.encrypted_resources(server):
             listed = server.api.list_metadata(resource)
             if listed.problem:
-                raise StoppedError(
+                raise NotServingError(
                     f"{name} cannot list {resource}",
                     cause=listed.problem,
                     hint="keyctl verify-secrets names values that cannot be read; no key was destroyed",
@@ -248,13 +256,13 @@ def _waiting(names: tuple[str, ...], elapsed: float, limit: float) -> Event:
     )
 
 
-def _never_loaded(name: str, probe: ServerProbe, waited: float) -> StoppedError:
+def _never_loaded(name: str, probe: ServerProbe, waited: float) -> NotServingError:
     seen = (
         "it is ready with another configuration" if probe.ready else f"it is not ready: {probe.problem or 'no answer'}"
     )
     if probe.reload_failures:
         seen += f"; it refused {probe.reload_failures} reloads"
-    return StoppedError(
+    return NotServingError(
         f"{name} has not loaded the new configuration after {waited:.0f} s",
         cause=seen,
         hint=(

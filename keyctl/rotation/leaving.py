@@ -101,6 +101,7 @@ class Leaving:
         mode = job.plan.history if ever_written else History.IGNORE
         places = [(place, self._revisions[number]) for number, place in enumerate(job.world.etcds)]
         if ever_written:
+            job.write("intent", {"step": "note-history"})
             for place, revision in places:
                 job.world.store.note_backup(
                     Backup(
@@ -144,18 +145,19 @@ class Leaving:
         )
 
     def prove_gone(self, prove_server: Callable[[str], None]) -> None:
-        """Every server lists everything; a scan with the leaving keys in hand finds nothing under them.
+        """A scan with the leaving keys in hand finds nothing under them; then every server lists everything.
 
         What it finds is `late`: some server cannot read it.
         """
         job = self._job
-        for server in job.world.servers:
-            prove_server(server.name)
         found = job.readings.scan()
         count = job.readings.under_leaving(found)
         if count:
             self.found_late(count)
-        elif job.observer.unchanged():
+            return
+        for server in job.world.servers:
+            prove_server(server.name)
+        if job.observer.unchanged():
             job.observer.proofs = replace(job.observer.proofs, gone=found.revision)
             of = "gone" if job.way is Way.BACK else "retired"
             job.write("proof", {"of": of, "revision": found.revision, "values": found.values, "leaving": 0})

@@ -17,9 +17,6 @@ from keyctl.rotation.observation import Observation, Proofs, ServerView
 from keyctl.rotation.plan import Plan, ServerPlan, Stage, Way
 from keyctl.rotation.world import Server, World
 
-# On each way, the files that write with the key that stays.
-_WRITING = {Way.FORWARD: {Stage.PROMOTED, Stage.RETIRED}, Way.BACK: {Stage.ADDED, Stage.BASE}}
-
 # A process and what it has loaded: start time, serial of its serving certificate, hash of the file.
 _Mark = tuple[float, int, str | None]
 
@@ -45,6 +42,9 @@ class Observer:
         if marks != self._marks:
             # A proof is about processes and what they have loaded; whatever has changed starts from none.
             self.proofs = self.proofs if self._only_ours_moved(marks, views) else Proofs()
+            # NOTE: each move of ours explains one change; the next one is somebody else's doing.
+            known = zip(views, marks, self._marks, strict=False)
+            self._moving -= {view.name for view, new, old in known if new != old}
             self._marks = marks
         return Observation(
             views,
@@ -62,7 +62,7 @@ class Observer:
         """Whether every server that is not what it was is one that we moved, and writes with the key that stays."""
         if len(marks) != len(self._marks):
             return False
-        writing = _WRITING[self._way]
+        writing = {self._way.last, self._way.goal}
         return all(
             new == old or (view.name in self._moving and view.disk in writing and view.loaded in writing)
             for view, new, old in zip(views, marks, self._marks, strict=True)

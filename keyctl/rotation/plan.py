@@ -29,6 +29,21 @@ class Way(StrEnum):
     FORWARD = "forward"
     BACK = "back"
 
+    @property
+    def last(self) -> Stage:
+        """The stage of every file when the key that stays writes everywhere, and the other one is still read."""
+        return Stage.PROMOTED if self is Way.FORWARD else Stage.ADDED
+
+    @property
+    def goal(self) -> Stage:
+        """The stage of every file when the leaving key is gone."""
+        return Stage.RETIRED if self is Way.FORWARD else Stage.BASE
+
+    @property
+    def other(self) -> Way:
+        """The opposite way."""
+        return Way.BACK if self is Way.FORWARD else Way.FORWARD
+
 
 class History(StrEnum):
     """What becomes of the superseded revisions that hold values under a key before it leaves (rule R6)."""
@@ -221,7 +236,7 @@ def _change_from_record(record: Mapping[str, object]) -> FileChange:
         entries=_numbers(record["entries"]),
         added_to=_numbers(record["addedTo"]),
         appended=_texts(record["appended"]),
-        whole=bool(record["whole"]),
+        whole=_truth(record["whole"]),
         places=tuple((index, position) for index, position in places),
     )
 
@@ -247,7 +262,7 @@ def _server_from_record(value: object) -> ServerPlan:
     )
     if len(hashes) != len(Stage):
         raise ValueError("a stage is missing")
-    return ServerPlan(_text(fields["name"]), hashes, flag_missing=bool(fields["flagMissing"]))
+    return ServerPlan(_text(fields["name"]), hashes, flag_missing=_truth(fields["flagMissing"]))
 
 
 def _fields(value: object) -> Mapping[str, object]:
@@ -265,6 +280,12 @@ def _items(value: object) -> list[object]:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("not a text")
+    return value
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("not true or false")
     return value
 
 

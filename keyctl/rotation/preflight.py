@@ -79,7 +79,7 @@ def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
     entries = entries_to_change(config, wish.resources, wish.goal)
     old = old_keys(config, entries)
     if wish.goal is not Goal.ENABLE:
-        _check_not_shared(config, old)
+        _check_not_shared(config, entries, old)
     resources = _resources(config, entries, wish)
     _check_decisive(config, entries, resources)
     _check_resources(resources, served, api.aggregated_groups())
@@ -168,12 +168,8 @@ def _check_downtime(world: World, wish: Wish) -> None:
 def _check_equal(servers: tuple[ServerFacts, ...]) -> None:
     first = servers[0]
     for other in servers[1:]:
-        same = (
-            first.config is other.config
-            if first.config is None or other.config is None
-            else effective.same_view(first.config, other.config)
-        )
-        if not same or _entry_names(first.config) != _entry_names(other.config):
+        # NOTE: what changes is planned by places in the first file, so every file has to have the same ones.
+        if other.config != first.config:
             raise RefusedError(
                 f"{first.server.name} and {other.server.name} have different encryption configurations",
                 hint="make the files equal first; every server must be able to read what any other writes",
@@ -181,16 +177,12 @@ def _check_equal(servers: tuple[ServerFacts, ...]) -> None:
             )
 
 
-def _entry_names(config: EncryptionConfig | None) -> list[tuple[str, ...]]:
-    return [] if config is None else [entry.resources for entry in config.entries]
-
-
-def _check_not_shared(config: EncryptionConfig | None, old: tuple[OldKey, ...]) -> None:
+def _check_not_shared(config: EncryptionConfig | None, entries: tuple[int, ...], old: tuple[OldKey, ...]) -> None:
     """R3: a key leaves all entries or none; one that stays somewhere is not taken out of use."""
     for key in old:
         others = () if config is None else [i for i in effective.holders(config, key.ref) if i not in key.entries]
         if config is not None and others:
-            resources = dict.fromkeys(r for i in (*key.entries, *others) for r in config.entries[i].resources)
+            resources = dict.fromkeys(r for i in (*entries, *others) for r in config.entries[i].resources)
             raise RefusedError(
                 f"{key.ref} is also a key of {', '.join(config.entries[others[0]].resources)}",
                 cause="a key that stays in use for other resources cannot be taken away",

@@ -11,7 +11,7 @@ from keyctl.keys.key import Key
 from keyctl.kube.interface import ApiServer
 from keyctl.rotation import machine
 from keyctl.rotation.background import Background
-from keyctl.rotation.effects import ServerEffects, UnreadableThereError
+from keyctl.rotation.effects import NotServingError, ServerEffects, UnreadableThereError
 from keyctl.rotation.journal import Journal
 from keyctl.rotation.leaving import Job, Leaving
 from keyctl.rotation.observation import Observation, Proofs
@@ -28,8 +28,6 @@ from keyctl.rotation.world import Event, Reporter, World
 _POLL = 1.0
 # Endpoints and Leases follow a restart within a few of the servers' own 10 s rounds.
 _CENSUS_WAIT = 60.0
-# The stage that is without the leaving key, on each way.
-_GOAL = {Way.FORWARD: Stage.RETIRED, Way.BACK: Stage.BASE}
 
 
 class Run:
@@ -115,19 +113,23 @@ class Run:
             self._breathe()
             try:
                 self._act(step)
-            except UnreadableThereError:
+            except (UnreadableThereError, NotServingError):
                 if not self._landed_late(step, seen):
                     raise
             seen = self._look()
 
     def restart_if_ours(self, name: str) -> bool:
-        """Restart `name` if its file is one this plan wrote; for when no server is up to hold the Lease through."""
-        server = self._world.server(name)
-        file = server.host.read(server.config_path)
-        stage = self._plan.server(name).stage_of(None if file is None else file.sha256)
+        """Restart `name` if its file is one this plan wrote; for when no server is up to hold the Lease through.
+
+        A file that has let go of a key with values under it gets that key back first, or it would not come up (R10).
+        """
+        stage = self._effects.stage_at_start(name)
         if stage is None or (stage is Stage.BASE and self._background.way is Way.FORWARD):
             return False
-        self._journaled(machine.Restart(name, stage), lambda: self._effects.restart(name, stage))
+        if stage is self._background.way.goal and self._readings.under_leaving(self._readings.scan()):
+            stage = self._background.way.last
+            self._write_file(machine.WriteFile(name, stage), name, stage)
+        self._restart(machine.Restart(name, stage))
         return True
 
     def check_cluster(self, api: ApiServer) -> None:
@@ -140,15 +142,18 @@ class Run:
             )
 
     def _somebody_let_go(self, seen: Observation) -> bool:
-        goal = _GOAL[seen.way]
+        goal = seen.way.goal
         return any(goal in (server.disk, server.loaded) for server in seen.servers)
 
     def _landed_late(self, step: machine.Step, seen: Observation) -> bool:
-        """Whether a value under a leaving key is why a server may not let go of that key: then it is rewritten."""
-        if not seen.leaves or machine.stage_after(step) is not _GOAL[seen.way]:
+        """Whether a value under a leaving key is why a server may not let go of it, or did and does not serve."""
+        if not seen.leaves or seen.late:
+            return False
+        gone = self._somebody_let_go(self._look())
+        if not gone and machine.stage_after(step) is not seen.way.goal:
             return False
         count = self._readings.under_leaving(self._readings.scan())
-        if count and self._somebody_let_go(self._look()):
+        if count and gone:
             self._leaving.found_late(count)
         elif count:
             self._observer.proofs = Proofs()
@@ -163,8 +168,8 @@ class Run:
             case machine.RestoreManifest(server):
                 self._observer.moving(server)
                 self._journaled(step, lambda: self._effects.restore_manifest(server))
-            case machine.Restart(server, stage):
-                self._journaled(step, lambda: self._effects.restart(server, stage))
+            case machine.Restart():
+                self._restart(step)
             case machine.AwaitLoaded(servers):
                 self._effects.await_loaded(servers)
             case machine.ProveServer(server):
@@ -232,6 +237,9 @@ class Run:
             "listed": dict(proven.listed),
         }
         self._write("proof", fields)
+
+    def _restart(self, step: machine.Restart) -> None:
+        self._journaled(step, lambda: self._effects.restart(step.server, step.stage))
 
     def _prove_readable(self) -> None:
         for server in self._world.servers:

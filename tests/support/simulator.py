@@ -5,7 +5,9 @@ server reads every stored value, exactly, and so would every server that started
 with the file on its disk (R1, R10). Before an effect it checks that the effect is
 allowed: read before write (R2), one server down at a time (R9), the Lease held
 (R8), the way to write that the container sees (R13). A violation is an
-`AssertionError` right there.
+`AssertionError` right there. One thing is not keyctl's doing: a request that
+outlasts the settle time (`hold_until_told`). The very value that it stores is
+excused from promise 1 until every server has come to read it.
 """
 
 from __future__ import annotations
@@ -65,6 +67,9 @@ class SimCluster:
         self.extra_entries: list[Server] = []
         self.objects: dict[bytes, SimObject] = {}
         self._hopeless: set[bytes] = set()
+        # What landed too late, by its place and what was stored there; true once some server could not read it.
+        self._late: dict[tuple[bytes, bytes], bool] = {}
+        self.were_unreadable: set[bytes] = set()
         self._seen_good: set[tuple[str | None, bytes, bytes]] = set()
         self._good_moments: set[tuple[str | int | None, ...]] = set()
         self.servers = [self._start(spec, number, config) for number, spec in enumerate(specs, 1)]
@@ -189,6 +194,27 @@ class SimCluster:
                     self._check_reads(server.on_disk(), f"{server.name}, if it started after {moment},")
                 except InvalidConfigError:
                     raise AssertionError(f"{server.name} has a file after {moment} that no server loads") from None
+        if self._late:
+            self._excuse_no_longer()
+
+    def still_excused(self) -> set[bytes]:
+        """Where values stand that landed too late, and that nobody has made readable everywhere yet."""
+        return {key for key, _ in self._late}
+
+    def _excuse_no_longer(self) -> None:
+        """A value that landed too late, and that was unreadable somewhere, has no excuse once all servers read it."""
+        configs = {config for s in self.servers for config in (s.on_disk(), *((s.config,) if s.ready else ()))}
+        for (key, value), was_unreadable in list(self._late.items()):
+            found = self.objects.get(key)
+            stored = None if found is None else self.raw(found.resource, key)
+            if found is None or stored is None or stored[0] != value:
+                del self._late[key, value]
+            elif not all(reads(config, found, value) for config in configs):
+                self._late[key, value] = True
+                self.were_unreadable.add(key)
+            elif was_unreadable:
+                del self._late[key, value]
+                self._good_moments.clear()
 
     def _check_reads(self, config: SimConfig, who: str) -> None:
         moment = (config.sha256, *(etcd.revision for etcd in self.etcds.values()))
@@ -198,7 +224,7 @@ class SimCluster:
             stored = self.raw(found.resource, key)
             assert stored is not None
             seen = config.sha256, key, stored[0]
-            if key in self._hopeless or seen in self._seen_good:
+            if key in self._hopeless or seen in self._seen_good or (key, stored[0]) in self._late:
                 continue
             try:
                 plain, _ = config.open(found.resource, key, stored[0])
@@ -302,6 +328,18 @@ class SimCluster:
         value = self.server(through).config.seal(resource, found.etcd_key, found.plain)
         self.clock.at(seconds, lambda: void(self.store(found, value)))
 
+    def hold_until_told(self, through: str, resource: str, namespace: str, name: str) -> Callable[[], None]:
+        """A create that is sealed now, and lands when what is returned is called, however late that is."""
+        found = new_object(resource, namespace, name)
+        value = self.server(through).config.seal(resource, found.etcd_key, found.plain)
+
+        def land() -> None:
+            self._late[found.etcd_key, value] = False
+            self.store(found, value)
+            self.check_promise("a late write")
+
+        return land
+
     def write_now_and_then(self, *, period: float) -> None:
         """Somebody creates, changes and deletes Secrets through whichever server is ready."""
         turns = iter(range(10**6))
@@ -336,6 +374,15 @@ class SimCluster:
         server = self._start(Spec("cp9"), 9, config)
         self.unlisted.append(server)
         return server
+
+
+def reads(config: SimConfig, found: SimObject, value: bytes) -> bool:
+    """Whether a server with `config` reads `value` where `found` is stored."""
+    try:
+        config.open(found.resource, found.etcd_key, value)
+    except UnreadableError:
+        return False
+    return True
 
 
 def void(_: object) -> None:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 
+import click
 import pytest
 
 from keyctl.cli import changing
 from keyctl.cli.changing import Change, Stop
+from keyctl.cli.commands.disable import disable
+from keyctl.cli.commands.enable import enable
+from keyctl.cli.commands.rotate import rotate
 from keyctl.errors import RefusedError
 from keyctl.keys.key import KeyRef, Provider
-from keyctl.rotation.plan import Goal, Plan, State
+from keyctl.rotation.evidence import Evidence
+from keyctl.rotation.plan import FileChange, Goal, History, OldKey, Plan, State
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.session import Finished
 from keyctl.rotation.world import Event
+from keyctl.stored.groups import Group
 
 LINES = ("Plan for x", "  1 do it")
 GIVEN: dict[str, object] = {
@@ -52,10 +59,42 @@ def stop() -> tuple[Stop, Noting]:
 
 
 def test_options_become_a_change() -> None:
-    assert change(dry_run="client", pause_after="readable") == Change(
-        True, False, State.READABLE, "text", False, False, False
+    assert change(dry_run="client", pause_after="readable", history="wait") == Change(
+        dry_run=True,
+        yes=False,
+        pause_after=State.READABLE,
+        history=History.WAIT,
+        output="text",
+        quiet=False,
+        allow_downtime=False,
+        template_updated=False,
     )
     assert not change(dry_run="none").dry_run
+
+
+def test_without_a_word_of_history_the_policy_of_the_cluster_file_stands() -> None:
+    assert change().history is None, "enable has no such option"
+    assert change(history=None).history is None
+
+
+@pytest.mark.parametrize("command", [enable, rotate, disable], ids=lambda command: command.name)
+def test_every_state_of_the_way_forward_can_be_paused_after_and_none_of_the_way_back(command: click.Command) -> None:
+    (kind,) = [option.type for option in command.params if option.name == "pause_after"]
+    assert isinstance(kind, click.Choice)
+    assert list(kind.choices) == [
+        "preflight",
+        "secured",
+        "generated",
+        "adding",
+        "readable",
+        "promoting",
+        "switched",
+        "rewriting",
+        "verified",
+        "resecured",
+        "retiring",
+        "retired",
+    ]
 
 
 def test_before_the_work_an_interrupt_ends_the_command_at_once() -> None:
@@ -160,16 +199,82 @@ def test_quiet_shows_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("given", "told"), [({}, "verified: 0 values"), ({"output": "json"}, '"event": "verified"')])
-def test_the_last_words_say_what_was_verified(
-    given: dict[str, object], told: str, capsys: pytest.CaptureFixture[str]
+NEW, OLD = KeyRef(Provider.AESCBC, "key-2"), KeyRef(Provider.AESCBC, "key1")
+PLAN = Plan(
+    rotation="r1",
+    goal=Goal.ROTATE,
+    cluster="prod",
+    cluster_uid="uid",
+    new=NEW,
+    fingerprint="fp",
+    old=(OldKey(OLD, "fp1", (0,)),),
+    change=FileChange(("secrets",), (0,), (0,)),
+    history=History.COMPACT,
+    settle=60.0,
+    servers=(),
+)
+EVIDENCE = Evidence(Path("/state/prod/evidence/r1/evidence.jsonl"), 41, "sha256:abc")
+
+
+def finished(state: State) -> Finished:
+    """Two Secrets under the new key, and one value of the API server's own."""
+    groups = tuple(
+        Group("secrets", NEW.provider, NEW.name, "", 2, 2, 0, 0, (), infrastructure=infrastructure)
+        for infrastructure in (False, True)
+    )
+    return Finished(PLAN, state, Scan(7, 5, 99, groups, (), 0, (), 0), EVIDENCE)
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        (
+            State.VERIFIED,
+            "verified: 2 values under aescbc/key-2, none of secrets under another key; "
+            "5 values read at etcd revision 7, every one opens",
+        ),
+        (
+            State.RETIRED,
+            "retired: aescbc/key1 is in no file and no value is under it; 2 values under aescbc/key-2, none of secrets "
+            "under another key; 5 values read at etcd revision 7, every one opens",
+        ),
+        (
+            State.ABORTED,
+            "aborted: no value is under aescbc/key-2, which is in no file; "
+            "5 values read at etcd revision 7, every one opens",
+        ),
+    ],
+)
+def test_the_last_words_say_what_was_proven_and_where_the_evidence_is(
+    state: State, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    new = KeyRef(Provider.AESCBC, "key-2")
-    plan = Plan("r1", Goal.ROTATE, "prod", "uid", new, "fp", (), (0,), ("secrets",), ())
-    found = Scan(7, 3, 99, (), (), 0, (), 0)
-    changing._last_words(Finished(plan, found), change(**given))
-    said = capsys.readouterr().out
-    assert told in said
-    assert "aescbc/key-2" in said
-    changing._last_words(Finished(plan, found), change(quiet=True, **given))
-    assert capsys.readouterr().out == ""
+    changing._last_words(finished(state), change())
+    assert capsys.readouterr().out.splitlines() == [
+        sentence,
+        "evidence: /state/prod/evidence/r1 (41 records, last hash sha256:abc)",
+    ]
+
+
+@pytest.mark.parametrize("state", [State.VERIFIED, State.RETIRED, State.ABORTED])
+def test_the_last_event_says_the_same_to_a_program(state: State, capsys: pytest.CaptureFixture[str]) -> None:
+    changing._last_words(finished(state), change(output="json"))
+    told = json.loads(capsys.readouterr().out)
+    assert told.pop("message").startswith(f"{state.value}: ")
+    assert told == {
+        "apiVersion": "keyctl/v1",
+        "kind": "RotationEvent",
+        "event": state.value,
+        "rotation": "r1",
+        "key": "aescbc/key-2",
+        "underKey": 2,
+        "values": 5,
+        "revision": 7,
+        "evidence": "/state/prod/evidence/r1/evidence.jsonl",
+        "evidenceHash": "sha256:abc",
+    }
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_quiet_has_no_last_words(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    changing._last_words(finished(State.RETIRED), change(quiet=True, output=output))
+    assert capsys.readouterr() == ("", "")

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import itertools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from keyctl.keys.key import KeyRef, Provider
+import pytest
+
+from keyctl import documents
+from keyctl.hosts import manifests
+from keyctl.keys.key import Key, KeyRef, Provider
+from keyctl.keys.ledger import KeyState
+from keyctl.rotation import evidence_check
 from keyctl.rotation.plan import Goal, Plan, plan_from_record
 from keyctl.rotation.preflight import Wish
 from keyctl.rotation.session import Finished, Session
+from tests.support.sim_kill import Killed
 from tests.support.sim_parts import Watcher
 from tests.support.sim_server import CONFIG_PATH, MANIFEST_PATH, Spec
-from tests.support.sim_texts import EVERYTHING, KEY_0, SECRETS, configuration
+from tests.support.sim_texts import EVERYTHING, KEY_0, KEY_1, SECRETS, configuration, secret_of
 from tests.support.simulator import MIXED, THREE_RELOADING, THREE_RESTARTED, SimCluster
 
 ROTATE = Wish(Goal.ROTATE)
 ENABLE = Wish(Goal.ENABLE, Provider.AESCBC, ("secrets",))
+DISABLE = Wish(Goal.DISABLE)
+
+KEY_2 = Key(Provider.AESCBC, "key2", bytes(range(128, 160)))
+WITHOUT_IDENTITY = SECRETS.replace(b"      - identity: {}\n", b"")
+# Two keys in one element; the second one only reads.
+TWO_KEYS = SECRETS.replace(
+    f"              secret: {secret_of(KEY_1)}\n".encode(),
+    f"""\
+              secret: {secret_of(KEY_1)}
+            # from before the move
+            - name: {KEY_2.ref.name}
+              secret: {secret_of(KEY_2)}
+""".encode(),
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +72,9 @@ SCENES = (
         ROTATE,
         ("secrets", "configmaps", "namespaces", "widgets.example.com"),
     ),
+    Scene("disable before identity", THREE_RESTARTED, SECRETS, DISABLE),
+    Scene("disable without identity", THREE_RELOADING, WITHOUT_IDENTITY, DISABLE),
+    Scene("disable two keys", MIXED, TWO_KEYS, DISABLE),
 )
 
 
@@ -94,6 +121,42 @@ def _once(others: Callable[[str], None], label: str, act: Callable[[], None], nt
     return told
 
 
+def skip_slow_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what takes most of the time here: syncing, for power cuts, and parsing the same text again."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    parse = functools.cache(documents.parse)
+    monkeypatch.setattr(manifests, "parse", parse)
+    monkeypatch.setattr(importlib.import_module("keyctl.encryption_config.decode"), "parse", parse)
+
+
+def kill(cluster: SimCluster, act: Callable[[], object], at: int, *, before: bool) -> bool:
+    """`act` as one process, killed at its effect number `at`; False when it ended, for it had fewer."""
+    cluster.switch.new_process(kill_at=at, before=before)
+    try:
+        act()
+    except Killed:
+        cluster.clock.after_step()
+        cluster.switch.new_process()
+        return True
+    return False
+
+
+def kill_points(labels: list[str]) -> Iterator[tuple[int, bool]]:
+    """(number, before) of each moment between two effects: before each, and after each that acts on the cluster.
+
+    A kill right after a record of the journal finds the same as one right before the next effect.
+    """
+    for number, label in enumerate(labels, 1):
+        yield number, True
+        if not label.startswith("journal "):
+            yield number, False
+
+
+def ended(cluster: SimCluster) -> bool:
+    """Whether the journal knows of a rotation that came to its end."""
+    return any(record["kind"] == "end" for record in cluster.journal().records())
+
+
 def plans(cluster: SimCluster) -> list[Plan]:
     """Every plan that the journal knows."""
     records = [record["plan"] for record in cluster.journal().records() if record["kind"] == "begin"]
@@ -101,7 +164,9 @@ def plans(cluster: SimCluster) -> list[Plan]:
 
 
 def head(ref: KeyRef) -> bytes:
-    """What a value under `ref` starts with, without the last colon."""
+    """What a value under `ref` starts with, without the last colon; "plaintext" for identity (`SimCluster.under`)."""
+    if ref.provider is Provider.IDENTITY:
+        return b"plaintext"
     return f"k8s:enc:{ref.provider}:v1:{ref.name}".encode()
 
 
@@ -110,21 +175,85 @@ def comments(content: bytes) -> list[str]:
     return [line.partition("#")[2].strip() for line in lines if "#" in line]
 
 
+# What stands within the lines of a key leaves with it.
+_WITH_A_KEY = {"the key of last year", "from before the move"}
+# A key that an attempt made that came to nothing was never in a file.
+_UNTOUCHED = {KeyState.ACTIVE, KeyState.PRE_ACTIVATION}
+
+
+def states_of_keys(cluster: SimCluster) -> dict[KeyRef, str]:
+    """What the ledger says of each key."""
+    return {record.ref: record.state for record in cluster.store_keys.records()}
+
+
+def files_of(cluster: SimCluster) -> list[dict[str, bytes]]:
+    """Every file of every host, by path."""
+    return [{path: file.content for path, file in server.host.files.items()} for server in cluster.servers]
+
+
+def heads_of(cluster: SimCluster) -> dict[str, set[bytes]]:
+    """What the values of each resource are under."""
+    resources = {found.resource for found in cluster.objects.values() if found.resource}
+    return {resource: cluster.under(resource) for resource in resources}
+
+
 def assert_done(cluster: SimCluster, scene: Scene) -> None:
-    """One plan, every value under its key and unchanged, also those that land late; files equal, comments kept."""
+    """One plan, every value under its key and unchanged, also those that land late; no old key in any file."""
+    plan = _assert_at_rest(cluster, "retired" if scene.wish.goal is not Goal.ENABLE else "verified")
+    for resource in scene.rewritten:
+        assert cluster.under(resource) == {head(plan.new)}, resource
+    files = [server.host.files[CONFIG_PATH].content for server in cluster.servers]
+    assert len(set(files)) == 1
+    assert set(comments(scene.config or b"")) - _WITH_A_KEY <= set(comments(files[0]))
+    states = states_of_keys(cluster)
+    assert bool(plan.old) is (scene.wish.goal is not Goal.ENABLE)
+    for ref in plan.old_refs:
+        old = cluster.store_keys.get(ref)
+        assert old is not None
+        assert states[ref] == KeyState.DEACTIVATED
+        assert secret_of(old).encode() not in files[0]
+    kept = {ref: state for ref, state in states.items() if ref not in plan.old_refs}
+    assert kept.pop(plan.new, None) == (None if scene.wish.goal is Goal.DISABLE else KeyState.ACTIVE)
+    assert set(kept.values()) <= _UNTOUCHED
+
+
+@dataclass(frozen=True)
+class Was:
+    """A cluster before a rotation of it."""
+
+    files: list[dict[str, bytes]]
+    heads: dict[str, set[bytes]]
+    objects: frozenset[bytes]
+
+    @classmethod
+    def of(cls, cluster: SimCluster) -> Was:
+        return cls(files_of(cluster), heads_of(cluster), frozenset(cluster.objects))
+
+
+def assert_back(cluster: SimCluster, was: Was) -> None:
+    """Everything is as it was, byte for byte: files, manifests, what values are under; the new key is out of use."""
+    plan = _assert_at_rest(cluster, "aborted")
+    assert files_of(cluster) == was.files
+    assert heads_of(cluster) == was.heads
+    assert was.objects <= frozenset(cluster.objects)
+    for server in cluster.servers:
+        file = server.host.files.get(CONFIG_PATH)
+        assert server.config.sha256 == (None if file is None else file.sha256)
+    states = states_of_keys(cluster)
+    assert states.pop(plan.new, KeyState.DEACTIVATED) == KeyState.DEACTIVATED
+    assert set(states.values()) <= _UNTOUCHED
+
+
+def _assert_at_rest(cluster: SimCluster, state: str) -> Plan:
+    """One rotation has ended in `state`; nothing is left of it on the way; its evidence holds. Returns its plan."""
     cluster.switch.new_process()
     cluster.clock.advance(300)
     (plan,) = plans(cluster)
     assert not cluster.journal().unfinished()
-    for resource in scene.rewritten:
-        assert cluster.under(resource) == {head(plan.new)}, resource
     assert not [key for key in cluster.objects if b"keyctl-canary" in key]
     assert all(server.ready for server in cluster.servers)
-    files = [server.host.files[CONFIG_PATH].content for server in cluster.servers]
-    assert len(set(files)) == 1
-    # What stands within the lines of a key leaves with it.
-    assert set(comments(scene.config or b"")) - {"the key of last year"} <= set(comments(files[0]))
     for server in cluster.servers:
         assert "# written by kubeadm" in server.host.files[MANIFEST_PATH].content.decode()
-    states = {record.ref: record.state for record in cluster.store_keys.records()}
-    assert states[plan.new] == "active"
+    told = evidence_check.check(cluster.journal().path.parent / "evidence" / plan.rotation)
+    assert told.state == state
+    return plan

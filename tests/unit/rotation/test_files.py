@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from keyctl.errors import ExitCode, KeyctlError, RefusedError, StoppedError
-from keyctl.rotation.plan import State
+from keyctl.rotation.plan import Stage, State
 from tests.support.sim_parts import Watcher
 from tests.support.sim_server import CONFIG_PATH, MANIFEST_PATH, Spec
 from tests.support.sim_texts import SECRETS
@@ -42,9 +42,9 @@ def test_r2_no_file_that_writes_with_the_new_key_before_every_server_is_proven_t
     begin(cluster.session(), ROTATE)
     (plan,) = plans(cluster)
     writes = [positions(cluster, f"{spec.name}: write {CONFIG_PATH}") for spec in specs]
-    first_promoted = min(second for _, second in writes)
+    first_promoted = min(second for _, second, _ in writes)
     proofs = positions(cluster, "journal proof readable")
-    assert max(first for first, _ in writes) < proofs[0] < proofs[1] < first_promoted
+    assert max(first for first, _, _ in writes) < proofs[0] < proofs[1] < first_promoted
     assert cluster.under("secrets") == {head(plan.new)}
 
 
@@ -178,7 +178,9 @@ def test_r8_a_file_that_would_not_be_the_one_of_the_plan_is_not_written(tmp_path
     with pytest.raises(StoppedError):
         begin(cluster.session(pause_after=State.READABLE), ROTATE)
     path, (plan,) = cluster.journal().path, plans(cluster)
-    path.write_text(path.read_text().replace(plan.server("cp1").hashes[2], "sha256:" + "0" * 64))
+    for promoted in plan.server("cp1").hashes[Stage.PROMOTED]:
+        assert promoted is not None
+        path.write_text(path.read_text().replace(promoted, "sha256:" + "0" * 64))
     files = [dict(server.host.files) for server in cluster.servers]
     with pytest.raises(RefusedError) as caught:
         cluster.session().resume()
@@ -291,12 +293,14 @@ def test_r9_servers_are_restarted_one_at_a_time_each_proven_before_the_next(tmp_
     cluster, watcher = SimCluster(tmp_path), Watcher()
     begin(cluster.session(watcher=watcher), ROTATE)
     restarts = [label for label in cluster.switch.labels if label.endswith(": restart")]
-    assert restarts == [f"cp{number}: restart" for number in (1, 2, 3, 1, 2, 3)]
+    assert restarts == [f"cp{number}: restart" for number in (1, 2, 3) * 3]
     for number in (1, 2):
-        assert (
-            positions(cluster, f"cp{number}: restart")[0]
-            < positions(cluster, f"cp{number + 1}: write {CONFIG_PATH}")[0]
-        )
+        restarted = positions(cluster, f"cp{number}: restart")
+        next_written = positions(cluster, f"cp{number + 1}: write {CONFIG_PATH}")
+        assert len(restarted) == len(next_written) == 3
+        for restart, write in zip(restarted, next_written, strict=True):
+            proven = positions(cluster, "journal proof server")
+            assert any(restart < proof < write for proof in proven), "the next one was touched before this one's proof"
 
 
 def test_r9_a_server_that_does_not_come_up_stops_the_phase(tmp_path: Path) -> None:
@@ -371,8 +375,8 @@ def test_r11_a_server_that_joins_in_the_middle_blocks_the_next_edge(label: str, 
 def test_r13_a_single_mounted_file_is_written_in_place_and_all_others_beside_and_renamed(tmp_path: Path) -> None:
     cluster = SimCluster(tmp_path, (Spec("cp1", reloads=True, single_file=True), Spec("cp2", reloads=True)))
     begin(cluster.session(), ROTATE)
-    assert cluster.server("cp1").host.ways == [(CONFIG_PATH, True)] * 2
-    assert cluster.server("cp2").host.ways == [(CONFIG_PATH, False)] * 2
+    assert cluster.server("cp1").host.ways == [(CONFIG_PATH, True)] * 3
+    assert cluster.server("cp2").host.ways == [(CONFIG_PATH, False)] * 3
     assert_done(cluster, BY_RELOAD)
 
 

@@ -27,6 +27,8 @@ STEP_OF = {
     "store-put": {"keep-keys", "store-key"},
     "save-snapshot": {"save-snapshot"},
     "store-note-state": {"note-state"},
+    "store-note-backup": {"save-snapshot", "note-history"},
+    "compact": {"compact"},
     "create-canary": {"switch"},
     "delete-canary": {"switch"},
     "patch": {"switch", "rewrite"},
@@ -97,7 +99,7 @@ def test_a_plan_with_one_field_of_another_type_is_unusable(tmp_path: Path) -> No
     assert plan_from_record(whole).to_record() == whole
     for field in whole:
         with pytest.raises(UnusableInputError):
-            plan_from_record({**whole, field: 1.5})
+            plan_from_record({**whole, field: "soon" if field == "settle" else 1.5})
 
 
 def test_a_record_is_synced_before_the_effect_may_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

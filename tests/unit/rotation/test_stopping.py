@@ -13,7 +13,7 @@ from keyctl.rotation.observe import require_access
 from keyctl.rotation.plan import State
 from tests.support.sim_parts import Watcher
 from tests.support.sim_server import CONFIG_PATH
-from tests.support.sim_texts import SECRETS
+from tests.support.sim_texts import KEY_1, SECRETS, secret_of
 from tests.support.simulator import MIXED, THREE_RELOADING, SimCluster
 from tests.unit.rotation.scenes import (
     ENABLE,
@@ -26,20 +26,27 @@ from tests.unit.rotation.scenes import (
     before,
     begin,
     go_on,
+    head,
     plans,
 )
 
 BY_RESTART = SCENES[2]
 
 
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("scene", [SCENES[0], SCENES[4]], ids=lambda scene: scene.name)
+ON_THE_WAY = [state for state in State if state not in {State.ABORTING, State.ABORTED}]
+TO_VERIFIED = [(SCENES[0], state) for state in ON_THE_WAY if state.position <= State.VERIFIED.position]
+TO_RETIRED = [(SCENES[4], state) for state in ON_THE_WAY]
+
+
+@pytest.mark.parametrize(
+    ("scene", "state"), TO_VERIFIED + TO_RETIRED, ids=lambda one: one.name if isinstance(one, Scene) else one.value
+)
 def test_paused_after_any_state_it_stays_there_and_goes_on_when_asked(
     scene: Scene, state: State, tmp_path: Path
 ) -> None:
     cluster = scene.cluster(tmp_path)
-    if state is State.VERIFIED:
-        begin(cluster.session(pause_after=state), scene.wish)
+    if (scene, state) in {(SCENES[0], State.VERIFIED), (SCENES[4], State.RETIRED)}:
+        assert begin(cluster.session(pause_after=state), scene.wish).state is state, "the end is no pause"
     else:
         watcher = Watcher()
         with pytest.raises(StoppedError) as caught:
@@ -51,6 +58,27 @@ def test_paused_after_any_state_it_stays_there_and_goes_on_when_asked(
         cluster.clock.advance(600)
         go_on(cluster, scene.wish)
     assert_done(cluster, scene)
+
+
+def test_paused_after_generated_the_rotation_is_one_that_can_be_gone_on_with(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    with pytest.raises(StoppedError) as caught:
+        begin(cluster.session(pause_after=State.GENERATED), ROTATE)
+    assert "go on with: keyctl rotate --resume" in caught.value.hints
+    (plan,) = plans(cluster)
+    assert cluster.store_keys.get(plan.new) is not None
+    assert [server.host.files[CONFIG_PATH].content for server in cluster.servers] == [SECRETS] * 3
+
+
+def test_paused_after_verified_the_old_key_reads_everywhere_and_nothing_is_under_it(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    with pytest.raises(StoppedError):
+        begin(cluster.session(pause_after=State.VERIFIED), ROTATE)
+    (plan,) = plans(cluster)
+    assert cluster.under("secrets") == {head(plan.new)}
+    for server in cluster.servers:
+        assert secret_of(KEY_1).encode() in server.host.files[CONFIG_PATH].content
+    assert cluster.etcds["https://10.0.0.9:2379"].compacted == 0, "history goes when the key does"
 
 
 def test_paused_before_a_state_is_proven_it_resumes_to_the_next_pause(tmp_path: Path) -> None:
@@ -112,7 +140,7 @@ def test_interrupted_at_any_later_chance_it_stops_in_a_safe_state_and_resumes(tm
     whole = Interrupt(-1)
     begin(SimCluster(tmp_path / "whole", MIXED).session(pause=whole), ROTATE)
     assert whole.chances > 100
-    for at in range(3, whole.chances, 9):
+    for at in range(3, whole.chances, 13):
         cluster = SimCluster(tmp_path / str(at), MIXED)
         with pytest.raises(StoppedError) as caught:
             begin(cluster.session(pause=Interrupt(at)), ROTATE)
@@ -123,7 +151,38 @@ def test_interrupted_at_any_later_chance_it_stops_in_a_safe_state_and_resumes(tm
         assert_done(cluster, SCENES[4])
 
 
-@pytest.mark.parametrize("label", ["cp2: restart", "journal outcome switch", "journal outcome rewrite"])
+def test_ctrl_c_that_ends_a_restart_command_stops_like_any_other_and_the_server_is_restarted_on_resume(
+    tmp_path: Path,
+) -> None:
+    cluster = SimCluster(tmp_path)
+    host = cluster.server("cp2").host
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    real, host.do_restart = host.do_restart, interrupted
+    with pytest.raises(StoppedError, match="interrupted part-way") as caught:
+        begin(cluster.session(), ROTATE)
+    assert caught.value.exit_code is ExitCode.STOPPED
+    assert "--resume" in "".join(caught.value.hints)
+    assert cluster.journal().records()[-1] | {"at": "", "rotation": ""} == {
+        "at": "",
+        "kind": "intent",
+        "rotation": "",
+        "step": "restart",
+        "server": "cp2",
+        "stage": "ADDED",
+    }, "what was not seen to the end has no outcome"
+    assert cluster.server("cp3").host.restarts == 0
+    assert cluster.lease_record.place is None
+    host.do_restart = real
+    cluster.session().resume()
+    assert_done(cluster, BY_RESTART)
+
+
+@pytest.mark.parametrize(
+    "label", ["cp2: restart", "journal outcome switch", "journal outcome rewrite", "journal proof resecured"]
+)
 def test_a_connection_lost_part_way_stops_and_resumes(label: str, tmp_path: Path) -> None:
     cluster = SimCluster(tmp_path)
     etcd = cluster.etcds["https://10.0.0.9:2379"]
@@ -202,6 +261,15 @@ def test_the_plan_says_what_will_happen(tmp_path: Path) -> None:
     assert "add the encryption flag and its mount to the manifest of cp1, cp2, cp3" in lines
     assert "rewrite the values of secrets through the API (6 now)" in lines
     assert "identity stays" in lines
+
+
+def test_the_plan_says_what_becomes_of_the_old_key(tmp_path: Path) -> None:
+    lines = "\n".join(SimCluster(tmp_path).session().outline(ROTATE))
+    assert "compact every etcd at the revision of that proof" in lines
+    assert "the key store's copy of aescbc/key1 opens what stood under it; save a second snapshot" in lines
+    assert "- aescbc/key1 on cp1, cp2, cp3: restarting one at a time" in lines
+    assert "scan every etcd again with aescbc/key1 in hand" in lines
+    assert "Until the end: keyctl rotate --abort" in lines
 
 
 def test_the_plan_counts_what_a_wildcard_covers(tmp_path: Path) -> None:

@@ -1,0 +1,221 @@
+"""The machine as a table: the way back from every stage (R7)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from keyctl.rotation import machine
+from keyctl.rotation.machine import next_step, state_of
+from keyctl.rotation.observation import Observation, Proofs
+from keyctl.rotation.plan import State
+from tests.unit.rotation.machine_views import (
+    ADDED,
+    BASE,
+    GONE,
+    HISTORY,
+    PROMOTED,
+    RETIRED,
+    REWRITTEN,
+    SETTLED,
+    SETTLED_AGAIN,
+    SWITCHED,
+    VERIFIED,
+    at,
+    back,
+    between,
+    down,
+    unflagged,
+)
+
+ALL_READ = (at(ADDED), at(ADDED, "b"))
+NEVER = (at(BASE), at(BASE, "b"))
+FLAGGED = unflagged(at(ADDED), missing=False)
+UNFLAGGED = unflagged(between(ADDED, BASE))
+LEFT = unflagged(at(BASE))
+
+
+@pytest.mark.parametrize(
+    ("observation", "step"),
+    [
+        pytest.param(back(at(RETIRED), at(RETIRED, "b")), machine.WriteFile("a", PROMOTED), id="put the old keys back"),
+        pytest.param(
+            back(at(PROMOTED), at(RETIRED, "b")),
+            machine.WriteFile("b", PROMOTED),
+            id="everywhere, before any server writes with one again",
+        ),
+        pytest.param(back(at(PROMOTED), between(PROMOTED, RETIRED, "b")), machine.Restart("b", PROMOTED), id="loaded"),
+        pytest.param(
+            back(at(PROMOTED), at(PROMOTED, "b", proven=False)),
+            machine.ProveServer("b"),
+            id="and proven to be read everywhere (R2)",
+        ),
+        pytest.param(
+            back(at(PROMOTED, reloads=True), between(PROMOTED, RETIRED, "b", reloads=True)),
+            machine.AwaitLoaded(("b",)),
+            id="where servers reload, waited for everywhere",
+        ),
+        pytest.param(
+            back(at(PROMOTED), between(RETIRED, PROMOTED, "b")),
+            machine.WriteFile("b", PROMOTED),
+            id="a last file that was never loaded is replaced",
+        ),
+        pytest.param(back(at(PROMOTED), at(PROMOTED, "b")), machine.WriteFile("a", ADDED), id="demote"),
+        pytest.param(
+            back(between(ADDED, PROMOTED), at(PROMOTED, "b")), machine.Restart("a", ADDED), id="one at a time"
+        ),
+        pytest.param(
+            back(at(ADDED, proven=False), at(PROMOTED, "b")), machine.ProveServer("a"), id="proven before the next"
+        ),
+        pytest.param(back(at(ADDED), at(PROMOTED, "b")), machine.WriteFile("b", ADDED), id="the next"),
+        pytest.param(
+            back(between(ADDED, PROMOTED, reloads=True), at(PROMOTED, "b", reloads=True)),
+            machine.WriteFile("b", ADDED),
+            id="where servers reload all files are placed first",
+        ),
+        pytest.param(
+            back(between(ADDED, PROMOTED, reloads=True), between(ADDED, PROMOTED, "b", reloads=True)),
+            machine.AwaitLoaded(("a", "b")),
+            id="then waited for",
+        ),
+        pytest.param(back(*ALL_READ), machine.Switch(), id="nothing is proven: every server writes with the old key"),
+        pytest.param(back(*ALL_READ, proofs=SWITCHED), machine.Rewrite(), id="rewrite back"),
+        pytest.param(back(*ALL_READ, proofs=replace(SWITCHED, left=4)), machine.Rewrite(), id="all of it"),
+        pytest.param(back(*ALL_READ, proofs=REWRITTEN), machine.Settle(), id="settle"),
+        pytest.param(back(*ALL_READ, proofs=SETTLED), machine.ProveVerified(), id="nothing under the new key"),
+        pytest.param(back(*ALL_READ, proofs=VERIFIED), machine.ClearHistory(), id="nor in history"),
+        pytest.param(
+            replace(back(*ALL_READ, proofs=HISTORY), resecured=False), machine.Resecure(), id="nor is the archive left"
+        ),
+        pytest.param(back(*ALL_READ, proofs=HISTORY), machine.WriteFile("a", BASE), id="only then it leaves"),
+        pytest.param(back(between(BASE, ADDED), at(ADDED, "b"), proofs=HISTORY), machine.Restart("a", BASE)),
+        pytest.param(back(at(BASE, proven=False), at(ADDED, "b"), proofs=HISTORY), machine.ProveServer("a")),
+        pytest.param(back(at(BASE), at(ADDED, "b"), proofs=HISTORY), machine.WriteFile("b", BASE), id="the last file"),
+        pytest.param(back(at(BASE), at(ADDED, "b")), machine.Switch(), id="half gone, nothing proven in this run"),
+        pytest.param(back(between(ADDED, BASE), at(BASE, "b")), machine.Restart("a", ADDED), id="from adding: load it"),
+        pytest.param(back(*NEVER), machine.SettleAgain(), id="settle after the last"),
+        pytest.param(back(at(BASE, proven=False), at(BASE, "b")), machine.ProveServer("a"), id="each lists"),
+        pytest.param(back(*NEVER, proofs=SETTLED_AGAIN), machine.ProveGone(), id="scan with the new key in hand"),
+        pytest.param(back(between(ADDED, PROMOTED), at(ADDED, "b")), machine.Restart("a", ADDED), id="older is ours"),
+    ],
+)
+def test_the_next_step_on_the_way_back(observation: Observation, step: machine.Step) -> None:
+    assert next_step(observation) == step
+    assert state_of(observation) is State.ABORTING
+
+
+def test_the_way_back_ends_with_the_files_as_they_were() -> None:
+    observation = back(*NEVER, proofs=GONE)
+    assert next_step(observation) == machine.Done()
+    assert state_of(observation) is State.ABORTED
+
+
+@pytest.mark.parametrize(
+    ("observation", "step"),
+    [
+        pytest.param(back(FLAGGED), machine.Switch(), id="nothing is taken away before it is proven unused"),
+        pytest.param(back(FLAGGED, proofs=VERIFIED), machine.ClearHistory(), id="also in history"),
+        pytest.param(back(FLAGGED, proofs=HISTORY), machine.RestoreManifest("a"), id="first the flag"),
+        pytest.param(back(unflagged(at(ADDED)), proofs=HISTORY), machine.Restart("a", BASE), id="then a start without"),
+        pytest.param(
+            back(replace(UNFLAGGED, proven=None), proofs=HISTORY), machine.ProveServer("a"), id="then a proof"
+        ),
+        pytest.param(back(UNFLAGGED, proofs=HISTORY), machine.WriteFile("a", BASE), id="the file goes last"),
+        pytest.param(
+            back(LEFT, replace(FLAGGED, name="b"), proofs=HISTORY), machine.RestoreManifest("b"), id="then the next"
+        ),
+        pytest.param(back(LEFT, unflagged(at(BASE, "b"))), machine.SettleAgain(), id="all are as they were"),
+        pytest.param(back(UNFLAGGED), machine.Switch(), id="a file that no flag ever named is not loaded on this way"),
+        pytest.param(back(unflagged(down(ADDED))), machine.Restart("a", BASE), id="down after the flag went"),
+        pytest.param(back(unflagged(down(ADDED), missing=False)), machine.Restart("a", ADDED), id="down before"),
+        pytest.param(
+            back(unflagged(at(PROMOTED), missing=False)), machine.WriteFile("a", ADDED), id="demoted like any other"
+        ),
+    ],
+)
+def test_a_server_that_had_no_flag_gets_its_manifest_back_before_its_file_goes(
+    observation: Observation, step: machine.Step
+) -> None:
+    assert next_step(observation) == step
+
+
+def test_a_server_whose_flag_went_before_the_run_died_is_not_restarted_before_all_is_proven_again() -> None:
+    """R7: what the dead run had proven is forgotten, and what was sealed earlier may have landed since."""
+    assert next_step(back(unflagged(at(ADDED)), at(ADDED, "b"))) == machine.Switch()
+
+
+@pytest.mark.parametrize(
+    ("observation", "step", "state"),
+    [
+        pytest.param(back(at(PROMOTED, floor=ADDED), leaves=False), machine.WriteFile("a", ADDED), State.ABORTING),
+        pytest.param(back(at(ADDED, floor=ADDED), leaves=False), machine.Switch(), State.ABORTING),
+        pytest.param(
+            back(at(ADDED, floor=ADDED), leaves=False, proofs=SETTLED), machine.ProveVerified(), State.ABORTING
+        ),
+        pytest.param(
+            back(at(ADDED, floor=ADDED), leaves=False, proofs=VERIFIED),
+            machine.Done(),
+            State.ABORTED,
+            id="what could be read from the start goes on being read",
+        ),
+        pytest.param(
+            back(at(ADDED, floor=ADDED), at(ADDED, "b"), proofs=HISTORY),
+            machine.WriteFile("b", BASE),
+            State.ABORTING,
+            id="it goes only where it was not",
+        ),
+        pytest.param(
+            back(at(ADDED, floor=ADDED), at(BASE, "b"), proofs=HISTORY),
+            machine.SettleAgain(),
+            State.ABORTING,
+            id="and that is the last one",
+        ),
+        pytest.param(
+            back(at(ADDED, floor=ADDED), at(BASE, "b"), proofs=replace(HISTORY, settled_again=True, gone=9)),
+            machine.Done(),
+            State.ABORTED,
+            id="proven",
+        ),
+    ],
+)
+def test_a_file_that_read_the_new_key_from_the_start_keeps_it(
+    observation: Observation, step: machine.Step, state: State
+) -> None:
+    assert next_step(observation) == step
+    assert state_of(observation) is state
+
+
+@pytest.mark.parametrize(
+    ("observation", "step"),
+    [
+        pytest.param(back(*NEVER, late=2), machine.WriteFile("a", ADDED), id="put back"),
+        pytest.param(back(between(ADDED, BASE), at(BASE, "b"), late=2), machine.Restart("a", ADDED)),
+        pytest.param(back(at(ADDED, proven=False), at(BASE, "b"), late=2), machine.ProveServer("a")),
+        pytest.param(back(at(ADDED), at(BASE, "b"), late=2), machine.WriteFile("b", ADDED), id="everywhere"),
+        pytest.param(back(LEFT, late=2), machine.WriteFile("a", ADDED), id="first the file"),
+        pytest.param(back(UNFLAGGED, late=2), machine.EditManifest("a"), id="then the flag again"),
+        pytest.param(
+            back(unflagged(at(ADDED)), late=2), machine.EditManifest("a"), id="also before it was started without"
+        ),
+        pytest.param(back(*ALL_READ, late=2), machine.Rewrite(), id="then what turned up is rewritten"),
+        pytest.param(back(*ALL_READ, late=2, proofs=Proofs(left=0)), machine.TurnedUp(), id="then stop and say so"),
+    ],
+)
+def test_what_turns_up_late_puts_the_new_key_back(observation: Observation, step: machine.Step) -> None:
+    assert next_step(observation) == step
+
+
+@pytest.mark.parametrize("server", [down(BASE), unflagged(down(ADDED))], ids=["with a flag", "without"])
+def test_a_server_that_cannot_start_for_what_turned_up_gets_the_new_key_first(server: machine.ServerView) -> None:
+    """R10: without the key, and with a value under it, it never becomes ready."""
+    step = next_step(back(server, at(ADDED, "b"), late=1))
+    assert step == (machine.EditManifest("a") if server.flag_missing else machine.WriteFile("a", ADDED))
+
+
+@pytest.mark.parametrize("stage", [BASE, ADDED, PROMOTED, RETIRED])
+def test_a_server_that_is_down_comes_first_on_the_way_back_too(stage: machine.Stage) -> None:
+    other = at(stage, "b")
+    assert next_step(back(down(stage), other)) == machine.Restart("a", stage)
+    assert next_step(back(down(stage, seen_ready=True), other)) == machine.AwaitLoaded(("a",))
+    assert next_step(back(down(stage, reloads=True, seen_ready=True), other)) == machine.AwaitLoaded(("a",))

@@ -22,6 +22,7 @@ from keyctl.rotation.preflight import Wish
 from keyctl.rotation.session import Finished
 from keyctl.rotation.world import Event, Reporter
 
+_AFTER_VERIFIED = {State.RESECURED, State.RETIRING, State.RETIRED}
 _OF_THE_WAY_BACK = {State.ABORTING, State.ABORTED}
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -118,6 +119,10 @@ def start(cluster: Path | None, change: Change, wish: Wish) -> None:
                 resources=wish.resources or parts.policy_resources,
             )
         wish = replace(wish, history=change.history or parts.policy_history)
+        if wish.goal is Goal.ENABLE and change.pause_after in _AFTER_VERIFIED:
+            raise WrongUsageError(
+                "enable takes no key away: it ends when everything is verified", hint="leave --pause-after out"
+            )
         if change.dry_run and change.pause_after is not None:
             raise WrongUsageError("--dry-run reaches no state to pause after", hint="leave --pause-after out")
         if change.dry_run:

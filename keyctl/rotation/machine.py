@@ -7,139 +7,30 @@ observation gives the same step. Rules named R… are those of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from keyctl.rotation.observation import Observation, Proofs, ServerView
 from keyctl.rotation.plan import Stage, State, Way
-
-
-@dataclass(frozen=True, slots=True)
-class Blocked:
-    """No edge may be taken: `rule` says why not, `message` what was seen."""
-
-    rule: str
-    message: str
-    hint: str
-
-
-@dataclass(frozen=True, slots=True)
-class WriteFile:
-    """Put the file of `stage` on the host of `server`."""
-
-    server: str
-    stage: Stage
-
-
-@dataclass(frozen=True, slots=True)
-class EditManifest:
-    """Give `server` the flag and the mount that make it read the file."""
-
-    server: str
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreManifest:
-    """Give `server` its manifest as it was, without the flag."""
-
-    server: str
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """Restart `server`; it must come back ready with the file of `stage` loaded."""
-
-    server: str
-    stage: Stage
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitLoaded:
-    """Wait until `servers` are ready with the files on their disks loaded, without touching them."""
-
-    servers: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ProveServer:
-    """See `server`, with what it has loaded, list every encrypted resource."""
-
-    server: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProveReadable:
-    """Prove once more, with the census before and after, that every server reads the new key (R2)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Switch:
-    """Prove by canaries that every server writes with the key that stays and reads what the others write: r0, t0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rewrite:
-    """Rewrite what the raw scan finds not under the key that stays; ends with a fresh count."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """Wait until writes that were being handled at t0 have landed or failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProveVerified:
-    """Scan every etcd: nothing under a leaving key, everything opens."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClearHistory:
-    """See that revisions before the proof cannot be read any more (R6)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resecure:
-    """Prove that the store's copy of each leaving key opens what was under it, and take the second snapshot."""
-
-
-@dataclass(frozen=True, slots=True)
-class SettleAgain:
-    """Wait until writes that were being handled when the last server let go of the key have landed or failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProveGone:
-    """Scan every etcd with the stored leaving keys in hand: nothing is under them."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnedUp:
-    """The leaving key is back everywhere and what had turned up under it is rewritten: stop and say so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The end of this way is proven."""
-
-
-Step = (
-    Blocked
-    | WriteFile
-    | EditManifest
-    | RestoreManifest
-    | Restart
-    | AwaitLoaded
-    | ProveServer
-    | ProveReadable
-    | Switch
-    | Rewrite
-    | Settle
-    | ProveVerified
-    | ClearHistory
-    | Resecure
-    | SettleAgain
-    | ProveGone
-    | TurnedUp
-    | Done
+from keyctl.rotation.steps import (
+    AwaitLoaded,
+    Blocked,
+    ClearHistory,
+    Done,
+    EditManifest,
+    ProveGone,
+    ProveReadable,
+    ProveServer,
+    ProveVerified,
+    Resecure,
+    Restart,
+    RestoreManifest,
+    Rewrite,
+    Settle,
+    SettleAgain,
+    Step,
+    Switch,
+    TurnedUp,
+    WriteFile,
 )
 
 # Two proofs with the census the same before and after: `rotation-rules.md`, state "readable".
@@ -156,7 +47,7 @@ def next_step(seen: Observation) -> Step:
         return _put_back(seen)
     down = next((server for server in seen.servers if not server.ready), None)
     if down is not None:
-        return _bring_back(down)
+        return _bring_back(down, seen.way)
     step = _back(seen) if seen.way is Way.BACK else _forward(seen)
     return step or _leave(seen)
 
@@ -179,6 +70,9 @@ def _back(seen: Observation) -> Step | None:
 def _leave(seen: Observation) -> Step:
     """Every server writes with the key that stays: rewrite, prove, and take the other one away (R3, R6, R7)."""
     proofs, goal = seen.proofs, seen.way.goal
+    placed = tuple(server.name for server in seen.servers if server.reloads and server.loaded is not server.disk)
+    if placed and proofs.switched is None:
+        return AwaitLoaded(placed)
     if not seen.leaves or not all(server.disk is server.loaded is goal for server in seen.servers):
         step = _prove_unused(proofs)
         if step is not None:
@@ -210,20 +104,13 @@ def _prove_unused(proofs: Proofs) -> Step | None:
 
 def _put_back(seen: Observation) -> Step:
     """Values are under a key that some server has let go: every server gets it back, then they are rewritten."""
-    step = _move(seen, seen.way.last, seen.way.other)
+    down = next((server for server in seen.servers if not server.ready), None)
+    # NOTE: with one server down no other is restarted (R9).
+    where = seen if down is None else replace(seen, servers=(down,))
+    step = _move(where, seen.way.last, seen.way.other)
     if step is not None:
         return step
     return Rewrite() if seen.proofs.left is None or seen.proofs.left > 0 else TurnedUp()
-
-
-def stage_after(step: Step) -> Stage | None:
-    """The stage that `step` brings its server to; None for a step that brings no server anywhere."""
-    match step:
-        case WriteFile(_, stage) | Restart(_, stage):
-            return stage
-        case RestoreManifest(_):
-            return Stage.BASE
-    return None
 
 
 def state_of(seen: Observation) -> State:
@@ -312,17 +199,26 @@ def _down(server: ServerView, way: Way) -> Blocked | None:
     # NOTE: a server that we restart is down with a file of ours on its disk: the way forward is to start it again.
     # One that is down with the file it always had was stopped by somebody else, unless that file is our goal.
     ours = way is Way.BACK or server.disk is not server.floor
-    if server.ready or server.seen_ready or (not server.reloads and ours):
+    if server.ready or server.seen_ready or (not server.reloads and ours) or _reads_too_little(server, way):
         return None
     why = f": {server.problem}" if server.problem else ""
     return Blocked("R11", f"{server.name} is not ready{why}", f"bring {server.name} back, then run this again")
 
 
-def _bring_back(server: ServerView) -> Step:
+def _bring_back(server: ServerView, way: Way) -> Step:
     """The way forward with a server that is down; nothing else is touched before it is back (R9, R11)."""
+    if _reads_too_little(server, way):
+        return WriteFile(server.name, Stage.PROMOTED)
+    if server.flag_missing and server.disk is not Stage.BASE:
+        return EditManifest(server.name)
     if server.reloads or server.seen_ready:
         return AwaitLoaded((server.name,))
     return Restart(server.name, _expected(server))
+
+
+def _reads_too_little(server: ServerView, way: Way) -> bool:
+    """Whether the server, going back, has let go of the old keys: what landed late under one may keep it down (R10)."""
+    return way is Way.BACK and server.disk is Stage.RETIRED
 
 
 def _expected(server: ServerView) -> Stage:
@@ -339,12 +235,12 @@ def _move(seen: Observation, stage: Stage, way: Way) -> Step | None:
         step = None if server.reloads else _move_by_restart(server, stage, way)
         if step is not None:
             return step
-    waiting = tuple(s.name for s in seen.servers if s.reloads and s.loaded is not s.disk)
+    waiting = tuple(s.name for s in seen.servers if s.reloads and _off(s, s.loaded, stage, way))
     if waiting:
         return AwaitLoaded(waiting)
     for server in seen.servers:
         if _off(server, server.proven, stage, way):
-            return ProveServer(server.name)
+            return ProveServer(server.name) if server.ready else AwaitLoaded((server.name,))
     return None
 
 
@@ -354,8 +250,9 @@ def _move_by_restart(server: ServerView, stage: Stage, way: Way) -> Step | None:
         return _take_flag_away(server)
     if _off(server, server.disk, stage, way):
         return WriteFile(server.name, stage)
-    if way is Way.FORWARD and server.flag_missing:
-        return EditManifest(server.name)
+    if server.flag_missing:
+        # NOTE: on the way back it was taken away after the proofs; whether it still may be is found out again first.
+        return EditManifest(server.name) if way is Way.FORWARD else None
     if server.loaded is not _expected(server):
         return Restart(server.name, _expected(server))
     return ProveServer(server.name) if _off(server, server.proven, stage, way) else None

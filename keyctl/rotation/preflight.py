@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from shlex import quote
 
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
@@ -186,7 +187,8 @@ def _check_not_shared(config: EncryptionConfig | None, entries: tuple[int, ...],
             raise RefusedError(
                 f"{key.ref} is also a key of {', '.join(config.entries[others[0]].resources)}",
                 cause="a key that stays in use for other resources cannot be taken away",
-                hint="change it for all of them: " + " ".join(f"--resources {resource}" for resource in resources),
+                hint="change it for all of them: "
+                + " ".join(f"--resources {quote(resource)}" for resource in resources),
                 rule="R3",
             )
 

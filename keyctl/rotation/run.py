@@ -9,7 +9,7 @@ from dataclasses import replace
 from keyctl.errors import RefusedError, StoppedError, UnreachableError
 from keyctl.keys.key import Key
 from keyctl.kube.interface import ApiServer
-from keyctl.rotation import machine
+from keyctl.rotation import machine, steps
 from keyctl.rotation.background import Background
 from keyctl.rotation.effects import NotServingError, ServerEffects, UnreadableThereError
 from keyctl.rotation.journal import Journal
@@ -104,9 +104,9 @@ class Run:
         while True:
             self._note_state(seen)
             step = machine.next_step(seen)
-            if isinstance(step, machine.Blocked):
+            if isinstance(step, steps.Blocked):
                 raise RefusedError(step.message, hint=step.hint, rule=step.rule)
-            if isinstance(step, machine.Done):
+            if isinstance(step, steps.Done):
                 if self._readings.last is None:
                     raise RuntimeError("done without a scan")
                 return self._readings.last
@@ -128,8 +128,8 @@ class Run:
             return False
         if stage is self._background.way.goal and self._readings.under_leaving(self._readings.scan()):
             stage = self._background.way.last
-            self._write_file(machine.WriteFile(name, stage), name, stage)
-        self._restart(machine.Restart(name, stage))
+            self._write_file(steps.WriteFile(name, stage), name, stage)
+        self._restart(steps.Restart(name, stage))
         return True
 
     def check_cluster(self, api: ApiServer) -> None:
@@ -143,14 +143,15 @@ class Run:
 
     def _somebody_let_go(self, seen: Observation) -> bool:
         goal = seen.way.goal
-        return any(goal in (server.disk, server.loaded) for server in seen.servers)
+        without_flag = goal is Stage.BASE and any(server.flag_missing for server in seen.servers)
+        return without_flag or any(goal in (server.disk, server.loaded) for server in seen.servers)
 
-    def _landed_late(self, step: machine.Step, seen: Observation) -> bool:
+    def _landed_late(self, step: steps.Step, seen: Observation) -> bool:
         """Whether a value under a leaving key is why a server may not let go of it, or did and does not serve."""
         if not seen.leaves or seen.late:
             return False
         gone = self._somebody_let_go(self._look())
-        if not gone and machine.stage_after(step) is not seen.way.goal:
+        if not gone and steps.stage_after(step) is not seen.way.goal:
             return False
         count = self._readings.under_leaving(self._readings.scan())
         if count and gone:
@@ -159,55 +160,55 @@ class Run:
             self._observer.proofs = Proofs()
         return count > 0
 
-    def _act(self, step: machine.Step) -> None:
+    def _act(self, step: steps.Step) -> None:
         match step:
-            case machine.WriteFile(server, stage):
+            case steps.WriteFile(server, stage):
                 self._write_file(step, server, stage)
-            case machine.EditManifest(server):
+            case steps.EditManifest(server):
                 self._journaled(step, lambda: self._effects.edit_manifest(server))
-            case machine.RestoreManifest(server):
+            case steps.RestoreManifest(server):
                 self._observer.moving(server)
                 self._journaled(step, lambda: self._effects.restore_manifest(server))
-            case machine.Restart():
+            case steps.Restart():
                 self._restart(step)
-            case machine.AwaitLoaded(servers):
+            case steps.AwaitLoaded(servers):
                 self._effects.await_loaded(servers)
-            case machine.ProveServer(server):
+            case steps.ProveServer(server):
                 self._prove_server(server)
-            case machine.ProveReadable():
+            case steps.ProveReadable():
                 self._prove_readable()
-            case machine.Switch():
+            case steps.Switch():
                 self._journaled(step, self._switch)
-            case machine.Rewrite():
+            case steps.Rewrite():
                 self._rewrite()
             case _:
                 self._leave(step)
 
-    def _leave(self, step: machine.Step) -> None:
+    def _leave(self, step: steps.Step) -> None:
         match step:
-            case machine.Settle():
+            case steps.Settle():
                 self._leaving.settle(self._changed_at)
-            case machine.ProveVerified():
+            case steps.ProveVerified():
                 if not self._leaving.prove_verified():
                     self._changed_at = self._world.clock.monotonic()
-            case machine.ClearHistory():
+            case steps.ClearHistory():
                 self._leaving.clear_history(ever_written=self._ever_promoted or self._background.way is Way.FORWARD)
-            case machine.Resecure():
+            case steps.Resecure():
                 self._leaving.resecure()
-            case machine.SettleAgain():
+            case steps.SettleAgain():
                 self._leaving.settle_again(self._changed_at)
-            case machine.ProveGone():
+            case steps.ProveGone():
                 self._leaving.prove_gone(self._prove_server)
-            case machine.TurnedUp():
+            case steps.TurnedUp():
                 raise _turned_up(self._leaving.late)
 
-    def _write_file(self, step: machine.Step, server: str, stage: Stage) -> None:
+    def _write_file(self, step: steps.Step, server: str, stage: Stage) -> None:
         if stage is Stage.PROMOTED:
             self._ever_promoted = True
         self._observer.moving(server)
         self._journaled(step, lambda: self._effects.write_file(server, stage))
 
-    def _journaled(self, step: machine.Step, effect: Callable[[], None]) -> None:
+    def _journaled(self, step: steps.Step, effect: Callable[[], None]) -> None:
         fields = _step_fields(step)
         self._reporter.event(Event("step", _step_text(step), fields))
         self._write("intent", fields)
@@ -238,7 +239,7 @@ class Run:
         }
         self._write("proof", fields)
 
-    def _restart(self, step: machine.Restart) -> None:
+    def _restart(self, step: steps.Restart) -> None:
         self._journaled(step, lambda: self._effects.restart(step.server, step.stage))
 
     def _prove_readable(self) -> None:
@@ -318,25 +319,25 @@ class Run:
         self._journal.append(kind, self._world.clock.now(), {"rotation": self._plan.rotation, **fields})
 
 
-def _step_fields(step: machine.Step) -> dict[str, object]:
+def _step_fields(step: steps.Step) -> dict[str, object]:
     fields: dict[str, object] = {"step": _STEP_NAMES[type(step)]}
     match step:
-        case machine.WriteFile(server, stage) | machine.Restart(server, stage):
+        case steps.WriteFile(server, stage) | steps.Restart(server, stage):
             fields |= {"server": server, "stage": stage.name}
-        case machine.EditManifest(server) | machine.RestoreManifest(server):
+        case steps.EditManifest(server) | steps.RestoreManifest(server):
             fields["server"] = server
     return fields
 
 
-def _step_text(step: machine.Step) -> str:
+def _step_text(step: steps.Step) -> str:
     match step:
-        case machine.WriteFile(server, stage):
+        case steps.WriteFile(server, stage):
             return f"{server}: writing the file {_FILES[stage]}"
-        case machine.EditManifest(server):
+        case steps.EditManifest(server):
             return f"{server}: giving it the encryption flag"
-        case machine.RestoreManifest(server):
+        case steps.RestoreManifest(server):
             return f"{server}: giving it its manifest without the encryption flag back"
-        case machine.Restart(server, _):
+        case steps.Restart(server, _):
             return f"{server}: restarting"
     return "proving by a canary through each server which key it writes with"
 
@@ -362,9 +363,9 @@ _FILES = {
 }
 
 _STEP_NAMES: dict[type, str] = {
-    machine.WriteFile: "write-file",
-    machine.EditManifest: "edit-manifest",
-    machine.RestoreManifest: "restore-manifest",
-    machine.Restart: "restart",
-    machine.Switch: "switch",
+    steps.WriteFile: "write-file",
+    steps.EditManifest: "edit-manifest",
+    steps.RestoreManifest: "restore-manifest",
+    steps.Restart: "restart",
+    steps.Switch: "switch",
 }

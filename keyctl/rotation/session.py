@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from keyctl.errors import InterruptedEarlyError, RefusedError, StoppedError, UnreachableError
+from keyctl.errors import InterruptedEarlyError, RefusedError, StoppedError, UnreachableError, WrongUsageError
 from keyctl.keys.generate import generate
 from keyctl.keys.key import STATIC_PROVIDERS, Key, KeyRef
 from keyctl.keys.ledger import KeyState
@@ -230,6 +230,10 @@ class Session:
             if not confirm(outline.back(self._world, plan)):
                 raise InterruptedEarlyError("not confirmed; the rotation is where it was")
             background = replace(background, way=Way.BACK)
+        if background.way is Way.BACK and self._pause_after is not None:
+            raise WrongUsageError(
+                "this rotation goes back, and has no such state on its way", hint="leave --pause-after out"
+            )
         run = self._new_run(plan, new, {}, background)
         api = self._ready_api()
         if api is not None:

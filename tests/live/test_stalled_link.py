@@ -39,6 +39,7 @@ REQUEST_TIMEOUT = 14
 HELD = 10.0
 # How often a server looks at its file, and how long before such a look the link stalls.
 POLL, AHEAD = 60.0, 4.0
+APART = 22.0
 PATIENCE = 180.0
 
 
@@ -120,6 +121,9 @@ def test_writes_held_for_ten_seconds_while_their_server_reloads_are_not_lost_and
 ) -> None:
     lab = control_plane(2, reload=True)
     seeded = encrypted_behind(link, lab, shell)
+    # So that no server looks at its file right after the other: what keyctl does when cp1 has looked, cp2 sees later.
+    time.sleep(APART)
+    lab.restart("cp2")
     writes = HeldWrites(lab, "cp2", link)
     for name in ("updated-while-promoting", "updated-while-retiring"):
         writes.prepare(name)

@@ -1,8 +1,38 @@
-"""All guards, and the page that lists them."""
+"""All guards, in the order of their rules, and the page that lists them."""
 
 from __future__ import annotations
 
-from tests.mutants import before
+from tests.mutants import before, during, leaving, records
 from tests.mutants.mutant import Mutant
 
-MUTANTS: tuple[Mutant, ...] = tuple(sorted((*before.MUTANTS,), key=lambda mutant: int(mutant.rule[1:])))
+_PAGE = """\
+# Guards, and the tests that miss them
+
+Each row is one guard of the [rotation rules](rotation-rules.md). `make mutants` removes it, in a copy of the program,
+and runs the test beside it there: that test must turn red. With every guard in place the same tests must be green
+first. `make generate` writes this page from `tests/mutants/`.
+
+| rule | guard removed | file | red test |
+|---|---|---|---|
+"""
+
+MUTANTS: tuple[Mutant, ...] = tuple(
+    sorted(
+        (*before.MUTANTS, *during.MUTANTS, *leaving.MUTANTS, *records.MUTANTS),
+        key=lambda mutant: int(mutant.rule.removeprefix("R")),
+    )
+)
+
+
+def page() -> str:
+    """docs/mutants.md as it must be."""
+    return _PAGE + "".join(
+        f"| {mutant.rule} | {mutant.guard} | `{mutant.file.removeprefix('keyctl/')}` | `{_short(mutant.test)}` |\n"
+        for mutant in MUTANTS
+    )
+
+
+def _short(test: str) -> str:
+    """The file's name and the test's, without the folders."""
+    path, name = test.split("::", 1)
+    return f"{path.rpartition('/')[2]}::{name}"

@@ -30,6 +30,7 @@ PURE = (
     "encryption_config/*.py",
     "stored/*.py",
     "rotation/machine.py",
+    "rotation/steps.py",
     "rotation/observation.py",
     "rotation/plan.py",
     "rotation/obstacles.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -22,7 +23,7 @@ from keyctl.rotation.plan import FileChange, Goal, History, OldKey, Plan, State
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.session import Finished
 from keyctl.rotation.world import Event
-from keyctl.stored.groups import Group
+from keyctl.stored.groups import Group, Role
 
 LINES = ("Plan for x", "  1 do it")
 GIVEN: dict[str, object] = {
@@ -218,10 +219,8 @@ EVIDENCE = Evidence(Path("/state/prod/evidence/r1/evidence.jsonl"), 41, "sha256:
 
 def finished(state: State) -> Finished:
     """Two Secrets under the new key, and one value of the API server's own."""
-    groups = tuple(
-        Group("secrets", NEW.provider, NEW.name, "", 2, 2, 0, 0, (), infrastructure=infrastructure)
-        for infrastructure in (False, True)
-    )
+    own = Group("secrets", NEW.provider, "v1", NEW.name, None, None, Role.WRITE, 2, 2, 0, 0, False, ())
+    groups = (own, replace(own, infrastructure=True))
     return Finished(PLAN, state, Scan(7, 5, 99, groups, (), 0, (), 0), EVIDENCE)
 
 

@@ -8,16 +8,19 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from keyctl import documents
+from keyctl.encryption_config.decode import decode
+from keyctl.errors import KeyctlError
 from keyctl.hosts import manifests
 from keyctl.keys.key import Key, KeyRef, Provider
 from keyctl.keys.ledger import KeyState
 from keyctl.rotation import evidence_check
-from keyctl.rotation.plan import Goal, Plan, plan_from_record
+from keyctl.rotation.plan import Goal, Plan, Stage, plan_from_record
 from keyctl.rotation.preflight import Wish
 from keyctl.rotation.session import Finished, Session
 from tests.support.sim_kill import Killed
@@ -92,6 +95,30 @@ class Agree:
 def begin(session: Session, wish: Wish) -> Finished:
     """Begin, agreeing to the plan."""
     return session.start(wish, confirm=Agree())
+
+
+def stops(cluster: SimCluster, wish: Wish = ROTATE) -> KeyctlError:
+    """Begin, and return what stops it."""
+    with pytest.raises(KeyctlError) as caught:
+        begin(cluster.session(), wish)
+    return caught.value
+
+
+def proofs_of(cluster: SimCluster) -> list[object]:
+    """What was proven, in order, but for single servers and for what is proven before anything is written."""
+    records = cluster.journal().records()
+    return [r["of"] for r in records if r["kind"] == "proof" and r["of"] not in {"server", "readable"}]
+
+
+def moments(cluster: SimCluster, **wanted: str) -> list[datetime]:
+    """When the records were written in which all of `wanted` is so."""
+    records = cluster.journal().records()
+    return [datetime.fromisoformat(str(r["at"])) for r in records if wanted.items() <= r.items()]
+
+
+def have_old_key(cluster: SimCluster) -> list[bool]:
+    """Whether the file of each server has the bytes of `KEY_1`."""
+    return [secret_of(KEY_1).encode() in server.host.files[CONFIG_PATH].content for server in cluster.servers]
 
 
 def go_on(cluster: SimCluster, wish: Wish, *, watcher: Watcher | None = None) -> Finished:
@@ -231,17 +258,31 @@ class Was:
 
 
 def assert_back(cluster: SimCluster, was: Was) -> None:
-    """Everything is as it was, byte for byte: files, manifests, what values are under; the new key is out of use."""
+    """Everything is as it was: files and manifests byte for byte, what values are under; the new key is out of use.
+
+    A file that an old key had left has the same readers in the same order; what stood within its lines is gone.
+    """
     plan = _assert_at_rest(cluster, "aborted")
-    assert files_of(cluster) == was.files
-    assert heads_of(cluster) == was.heads
-    assert was.objects <= frozenset(cluster.objects)
-    for server in cluster.servers:
+    for server, found, old in zip(cluster.servers, files_of(cluster), was.files, strict=True):
+        if server.name in _let_go(cluster):
+            then, now = old[CONFIG_PATH], found[CONFIG_PATH]
+            assert decode(now, name="now").config == decode(then, name="then").config
+            assert set(comments(then)) - _WITH_A_KEY <= set(comments(now))
+            found[CONFIG_PATH] = then
+        assert found == old
         file = server.host.files.get(CONFIG_PATH)
         assert server.config.sha256 == (None if file is None else file.sha256)
+    assert heads_of(cluster) == was.heads
+    assert was.objects <= frozenset(cluster.objects)
     states = states_of_keys(cluster)
     assert states.pop(plan.new, KeyState.DEACTIVATED) == KeyState.DEACTIVATED
     assert set(states.values()) <= _UNTOUCHED
+
+
+def _let_go(cluster: SimCluster) -> set[object]:
+    """The servers that were given, or nearly, a file without an old key."""
+    records = (r for r in cluster.journal().records() if r.get("step") == "write-file")
+    return {record["server"] for record in records if record["stage"] == Stage.RETIRED.name}
 
 
 def _assert_at_rest(cluster: SimCluster, state: str) -> Plan:

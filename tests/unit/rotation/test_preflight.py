@@ -2,64 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from keyctl.errors import KeyctlError, RefusedError, UnreachableError
+from keyctl.errors import RefusedError, UnreachableError
 from keyctl.keys.key import Key, Provider
-from keyctl.kube.interface import Listed
-from keyctl.rotation import preflight
-from keyctl.rotation.plan import Goal, State
+from keyctl.rotation.plan import Goal
 from keyctl.rotation.preflight import Wish
-from keyctl.rotation.scan import scan
-from tests.support.sim_config import SimPlugin
-from tests.support.sim_objects import key_of, new_object
+from tests.support.sim_objects import new_object
 from tests.support.sim_parts import Watcher
-from tests.support.sim_server import CONFIG_PATH, MANIFEST_PATH, SimApi, Spec
+from tests.support.sim_server import CONFIG_PATH, MANIFEST_PATH, Spec
 from tests.support.sim_texts import (
     EVERYTHING,
     KEY_0,
     KEY_1,
-    KMS_CONFIGMAPS,
     SECRETS,
     configuration,
     manifest,
-    secret_of,
 )
 from tests.support.simulator import THREE_RELOADING, THREE_RESTARTED, SimCluster
-from tests.unit.rotation.scenes import ENABLE, KEY_2, ROTATE, begin, head
-
-KMS = b"""\
-apiVersion: apiserver.config.k8s.io/v1
-kind: EncryptionConfiguration
-resources:
-  - resources: [secrets]
-    providers:
-      - aescbc:
-          keys: [{name: key1, secret: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=}]
-      - kms: {apiVersion: v2, name: vault, endpoint: "unix:///run/kms.sock"}
-      - identity: {}
-"""
-
-
-def refused(cluster: SimCluster, wish: Wish = ROTATE) -> KeyctlError:
-    """Why the rotation does not begin; nothing was asked of the user, and nothing has changed."""
-    before = {server.name: dict(server.host.files) for server in cluster.servers}
-    stored = cluster.etcds["https://10.0.0.9:2379"].revision
-    with pytest.raises(KeyctlError) as caught:
-        cluster.session().start(wish, confirm=lambda _: pytest.fail("the user was asked"))
-    assert cluster.switch.labels == []
-    assert {server.name: dict(server.host.files) for server in cluster.servers} == before
-    assert cluster.etcds["https://10.0.0.9:2379"].revision == stored
-    assert cluster.store_keys.records() == ()
-    assert cluster.lease_record.place is None
-    assert caught.value.hints
-    return caught.value
+from tests.unit.rotation.refusals import refused
+from tests.unit.rotation.scenes import ENABLE, ROTATE, begin
 
 
 @pytest.mark.parametrize("resource", ["configmaps", "secrets", "widgets.example.com", "leases.coordination.k8s.io"])
@@ -173,117 +139,6 @@ def test_r9_the_only_server_needs_no_leave_when_it_reloads(tmp_path: Path) -> No
     assert cluster.server("cp1").host.restarts == 0
 
 
-def put_under_plugin(cluster: SimCluster, resource: str, name: str) -> None:
-    """A value that a plugin sealed which now stands second in the entry of `resource`."""
-    found = new_object(resource, "default", name)
-    (_, plugin, *_) = cluster.servers[0].config.readers(resource)
-    assert isinstance(plugin, SimPlugin)
-    cluster.store(found, plugin.seal(found.etcd_key, found.plain))
-
-
-@pytest.mark.parametrize("goal", [Goal.ROTATE, Goal.DISABLE])
-def test_r16_where_an_entry_that_changes_has_values_under_a_kms_plugin_it_is_refused(
-    goal: Goal, tmp_path: Path
-) -> None:
-    cluster = SimCluster(tmp_path, config=KMS)
-    put_under_plugin(cluster, "secrets", "wrapped")
-    error = refused(cluster, Wish(goal))
-    assert isinstance(error, RefusedError)
-    assert error.rule == "R16"
-    assert "1 value can only be opened by a KMS plugin" in str(error)
-    assert "one of them is of secrets, which would change" in (error.cause or "")
-
-
-def test_r16_a_kms_value_that_a_wildcard_covers_is_refused_when_that_wildcard_changes(tmp_path: Path) -> None:
-    cluster = SimCluster(tmp_path, config=KMS.replace(b"[secrets]", b'["*.*"]'))
-    put_under_plugin(cluster, "configmaps", "wrapped")
-    error = refused(cluster)
-    assert error.rule == "R16"
-    assert "one of them is of configmaps" in (error.cause or "")
-
-
-def test_r16_a_kms_value_that_one_server_cannot_read_stops_before_anything_is_touched(tmp_path: Path) -> None:
-    cluster = SimCluster(tmp_path, config=KMS_CONFIGMAPS)
-    cluster.server("cp3").list_problems["settings"] = "500 InternalError"
-    error = refused(cluster)
-    assert isinstance(error, RefusedError)
-    assert error.rule == "R16"
-    assert "cp3 cannot read configmaps kube-system/settings" in str(error)
-    assert error.cause == "500 InternalError"
-
-
-def test_r16_a_kms_value_that_one_server_denies_though_it_is_stored_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(SimApi, "get_metadata", lambda api, ref: Listed(ref.resource, int(api.name != "cp2")))
-    error = refused(SimCluster(tmp_path, config=KMS_CONFIGMAPS))
-    assert error.rule == "R16"
-    assert "cp2 cannot read configmaps kube-system/settings" in str(error)
-    assert "the API says that it does not exist" in (error.cause or "")
-
-
-def test_r16_more_kms_values_than_can_be_asked_for_one_by_one_are_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    cluster = SimCluster(tmp_path, config=KMS_CONFIGMAPS)
-    for number in range(3):
-        cluster.create("configmaps", "default", f"more-{number}")
-    monkeypatch.setattr(preflight, "scan", partial(scan, kms_limit=3))
-    error = refused(cluster)
-    assert error.rule == "R16"
-    assert "4 values can only be opened by a KMS plugin: too many" in str(error)
-    cluster.forget(key_of("configmaps", "default", "more-0"))
-    assert cluster.session().outline(ROTATE), "three are not too many"
-
-
-def shown_resources(error: KeyctlError) -> tuple[str, ...]:
-    """The resources that the hint names."""
-    return tuple(re.findall(r"--resources (\S+)", " ".join(error.hints)))
-
-
-@pytest.mark.parametrize("goal", [Goal.ROTATE, Goal.DISABLE])
-def test_r3_a_key_that_other_resources_share_leaves_all_of_them_or_none(goal: Goal, tmp_path: Path) -> None:
-    shared = configuration((("secrets",), KEY_1), (("configmaps", "widgets.example.com"), KEY_1), (("leases",), KEY_0))
-    cluster = SimCluster(tmp_path, config=shared.replace(b"leases", b"leases.coordination.k8s.io"))
-    error = refused(cluster, Wish(goal, resources=("secrets",)))
-    assert isinstance(error, RefusedError)
-    assert error.rule == "R3"
-    assert str(error) == "aescbc/key1 is also a key of configmaps, widgets.example.com"
-    assert error.hints == (
-        "change it for all of them: --resources secrets --resources configmaps --resources widgets.example.com",
-    )
-    finished = begin(cluster.session(), Wish(goal, resources=shown_resources(error)))
-    assert [str(ref) for ref in finished.plan.old_refs] == ["aescbc/key1"]
-    for resource in ("secrets", "configmaps", "widgets.example.com"):
-        assert cluster.under(resource) == {head(finished.plan.new)}
-    assert secret_of(KEY_0).encode() in cluster.server("cp1").host.files[CONFIG_PATH].content
-
-
-def also_reads(config: bytes, writer: Key, key: Key) -> bytes:
-    """`config` with `key` right behind `writer`, wherever that stands."""
-    secret = f"              secret: {secret_of(writer)}\n"
-    return config.replace(
-        secret.encode(), f"{secret}            - name: {key.name}\n              secret: {secret_of(key)}\n".encode()
-    )
-
-
-def test_r3_a_key_that_only_reads_elsewhere_is_shared_too(tmp_path: Path) -> None:
-    config = also_reads(configuration((("secrets",), KEY_1), (("configmaps",), KEY_0)), KEY_0, KEY_1)
-    error = refused(SimCluster(tmp_path, config=config), Wish(Goal.ROTATE, resources=("secrets",)))
-    assert error.rule == "R3"
-    assert shown_resources(error) == ("secrets", "configmaps")
-
-
-def test_r3_following_the_hint_leads_to_the_end_where_keys_are_shared_in_a_chain(tmp_path: Path) -> None:
-    three = configuration((("secrets",), KEY_1), (("configmaps",), KEY_0), (("widgets.example.com",), KEY_2))
-    cluster = SimCluster(tmp_path, config=also_reads(also_reads(three, KEY_1, KEY_0), KEY_0, KEY_2))
-    first = refused(cluster, Wish(Goal.ROTATE, resources=("secrets",)))
-    assert shown_resources(first) == ("secrets", "configmaps")
-    second = refused(cluster, Wish(Goal.ROTATE, resources=shown_resources(first)))
-    assert shown_resources(second) == ("secrets", "configmaps", "widgets.example.com")
-    assert begin(cluster.session(), Wish(Goal.ROTATE, resources=shown_resources(second))).state is State.RETIRED
-
-
 def test_r18_a_resource_of_an_aggregated_api_server_is_refused(tmp_path: Path) -> None:
     cluster = SimCluster(tmp_path, config=configuration((("secrets",), KEY_1), (("pods.metrics.k8s.io",), KEY_0)))
     error = refused(cluster)
@@ -311,46 +166,6 @@ def test_r5_a_name_with_other_bytes_in_the_key_store_is_refused(tmp_path: Path) 
 def test_r5_a_name_that_stands_for_two_keys_in_one_file_is_refused(tmp_path: Path) -> None:
     twice = configuration((("secrets",), KEY_1), (("configmaps",), Key(Provider.AESCBC, "key1", bytes(32))))
     assert refused(SimCluster(tmp_path, config=twice)).rule == "R5"
-
-
-ENTRY_OF_TWO = also_reads(SECRETS, KEY_1, KEY_2)
-TWO_ENTRIES = configuration((("secrets",), KEY_1), (("configmaps",), KEY_0))
-NOT_IN_ONE_ELEMENT = SECRETS.replace(
-    b"      - identity: {}\n",
-    f"      - aescbc: {{keys: [{{name: {KEY_2.name}, secret: {secret_of(KEY_2)}}}]}}\n      - identity: {{}}\n".encode(),
-)
-
-
-@pytest.mark.parametrize(
-    ("config", "other"),
-    [
-        pytest.param(SECRETS, EVERYTHING, id="one entry more"),
-        pytest.param(SECRETS, ENTRY_OF_TWO, id="one key more"),
-        pytest.param(
-            TWO_ENTRIES, configuration((("configmaps",), KEY_0), (("secrets",), KEY_1)), id="entries in another order"
-        ),
-        pytest.param(ENTRY_OF_TWO, NOT_IN_ONE_ELEMENT, id="the same keys at other places"),
-    ],
-)
-def test_r1_servers_whose_files_differ_in_more_than_comments_are_refused(
-    config: bytes, other: bytes, tmp_path: Path
-) -> None:
-    cluster = SimCluster(tmp_path, config=config)
-    cluster.server("cp3").host.place(CONFIG_PATH, other)
-    cluster.server("cp3").boot()
-    cluster.clock.advance(10)
-    error = refused(cluster)
-    assert error.rule == "R1"
-    assert "cp1 and cp3" in str(error)
-
-
-def test_servers_whose_files_differ_only_in_comments_are_rotated_and_keep_them(tmp_path: Path) -> None:
-    cluster = SimCluster(tmp_path)
-    cluster.server("cp3").host.place(CONFIG_PATH, SECRETS + b"# in rack 3\n")
-    cluster.server("cp3").boot()
-    cluster.clock.advance(10)
-    begin(cluster.session(), ROTATE)
-    assert [b"# in rack 3" in server.host.files[CONFIG_PATH].content for server in cluster.servers] == [0, 0, 1]
 
 
 def another_cluster(cluster: SimCluster) -> None:

@@ -11,15 +11,15 @@ import pytest
 
 from keyctl.errors import KeyctlError, StoppedError
 from keyctl.keys.key import Provider
-from keyctl.kube.interface import Listed, ObjectRef
+from keyctl.kube.interface import ObjectRef
 from keyctl.rotation.plan import Goal
 from keyctl.rotation.preflight import Wish
 from tests.support.sim_objects import key_of, new_object
 from tests.support.sim_parts import Watcher
-from tests.support.sim_server import CONFIG_PATH, SimApi
-from tests.support.sim_texts import EVERYTHING, KEY_0, KEY_1, KMS_CONFIGMAPS, SECRETS, configuration
-from tests.support.simulator import THREE_RELOADING, THREE_RESTARTED, SimCluster, void
-from tests.unit.rotation.scenes import ROTATE, SCENES, Scene, after, assert_done, before, begin, head, plans
+from tests.support.sim_server import CONFIG_PATH
+from tests.support.sim_texts import EVERYTHING, KEY_0, KEY_1, SECRETS, configuration
+from tests.support.simulator import THREE_RELOADING, SimCluster, void
+from tests.unit.rotation.scenes import ROTATE, SCENES, after, assert_done, before, begin, head, plans
 
 BY_RESTART, BY_RELOAD, EVERY_RESOURCE = SCENES[2], SCENES[3], SCENES[6]
 DB_1 = key_of("secrets", "default", "db-1")
@@ -209,71 +209,6 @@ def test_concurrent_writers_neither_lose_a_write_nor_keep_an_old_key(tmp_path: P
     cluster.write_now_and_then(period=0.3)
     begin(cluster.session(), ROTATE)
     assert_done(cluster, BY_RESTART)
-
-
-# -- R16
-
-KMS = Scene("beside KMS", THREE_RESTARTED, KMS_CONFIGMAPS, ROTATE)
-
-
-@pytest.fixture
-def gets(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
-    """How often each server was asked for an object of each name."""
-    asked: Counter[tuple[str, str]] = Counter()
-    answer = SimApi.get_metadata
-
-    def noted(api: SimApi, ref: ObjectRef) -> Listed:
-        asked[api.name, ref.name] += 1
-        return answer(api, ref)
-
-    monkeypatch.setattr(SimApi, "get_metadata", noted)
-    return asked
-
-
-def test_r16_values_of_a_kms_plugin_stay_as_they_are_and_every_server_is_seen_to_read_them_at_every_stage(
-    gets: Counter[tuple[str, str]], tmp_path: Path
-) -> None:
-    cluster = KMS.cluster(tmp_path)
-    begin(cluster.session(), ROTATE)
-    assert cluster.under("configmaps") == {b"k8s:enc:kms:v2:vault"}
-    for server in cluster.servers:
-        proofs = [r for r in cluster.journal().records() if r.get("of") == "server" and r["server"] == server.name]
-        assert {proof["stage"] for proof in proofs} == {"ADDED", "PROMOTED", "RETIRED"}
-        # Once before the beginning, once for each proof of this server, twice when all of them are proven to read.
-        assert gets[server.name, "settings"] == 1 + len(proofs) + 2
-    assert_done(cluster, KMS)
-
-
-@pytest.mark.parametrize(
-    ("label", "untouched"),
-    [("journal begin", 1), ("journal proof readable", 2), ("journal proof resecured", 3)],
-    ids=["added", "readable", "retired"],
-)
-def test_r16_a_server_that_no_longer_reads_a_value_of_a_kms_plugin_stops_it(
-    label: str, untouched: int, tmp_path: Path
-) -> None:
-    cluster = KMS.cluster(tmp_path)
-    problems = cluster.server("cp2").list_problems
-    after(cluster, label, lambda: problems.update(settings="500 InternalError"))
-    error = stops(cluster)
-    assert isinstance(error, StoppedError)
-    assert error.rule == "R16"
-    assert "cp2 cannot read configmaps kube-system/settings" in str(error)
-    assert error.cause == "500 InternalError"
-    assert Counter(cluster.switch.labels)[f"cp3: write {CONFIG_PATH}"] == untouched - 1
-    problems.clear()
-    cluster.session().resume()
-    assert_done(cluster, KMS)
-
-
-def test_r16_a_value_of_a_kms_plugin_that_is_deleted_meanwhile_is_not_missed(tmp_path: Path) -> None:
-    cluster = KMS.cluster(tmp_path)
-    settings = key_of("configmaps", "kube-system", "settings")
-    # Right before it is asked for.
-    cluster.server("cp1").on_list = lambda: cluster.forget(settings) if cluster.object_at(settings) else None
-    begin(cluster.session(), ROTATE)
-    assert cluster.object_at(settings) is None
-    assert_done(cluster, KMS)
 
 
 # -- R18

@@ -16,7 +16,7 @@ COMPILE   := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --upg
              --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench generate lock clean
+.PHONY: help setup demo test check mutants bench generate lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,8 +42,12 @@ check: $(INSTALLED) ## format, lint, types, import contracts, generated files
 	@$(BIN)/mypy
 	@echo '== import contracts: lint-imports'
 	@$(BIN)/lint-imports
-	@echo '== generated files: the exit-code tables and the etcd API must be what their sources say'
+	@echo '== generated files: the exit-code tables, the page of guards and the etcd API must be what their sources say'
 	@$(BIN)/python -m tests.support.generated
+
+mutants: $(INSTALLED) ## remove each guard of the rules in turn: its test must turn red
+	@echo '== mutants: python -m tests.mutants (at most 8 minutes on 2 cores)'
+	@$(BIN)/python -m tests.mutants
 
 bench: $(INSTALLED) ## keyctl beside etcdctl and kubectl, in one run
 	@$(BIN)/python -m tests.benchmarks

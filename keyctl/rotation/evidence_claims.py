@@ -182,7 +182,7 @@ def _unproven(course: Course, stage: str, *, until: int) -> Iterator[str]:
 
 def _unsettled(course: Course, begun: Entry, done: Entry) -> Iterator[str]:
     waited = (done.at - begun.at).total_seconds()
-    settle = course.plan.settle
+    settle = course.settle_at(begun)
     if settle is not None and waited + _CLOCK_SLACK < settle:
         yield f"line {done.number}: {waited:.1f} s after line {begun.number}, not the {settle:g} s to settle"
 

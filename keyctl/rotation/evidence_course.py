@@ -25,6 +25,10 @@ def unusable(number: int, what: str) -> UnusableInputError:
     )
 
 
+# A run that goes on with a rotation, forward or back.
+_RUNS = {"resume", "abort"}
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One record, with the number of its line."""
@@ -134,6 +138,12 @@ class Course:
     rotation: str
     entries: tuple[Entry, ...]
     plan: PlannedCourse
+
+    def settle_at(self, entry: Entry) -> float | None:
+        """The settle time in seconds that was in force when `entry` was made: each resumed run brings its own."""
+        said = [e.fields["settle"] for e in self.entries[: entry.number] if e.kind in _RUNS and "settle" in e.fields]
+        last = said[-1] if said else self.plan.settle
+        return None if isinstance(last, bool) or not isinstance(last, int | float) else float(last)
 
     @property
     def end_state(self) -> str:

@@ -23,6 +23,12 @@ def disagreement(census: Census, servers: Sequence[Server], probes: Sequence[Ser
     )
 
 
+def registering(census: Census, servers: Sequence[Server]) -> bool:
+    """Whether a listed server is missing in the Endpoints and nothing else there is wrong: that passes by itself."""
+    listed = {address for server in servers if (address := _address(server))}
+    return census.endpoints < listed
+
+
 def _listed_twice(probes: Sequence[ServerProbe]) -> str:
     seen: dict[tuple[float, int], str] = {}
     for probe in probes:

@@ -57,6 +57,8 @@ class Observer:
     def moving(self, name: str) -> None:
         """This run is about to bring `name` from one file to another that writes with the key that stays."""
         self._moving.add(name)
+        # With a new file on its disk it is proven anew, even where it still has, or has again, what was proven.
+        self._proven.pop(name, None)
 
     def _only_ours_moved(self, marks: tuple[_Mark, ...], views: tuple[ServerView, ...]) -> bool:
         """Whether every server that is not what it was is one that we moved, and writes with the key that stays."""

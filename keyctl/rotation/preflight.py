@@ -112,13 +112,15 @@ def check_membership(world: World, probes: tuple[ServerProbe, ...], reporter: Re
                 hint=f"bring {probe.name} back, or take it out of the cluster file if it is gone for good",
                 rule="R11",
             )
+    census = world.servers[0].api.census()
     deadline = world.clock.monotonic() + _CENSUS_WAIT
-    problem = membership.disagreement(world.servers[0].api.census(), world.servers, probes)
-    if problem:
-        reporter.event(Event("wait", f"{problem}: looking again for up to {_CENSUS_WAIT:.0f} s"))
-    while problem and world.clock.monotonic() < deadline:
+    if membership.registering(census, world.servers):
+        message = f"an API server is missing in the kubernetes Endpoints: looking again for up to {_CENSUS_WAIT:.0f} s"
+        reporter.event(Event("wait", message))
+    while membership.registering(census, world.servers) and world.clock.monotonic() < deadline:
         world.clock.sleep(_CENSUS_POLL)
-        problem = membership.disagreement(world.servers[0].api.census(), world.servers, probes)
+        census = world.servers[0].api.census()
+    problem = membership.disagreement(census, world.servers, probes)
     if problem:
         raise RefusedError(
             problem, hint="list every API server once, by its own address, in the cluster file", rule="R11"

@@ -31,6 +31,16 @@ class ServerFacts:
 
 def look(server: Server) -> ServerFacts:
     """Ask the server, and read its manifest and its file. Raises `RefusedError` where its flags cannot be read."""
+    flags = flags_of(server)
+    file = server.host.read(server.config_path)
+    config = None
+    if file is not None and flags.encryption_provider_config:
+        config = decode(file.content, name=f"{server.name}:{server.config_path}").config
+    return ServerFacts(server, server.api.probe(), flags, file, config)
+
+
+def flags_of(server: Server) -> Flags:
+    """The flags in its manifest. Raises `RefusedError` where they cannot be read."""
     if server.manifest_path is None:
         raise RefusedError(
             f"the flags of {server.name} cannot be read: the cluster file names no manifest for it",
@@ -44,12 +54,7 @@ def look(server: Server) -> ServerFacts:
             hint="correct apiServers[].manifest in the cluster file",
             rule="preflight",
         )
-    flags = read_flags(manifest.content, name=f"{server.name}:{server.manifest_path}")
-    file = server.host.read(server.config_path)
-    config = None
-    if file is not None and flags.encryption_provider_config:
-        config = decode(file.content, name=f"{server.name}:{server.config_path}").config
-    return ServerFacts(server, server.api.probe(), flags, file, config)
+    return read_flags(manifest.content, name=f"{server.name}:{server.manifest_path}")
 
 
 def check_flags(world: World, facts: ServerFacts) -> None:
@@ -63,6 +68,13 @@ def check_flags(world: World, facts: ServerFacts) -> None:
         _refuse_flag(name, f"stores under {flags.etcd_prefix}", f"set etcd.prefix to {flags.etcd_prefix}")
     if facts.server.reloads and given and not flags.automatic_reload:
         _refuse_flag(name, "does not reload by itself", f"set activation of {name} to restart in the cluster file")
+    check_settle(world, name, flags)
+    if facts.server.reloads and not given:
+        _refuse_flag(name, "has no encryption flag yet", f"set activation of {name} to restart for the first enable")
+
+
+def check_settle(world: World, name: str, flags: Flags) -> None:
+    """No request to the server may outlast the settle time; else `RefusedError`."""
     timeout = go_seconds(flags.request_timeout or _REQUEST_TIMEOUT)
     if timeout is None or world.settle < timeout:
         _refuse_flag(
@@ -70,8 +82,6 @@ def check_flags(world: World, facts: ServerFacts) -> None:
             f"may be busy with one request for {flags.request_timeout or _REQUEST_TIMEOUT}",
             f"set policy.settle to at least that; it is {world.settle:g}s",
         )
-    if facts.server.reloads and not given:
-        _refuse_flag(name, "has no encryption flag yet", f"set activation of {name} to restart for the first enable")
 
 
 def check_etcds(world: World, facts: ServerFacts) -> None:

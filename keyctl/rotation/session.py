@@ -24,6 +24,7 @@ from keyctl.rotation.preflight import Facts, Wish, check
 from keyctl.rotation.run import Run
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.secure import keep_keys, read_back, save_snapshots
+from keyctl.rotation.server_facts import check_settle, flags_of
 from keyctl.rotation.stages import IDENTITY, Files
 from keyctl.rotation.world import Event, Reporter, World
 
@@ -224,6 +225,9 @@ class Session:
                 hint="list the same servers while a rotation is under way",
                 rule="R11",
             )
+        for server in self._world.servers:
+            check_settle(self._world, server.name, flags_of(server))
+        plan = replace(plan, settle=self._world.settle)
         new = self._planned_key(plan)
         background = background_of(self._journal.of(plan.rotation))
         if confirm is not None and background.way is Way.FORWARD:
@@ -243,7 +247,8 @@ class Session:
             self._sweep()
             run.check_cluster(api)
         self._begun = True
-        self._write("abort" if confirm is not None else "resume", plan.rotation, {"who": self._world.operator})
+        fields = {"who": self._world.operator, "settle": plan.settle}
+        self._write("abort" if confirm is not None else "resume", plan.rotation, fields)
         if api is None:
             self._sweep()
             api = self._revive(run)

@@ -44,17 +44,6 @@ def test_enable_then_rotate_leaves_every_secret_as_it_was_under_the_new_key(seed
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-@pytest.mark.reload
-def test_servers_that_reload_by_themselves_are_waited_for(control_plane: ControlPlanes, tmp_path: Path) -> None:
-    seeded = seed(control_plane(2, reload=True), tmp_path / "state", 20)
-    enabled = seeded.keyctl("enable", "--yes")
-    assert enabled.code == 0, enabled.stderr
-    assert "restarting" not in enabled.stderr.split("== adding")[1]
-    assert len(heads_of(seeded.lab, "secrets")) == 1
-    assert seeded.changed() == {}
-    assert seeded.keyctl("verify-secrets").code == 0
-
-
 def test_a_file_of_config_new_serves_a_first_start(control_plane: ControlPlanes, tmp_path: Path) -> None:
     lab = control_plane(1)
     files = lab.layout.server("cp1")

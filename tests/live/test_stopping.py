@@ -148,7 +148,7 @@ def test_ctrl_c_at_any_later_moment_is_6_and_resume_goes_on(plane: Seeded, home:
         told(shell.keyctl(*ROTATE), 5, "under way", "keyctl rotate --resume", "[R8]")
     finished = shell.keyctl(*RESUME)
     assert finished.code == 0, finished.stderr
-    assert keys_of(plane)[1] == first
+    assert first not in keys_of(plane)
     told(shell.keyctl(*RESUME), 5, "no rotation of this cluster is under way here")
 
 
@@ -178,7 +178,7 @@ def test_a_server_that_never_loads_the_new_file_is_6_with_both_keys_there(
     assert heads_of(plane.lab, "secrets") == {f"k8s:enc:aescbc:v1:{writer}:".encode()}
     finished = shell.keyctl(*RESUME)
     assert finished.code == 0, finished.stderr
-    assert keys_of(plane)[:2] == [reader, writer]
+    assert keys_of(plane) == [reader]
 
 
 def test_a_secret_that_a_webhook_refuses_to_update_is_named_and_the_old_key_stays(

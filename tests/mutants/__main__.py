@@ -54,7 +54,7 @@ class Run:
     @property
     def reason(self) -> str:
         """What the first test that failed said, in a line; empty where none did."""
-        found = re.search(r"^(?:FAILED|ERROR) .*? - (.*)$", self.said, re.MULTILINE)
+        found = re.search(r"^(?:FAILED|ERROR) .*? - (\w+(?:Error|Exception|Failed)?: .*)$", self.said, re.MULTILINE)
         return found[1] if found else ""
 
     @property

@@ -93,8 +93,16 @@ MUTANTS = (
         "keyctl/rotation/secure.py",
         "if stored is None or stored.fingerprint != key.fingerprint:",
         "if False:",
-        "tests/unit/rotation/test_values.py::"
-        "test_a_store_that_does_not_give_the_key_back_stops_before_any_file_has_it",
+        "tests/unit/rotation/test_values.py::test_a_store_that_does_not_give_the_key_back_stops_before_any_file_has_it",
+    ),
+    Mutant(
+        "R5",
+        "the comparison of the stored old keys with the plan's fingerprints",
+        "keyctl/rotation/session.py",
+        "if key is None or key.fingerprint != old.fingerprint:",
+        "if key is None:",
+        "tests/unit/rotation/test_history.py::"
+        "test_r5_a_store_with_other_bytes_under_the_old_name_stops_before_any_file_loses_the_key",
     ),
     Mutant(
         "R9",

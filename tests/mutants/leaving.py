@@ -15,6 +15,8 @@ TEST_BACK = "tests/unit/rotation/test_machine_back.py"
 TEST_VALUES = "tests/unit/rotation/test_values.py"
 TEST_ABORT = "tests/unit/rotation/test_abort.py"
 TEST_GUARDS = "tests/unit/rotation/test_guards.py"
+TEST_RETIRING = "tests/unit/rotation/test_retiring.py"
+TEST_HISTORY = "tests/unit/rotation/test_history.py"
 
 MUTANTS = (
     Mutant(
@@ -39,7 +41,8 @@ MUTANTS = (
         LEAVING,
         "                until = clock.monotonic() + job.plan.settle\n",
         "                pass\n",
-        f"{TEST_GUARDS}::test_r3_settling_begins_anew_when_a_server_was_not_ready_meanwhile",
+        f"{TEST_RETIRING}::"
+        "test_r3_a_server_that_is_not_ready_while_it_settles_starts_the_settle_time_anew[before it leaves]",
     ),
     Mutant(
         "R3",
@@ -111,7 +114,7 @@ MUTANTS = (
         SECURE,
         "if group.failed or group.not_decrypted:",
         "if False:",
-        f"{TEST_GUARDS}::test_r3_no_key_leaves_whose_stored_copy_does_not_open_what_was_under_it",
+        f"{TEST_HISTORY}::test_a_first_snapshot_that_the_stores_copy_does_not_open_stops_before_any_file_loses_the_key",
     ),
     Mutant(
         "R3",
@@ -119,7 +122,7 @@ MUTANTS = (
         SECURE,
         "        if not path.exists():\n",
         "        if not path.exists() and (paths := ()) == ():\n            continue\n        if False:\n",
-        f"{TEST_GUARDS}::test_r3_no_key_leaves_once_the_snapshot_that_needs_it_is_gone",
+        f"{TEST_HISTORY}::test_without_the_first_snapshot_nothing_proves_the_archive_and_no_file_loses_the_key",
     ),
     Mutant(
         "R3",
@@ -151,7 +154,7 @@ MUTANTS = (
         LEAVING,
         "        if count:\n            self.found_late(count)\n",
         "        if False:\n            self.found_late(count)\n",
-        f"{TEST_GUARDS}::test_r3_what_the_second_scan_finds_brings_the_key_back",
+        f"{TEST_RETIRING}::test_r18_a_late_value_that_no_list_shows_is_found_by_the_last_scan",
     ),
     Mutant(
         "R3",
@@ -167,7 +170,7 @@ MUTANTS = (
         LEAVING,
         "        for server in job.world.servers:\n            prove_server(server.name)\n",
         "",
-        f"{TEST_GUARDS}::test_r3_retirement_ends_with_a_list_through_every_server",
+        f"{TEST_RETIRING}::test_r3_settled_again_it_lists_everything_through_every_server_and_scans_once_more",
     ),
     Mutant(
         "R3",
@@ -199,7 +202,16 @@ MUTANTS = (
         RUN,
         "if count and seen.leaves and self._somebody_let_go(seen):",
         "if False:",
-        f"{TEST_GUARDS}::test_r3_what_landed_while_nobody_ran_brings_the_key_back_before_anything_else",
+        f"{TEST_RETIRING}::test_r3_another_process_puts_the_old_key_back_before_it_settles_or_moves_anything",
+    ),
+    Mutant(
+        "R3",
+        "the look for late values when a server cannot let go of the key, or did and does not serve",
+        RUN,
+        "                if not self._landed_late(step, seen):\n",
+        "                if True:\n",
+        f"{TEST_RETIRING}::"
+        "test_r3_what_lands_when_a_server_let_go_brings_the_old_key_back_everywhere[restart: when one let go]",
     ),
     Mutant(
         "R6",
@@ -215,7 +227,15 @@ MUTANTS = (
         LEAVING,
         "        if mode is not History.IGNORE:\n            self._await_compaction(",
         "        if False:\n            self._await_compaction(",
-        f"{TEST_GUARDS}::test_r6_told_to_wait_no_key_leaves_before_its_revisions_are_compacted",
+        f"{TEST_HISTORY}::test_r6_wait_waits_until_the_api_servers_have_compacted_every_etcd",
+    ),
+    Mutant(
+        "R6",
+        "the revision up to which they may not be read",
+        LEAVING,
+        "if not compacted(revision - 1)]:",
+        "if not compacted(1)]:",
+        f"{TEST_HISTORY}::test_r6_a_compaction_below_the_proof_is_not_enough",
     ),
     Mutant(
         "R6",
@@ -223,7 +243,8 @@ MUTANTS = (
         LEAVING,
         "                place.etcd.compact(revision)\n",
         "                pass\n",
-        f"{TEST_GUARDS}::test_r6_every_etcd_is_compacted_before_a_key_leaves",
+        f"{TEST_HISTORY}::"
+        "test_r6_compact_compacts_every_etcd_at_the_revision_of_the_proof_before_any_file_loses_the_key",
     ),
     Mutant(
         "R6",
@@ -231,7 +252,7 @@ MUTANTS = (
         LEAVING,
         "        if ever_written:\n            job.write",
         "        if False:\n            job.write",
-        f"{TEST_GUARDS}::test_r6_history_that_needs_a_key_is_noted_before_the_key_leaves",
+        f"{TEST_HISTORY}::test_r6_ignore_leaves_history_alone_and_the_register_knows_who_needs_the_old_key",
     ),
     Mutant(
         "R7",

@@ -110,7 +110,7 @@ MUTANTS = (
         "keyctl/rotation/secure.py",
         "            needs=kept.needs,\n",
         "            needs=(),\n",
-        "tests/unit/rotation/test_guards.py::test_r4_every_snapshot_of_a_rotation_is_registered_with_the_keys_it_needs",
+        "tests/unit/rotation/test_history.py::test_both_snapshots_are_registered_with_the_keys_that_they_need",
     ),
     Mutant(
         "R8",

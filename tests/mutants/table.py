@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from tests.mutants import before, during, leaving, records
+from pathlib import Path
+
+from tests.mutants import before, during, host_files, leaving, records
 from tests.mutants.mutant import Mutant
 
-_PAGE = """\
+PAGE = Path(__file__).parents[2] / "docs" / "mutants.md"
+
+_HEAD = """\
 # Guards, and the tests that miss them
 
 Each row is one guard of the [rotation rules](rotation-rules.md). `make mutants` removes it, in a copy of the program,
@@ -18,7 +22,7 @@ first. `make generate` writes this page from `tests/mutants/`.
 
 MUTANTS: tuple[Mutant, ...] = tuple(
     sorted(
-        (*before.MUTANTS, *during.MUTANTS, *leaving.MUTANTS, *records.MUTANTS),
+        (*before.MUTANTS, *during.MUTANTS, *host_files.MUTANTS, *leaving.MUTANTS, *records.MUTANTS),
         key=lambda mutant: int(mutant.rule.removeprefix("R")),
     )
 )
@@ -26,7 +30,7 @@ MUTANTS: tuple[Mutant, ...] = tuple(
 
 def page() -> str:
     """docs/mutants.md as it must be."""
-    return _PAGE + "".join(
+    return _HEAD + "".join(
         f"| {mutant.rule} | {mutant.guard} | `{mutant.file.removeprefix('keyctl/')}` | `{_short(mutant.test)}` |\n"
         for mutant in MUTANTS
     )

@@ -1,7 +1,8 @@
 """The generated files of this repository: what they must hold, and a command that compares or writes them.
 
 `python -m tests.support.generated` exits 1 and names each file that differs from its source; with `--write` it
-writes them. Sources: `keyctl.errors.ExitCode` for the exit-code tables, the pinned Go module for etcd's API.
+writes them. Sources: `keyctl.errors.ExitCode` for the exit-code tables, `tests.mutants.table` for the page of
+guards, the pinned Go module for etcd's API.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from keyctl.errors import ExitCode
 from keyctl.lab.build import cache_root
 from keyctl.lab.toolchain import find_go, go_environment
 from keyctl.lab.versions import ETCD
+from tests.mutants import table
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "docs" / "exit-codes.md", ROOT / "README.md")
@@ -50,6 +52,7 @@ def main(arguments: list[str]) -> int:
         _say("usage: python -m tests.support.generated [--write]")
         return 2
     expected = {page: with_table(page.read_text(encoding="utf-8")).encode() for page in PAGES}
+    expected[table.PAGE] = table.page().encode()
     expected[API] = exported_api()
     stale = [path for path, content in expected.items() if not path.exists() or path.read_bytes() != content]
     for path in stale:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from keyctl.errors import KeyctlError, RefusedError, StoppedError
-from keyctl.keys.backups import BackupKind
-from keyctl.rotation.plan import Goal, History, State
+from keyctl.rotation.plan import State
 from keyctl.rotation.preflight import Wish
 from tests.support.sim_server import CONFIG_PATH, MANIFEST_PATH
-from tests.support.sim_texts import EVERYTHING, KEY_1, SECRETS, secret_of
+from tests.support.sim_texts import SECRETS
 from tests.support.simulator import THREE_RELOADING, SimCluster, void
 from tests.unit.rotation.scenes import ENABLE, ROTATE, SCENES, Agree, after, assert_done, before, begin, head, plans
 
-ENABLE_WITHOUT_FLAG, BY_RESTART, EVERY_RESOURCE = SCENES[0], SCENES[2], SCENES[6]
+ENABLE_WITHOUT_FLAG, BY_RESTART = SCENES[0], SCENES[2]
 MAIN = "https://10.0.0.9:2379"
 FLAG = b"--encryption-provider-config="
 
@@ -35,10 +32,6 @@ def put_undecryptable(cluster: SimCluster) -> Callable[[], None]:
 
 def files(cluster: SimCluster) -> list[bytes]:
     return [server.host.files[CONFIG_PATH].content for server in cluster.servers]
-
-
-def has_old_key(cluster: SimCluster) -> list[bool]:
-    return [secret_of(KEY_1).encode() in content for content in files(cluster)]
 
 
 def flagged(cluster: SimCluster) -> list[bool]:
@@ -106,21 +99,6 @@ def test_r2_a_server_that_is_ready_with_another_file_has_not_loaded_the_new_one(
 # -- R3: before a key leaves
 
 
-def test_r3_settling_begins_anew_when_a_server_was_not_ready_meanwhile(tmp_path: Path) -> None:
-    cluster = SimCluster(tmp_path)
-    cp2, times = cluster.server("cp2"), dict[str, float]()
-
-    def stall() -> None:
-        cluster.clock.at(30, lambda: setattr(cp2, "ready", False))
-        cluster.clock.at(45, lambda: (setattr(cp2, "ready", True), times.update(back=cluster.clock.monotonic())))
-
-    after(cluster, "journal outcome rewrite", stall)
-    before(cluster, "journal proof verified", lambda: times.update(verified=cluster.clock.monotonic()))
-    begin(cluster.session(), ROTATE)
-    assert times["verified"] - times["back"] >= cluster.settle - 1, "as of the last look while it was not ready"
-    assert_done(cluster, BY_RESTART)
-
-
 def test_r3_plaintext_that_lands_while_enable_settles_is_rewritten(tmp_path: Path) -> None:
     cluster = ENABLE_WITHOUT_FLAG.cluster(tmp_path)
     hold = lambda: cluster.hold_create("cp3", "secrets", "default", "late", seconds=50)  # noqa: E731
@@ -131,53 +109,7 @@ def test_r3_plaintext_that_lands_while_enable_settles_is_rewritten(tmp_path: Pat
     assert_done(cluster, ENABLE_WITHOUT_FLAG)
 
 
-def first_snapshot(cluster: SimCluster) -> Path:
-    secured = next(record for record in cluster.journal().records() if record["kind"] == "secured")
-    (snapshot,) = secured["snapshots"]  # type: ignore[misc]
-    return Path(snapshot["path"])  # type: ignore[has-type]
-
-
-def spoil_one_value(snapshot: Path) -> None:
-    """One value under the old key is not what its key sealed."""
-    document = json.loads(snapshot.read_text())
-    value = next(value for value in document["values"] if base64.b64decode(value[1]).startswith(head(KEY_1.ref)))
-    value[1] = base64.b64encode(base64.b64decode(value[1])[:-32] + bytes(32)).decode()
-    snapshot.write_text(json.dumps(document))
-
-
-def test_r3_no_key_leaves_whose_stored_copy_does_not_open_what_was_under_it(tmp_path: Path) -> None:
-    cluster = SimCluster(tmp_path)
-    before(cluster, "journal proof history", lambda: spoil_one_value(first_snapshot(cluster)))
-    error = stops(cluster)
-    assert error.rule == "resecured"
-    assert "does not open 1 values" in str(error)
-    assert has_old_key(cluster) == [True] * 3
-
-
-def test_r3_no_key_leaves_once_the_snapshot_that_needs_it_is_gone(tmp_path: Path) -> None:
-    cluster = SimCluster(tmp_path)
-    before(cluster, "journal proof history", lambda: first_snapshot(cluster).unlink())
-    error = stops(cluster)
-    assert error.rule == "resecured"
-    assert "is gone" in str(error)
-    assert has_old_key(cluster) == [True] * 3
-
-
 # -- R3: after a key has left. The nth outcomes of restarts: 1-3 read, 4-6 write, 7-9 retire.
-
-
-def test_r3_what_the_second_scan_finds_brings_the_key_back(tmp_path: Path) -> None:
-    cluster = SimCluster(tmp_path, config=EVERYTHING)
-    # No API serves it any more, so that no LIST of a server shows it.
-    landings: list[Callable[[], None]] = []
-    hold = lambda: landings.append(cluster.hold_until_told("cp3", "gadgets.gone.example", "team-a", "late"))  # noqa: E731
-    before(cluster, "cp3: restart", hold, nth=2)
-    after(cluster, "journal outcome restart", lambda: landings[0](), nth=9)
-    error = stops(cluster)
-    assert error.rule == "R18"
-    assert "gadgets" in (error.cause or "")
-    assert has_old_key(cluster) == [True] * 3
-    assert not cluster.still_excused()
 
 
 def test_r3_a_server_that_restarts_during_the_second_scan_leaves_no_proof(tmp_path: Path) -> None:
@@ -192,76 +124,6 @@ def test_r3_a_server_that_restarts_during_the_second_scan_leaves_no_proof(tmp_pa
     after(cluster, "journal outcome restart", lambda: setattr(etcd, "between_pages", restart_cp2), nth=9)
     begin(cluster.session(), ROTATE)
     assert cluster.switch.labels.count("journal proof retired") == 1
-    assert_done(cluster, BY_RESTART)
-
-
-def test_r3_retirement_ends_with_a_list_through_every_server(tmp_path: Path) -> None:
-    cluster = SimCluster(tmp_path)
-    problems = cluster.server("cp3").list_problems
-    after(cluster, "journal proof server", lambda: problems.update(secrets="500 InternalError"), nth=9)
-    assert "cp3 cannot list secrets" in str(stops(cluster))
-    assert "journal proof retired" not in cluster.switch.labels
-    problems.clear()
-    cluster.session().resume()
-    assert_done(cluster, BY_RESTART)
-
-
-def test_r3_what_landed_while_nobody_ran_brings_the_key_back_before_anything_else(tmp_path: Path) -> None:
-    cluster = SimCluster(tmp_path)
-    landings: list[Callable[[], None]] = []
-    hold = lambda: landings.append(cluster.hold_until_told("cp3", "secrets", "default", "late"))  # noqa: E731
-    before(cluster, "cp3: restart", hold, nth=2)
-    with pytest.raises(StoppedError, match="paused"):
-        begin(cluster.session(pause_after=State.RETIRING), ROTATE)
-    landings[0]()
-    done = len(cluster.switch.labels)
-    with pytest.raises(StoppedError, match="had landed under a key that was leaving"):
-        cluster.session().resume()
-    first = next(label for label in cluster.switch.labels[done:] if label.startswith("journal intent "))
-    assert first == "journal intent write-file", "nothing is loaded that does not read it"
-    assert has_old_key(cluster) == [True] * 3
-    cluster.session().resume()
-    assert_done(cluster, BY_RESTART)
-
-
-# -- R4, R6: what still needs the key
-
-
-def test_r4_every_snapshot_of_a_rotation_is_registered_with_the_keys_it_needs(tmp_path: Path) -> None:
-    cluster = SimCluster(tmp_path)
-    begin(cluster.session(), ROTATE)
-    kept = [backup.needs for backup in cluster.store_keys.backups() if backup.kind is BackupKind.SNAPSHOT]
-    assert kept == [(KEY_1.ref,), (plans(cluster)[0].new,)]
-
-
-def test_r6_history_that_needs_a_key_is_noted_before_the_key_leaves(tmp_path: Path) -> None:
-    cluster = SimCluster(tmp_path)
-    noted = []
-    before(cluster, f"cp1: write {CONFIG_PATH}", lambda: noted.extend(cluster.store_keys.backups()), nth=3)
-    begin(cluster.session(), ROTATE)
-    histories = [(backup.location, backup.needs) for backup in noted if backup.kind is BackupKind.HISTORY]
-    assert histories == [(MAIN, (KEY_1.ref,))]
-
-
-def test_r6_every_etcd_is_compacted_before_a_key_leaves(tmp_path: Path) -> None:
-    cluster = SimCluster(tmp_path, config=EVERYTHING, overrides=("configmaps",))
-    found = []
-    look = lambda: found.extend(etcd.compacted > 100 for etcd in cluster.etcds.values())  # noqa: E731
-    before(cluster, f"cp1: write {CONFIG_PATH}", look, nth=3)
-    begin(cluster.session(), ROTATE)
-    assert found == [True, True]
-    assert_done(cluster, EVERY_RESOURCE)
-
-
-def test_r6_told_to_wait_no_key_leaves_before_its_revisions_are_compacted(tmp_path: Path) -> None:
-    cluster = SimCluster(tmp_path)
-    etcd, found = cluster.etcds[MAIN], list[bool]()
-    compact = lambda: cluster.clock.at(400, lambda: etcd.forget_before(etcd.revision))  # noqa: E731
-    after(cluster, "journal proof verified", compact)
-    before(cluster, f"cp1: write {CONFIG_PATH}", lambda: found.append(etcd.compacted > 100), nth=3)
-    begin(cluster.session(), Wish(Goal.ROTATE, history=History.WAIT))
-    assert found == [True]
-    assert "compact" not in cluster.switch.labels
     assert_done(cluster, BY_RESTART)
 
 

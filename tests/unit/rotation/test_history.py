@@ -109,6 +109,7 @@ def test_r6_when_nobody_compacts_it_stops_with_the_old_key_in_every_file_and_goe
     assert "--history compact" in "".join(error.hints)
     assert have_old_key(cluster) == [True] * 3
     assert "resecured" not in proofs_of(cluster)
+    assert cluster.clock.monotonic() < 3600
     cluster.session().resume(history=History.COMPACT)
     assert_done(cluster, BY_RESTART)
 

@@ -41,8 +41,8 @@ def one_process(cluster: SimCluster, scene: Scene, at: int, *, before: bool) -> 
     return kill(cluster, lambda: go_on(cluster, scene.wish), at, before=before)
 
 
-# These two go the same way as "rotate everything" and "rotate mixed", with fewer values or another kind of key.
-EVERY_THIRD = {"rotate by restart", "change provider"}
+# Their effects are those of another scene, with other values, or with another key.
+EVERY_THIRD = {"rotate by restart", "rotate by reload", "change provider", "disable two keys"}
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)

@@ -14,6 +14,7 @@ from keyctl.rotation.plan import Goal, State
 from keyctl.rotation.preflight import Wish
 from tests.support.sim_objects import key_of
 from tests.support.sim_server import CONFIG_PATH, Spec
+from tests.support.sim_texts import EVERYTHING
 from tests.support.simulator import SimCluster
 from tests.unit.rotation.scenes import (
     ROTATE,
@@ -155,6 +156,36 @@ def test_r3_a_late_value_that_is_found_by_another_process_brings_the_old_key_bac
     assert_put_back(cluster, caught.value)
     cluster.session().resume()
     assert_done(cluster, BY_RESTART)
+
+
+def test_r3_another_process_puts_the_old_key_back_before_it_settles_or_moves_anything(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    land, at_rest = late(cluster), []
+    after(cluster, "journal proof server", lambda: at_rest.append(True), nth=9)
+
+    def pause() -> None:
+        if at_rest:
+            raise KeyboardInterrupt
+
+    with pytest.raises(StoppedError, match="interrupted"):
+        begin(cluster.session(pause=pause), ROTATE)
+    land()
+    with pytest.raises(StoppedError) as caught:
+        cluster.session().resume()
+    assert_put_back(cluster, caught.value)
+    (resumed,), (found,) = moments(cluster, kind="resume"), moments(cluster, of="late")
+    assert (found - resumed).total_seconds() < 5
+
+
+def test_r18_a_late_value_that_no_list_shows_is_found_by_the_last_scan(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, config=EVERYTHING)
+    land = cluster.hold_until_told("cp3", "gadgets.gone.example", "team-a", "late")
+    after(cluster, "journal proof server", land, nth=9)
+    assert stops(cluster).rule == "R18"
+    assert have_old_key(cluster) == [True] * 3
+    assert not cluster.still_excused()
+    assert "late" in proofs_of(cluster)
+    assert "retired" not in proofs_of(cluster)
 
 
 ALONE = Wish(Goal.ROTATE, allow_downtime=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from keyctl.lab.topology import EtcdAccess
 from tests.support.plane import ControlPlanes, control_planes, etcd_alone
@@ -14,6 +15,11 @@ from tests.support.plane import ControlPlanes, control_planes, etcd_alone
 # NOTE: a shell starts its background jobs with SIGINT ignored, and every child inherits that; Ctrl-C is tested here.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Machines are shared and noisy: how long an example takes says nothing.
+settings.register_profile("keyctl", deadline=None)
+settings.load_profile("keyctl")
 
 
 @pytest.fixture(scope="session")

@@ -43,8 +43,12 @@ def moved(values: tuple[T, ...], source: int, target: int) -> tuple[T, ...]:
     return (*rest[:target], values[source], *rest[target:])
 
 
-def with_reader(entry: ResourceEntry, key: Key) -> ResourceEntry:
-    """`key` second: in the first element when that is of its provider, else in an element after the first."""
+def with_reader(entry: ResourceEntry, key: Key, beside: KeyRef | None = None) -> ResourceEntry:
+    """`key` right behind `beside`, else second: in the first element when that is of its provider, or after it."""
+    place = None if beside is None else place_of(entry, beside)
+    if place is not None:
+        readers = entry.providers[place[0]].readers
+        return _with_readers(entry, place[0], (*readers[: place[1] + 1], StaticReader(key), *readers[place[1] + 1 :]))
     first, *rest = entry.providers
     reader = StaticReader(key)
     if first.provider is key.provider:

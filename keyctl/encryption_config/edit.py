@@ -59,11 +59,12 @@ def selected_entries(config: EncryptionConfig, resources: tuple[str, ...] | None
     return tuple(sorted(selected))
 
 
-def add_reader(content: bytes, key: Key, *, entries: tuple[int, ...], name: str) -> bytes:
+def add_reader(content: bytes, key: Key, *, entries: tuple[int, ...], name: str, beside: KeyRef | None = None) -> bytes:
     """`content` with `key` as a reader in each of `entries`; what writes stays.
 
-    The key becomes the second key of the entry's first provider element when that is of its provider, else it
-    gets an element of its own right after the first. An entry that holds the key already is left alone.
+    Where the entry holds `beside`, a key of the same provider, the new one comes right behind it. Else it becomes
+    the second key of the entry's first provider element when that is of its provider, or gets an element of its own
+    right after the first. An entry that holds the key already is left alone.
 
     Raises `RefusedError` (R5) when the name stands for other bytes anywhere in the file.
     """
@@ -73,13 +74,14 @@ def add_reader(content: bytes, key: Key, *, entries: tuple[int, ...], name: str)
     edits: list[Edit] = []
     for index in missing:
         raw = decoded.raw.entries[index]
-        first = raw.providers[0]
-        joins = decoded.config.entries[index].providers[0].provider is key.provider
-        items = _there(first.key_list if joins else raw.provider_list)
+        entry = decoded.config.entries[index]
+        element, position = (changes.place_of(entry, beside) if beside is not None else None) or (0, 0)
+        joins = entry.providers[element].provider is key.provider
+        items = _there(raw.providers[element].key_list if joins else raw.provider_list)
         value = notation.key_value(key) if joins else notation.provider_value(key)
-        lines = notation.element(decoded.document, decoded.raw, items, 0, value)
-        edits.append(insert_after(decoded.document, items, 0, lines))
-    wanted = changes.change(decoded.config, missing, lambda entry: changes.with_reader(entry, key))
+        lines = notation.element(decoded.document, decoded.raw, items, position, value)
+        edits.append(insert_after(decoded.document, items, position, lines))
+    wanted = changes.change(decoded.config, missing, lambda entry: changes.with_reader(entry, key, beside))
     return _finish(decoded, edits, wanted)
 
 

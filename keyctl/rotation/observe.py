@@ -54,11 +54,13 @@ class Observer:
             leaves=self._leaves(),
         )
 
-    def moving(self, name: str) -> None:
-        """This run is about to bring `name` from one file to another that writes with the key that stays."""
+    def moving(self, name: str, stage: Stage) -> None:
+        """This run is about to bring `name` to the file of `stage`, which may write with the key that stays."""
         self._moving.add(name)
-        # With a new file on its disk it is proven anew, even where it still has, or has again, what was proven.
-        self._proven.pop(name, None)
+        mark = self._proven.get(name)
+        # NOTE: it may have that stage loaded still, with a file of another one on its disk: no proof of this file.
+        if mark is not None and self._plan.server(name).stage_of(mark[2]) is stage:
+            del self._proven[name]
 
     def _only_ours_moved(self, marks: tuple[_Mark, ...], views: tuple[ServerView, ...]) -> bool:
         """Whether every server that is not what it was is one that we moved, and writes with the key that stays."""

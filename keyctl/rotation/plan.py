@@ -92,11 +92,15 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OldKey:
-    """A key that the new one takes the place of. `entries` are those that hold it, by their index in the file."""
+    """A key that the new one takes the place of. `entries` are those that hold it, by their index in the file.
+
+    `beside` is the key right before it in the same list of keys, if any.
+    """
 
     ref: KeyRef
     fingerprint: str
     entries: tuple[int, ...]
+    beside: KeyRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,12 @@ class Plan:
             "new": _ref_to_record(self.new),
             "fingerprint": self.fingerprint,
             "old": [
-                {**_ref_to_record(key.ref), "fingerprint": key.fingerprint, "entries": list(key.entries)}
+                {
+                    **_ref_to_record(key.ref),
+                    "fingerprint": key.fingerprint,
+                    "entries": list(key.entries),
+                    "beside": None if key.beside is None else _ref_to_record(key.beside),
+                }
                 for key in self.old
             ],
             "resources": list(change.resources),
@@ -243,7 +252,8 @@ def _change_from_record(record: Mapping[str, object]) -> FileChange:
 
 def _old_from_record(value: object) -> OldKey:
     fields = _fields(value)
-    return OldKey(_ref_from_record(value), _text(fields["fingerprint"]), _numbers(fields["entries"]))
+    beside = None if fields["beside"] is None else _ref_from_record(fields["beside"])
+    return OldKey(_ref_from_record(value), _text(fields["fingerprint"]), _numbers(fields["entries"]), beside)
 
 
 def _ref_to_record(ref: KeyRef) -> dict[str, str]:

@@ -126,11 +126,22 @@ class Run:
         stage = self._effects.stage_at_start(name)
         if stage is None or (stage is Stage.BASE and self._background.way is Way.FORWARD):
             return False
-        if stage is self._background.way.goal and self._readings.under_leaving(self._readings.scan()):
-            stage = self._background.way.last
-            self._write_file(steps.WriteFile(name, stage), name, stage)
+        count = self._readings.under_leaving(self._readings.scan()) if stage is self._background.way.goal else 0
+        if count:
+            self._leaving.found_late(count)
+            stage = self._put_back_on(name)
         self._restart(steps.Restart(name, stage))
         return True
+
+    def _put_back_on(self, name: str) -> Stage:
+        """Give `name`, which is down, the file with the key that was leaving; returns its stage."""
+        last = self._background.way.last
+        server = next(view for view in self._observer.look().servers if view.name == name)
+        if server.disk is not last:
+            self._write_file(steps.WriteFile(name, last), name, last)
+        if server.flag_missing:
+            self._journaled(steps.EditManifest(name), lambda: self._effects.edit_manifest(name))
+        return last
 
     def check_cluster(self, api: ApiServer) -> None:
         """This is the cluster that the plan was made for, or `UnreachableError`."""
@@ -167,7 +178,7 @@ class Run:
             case steps.EditManifest(server):
                 self._journaled(step, lambda: self._effects.edit_manifest(server))
             case steps.RestoreManifest(server):
-                self._observer.moving(server)
+                self._observer.moving(server, Stage.BASE)
                 self._journaled(step, lambda: self._effects.restore_manifest(server))
             case steps.Restart():
                 self._restart(step)
@@ -205,7 +216,7 @@ class Run:
     def _write_file(self, step: steps.Step, server: str, stage: Stage) -> None:
         if stage is Stage.PROMOTED:
             self._ever_promoted = True
-        self._observer.moving(server)
+        self._observer.moving(server, stage)
         self._journaled(step, lambda: self._effects.write_file(server, stage))
 
     def _journaled(self, step: steps.Step, effect: Callable[[], None]) -> None:

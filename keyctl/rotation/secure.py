@@ -105,8 +105,9 @@ def _save(world: World, number: int, config: EncryptionConfig | None, tag: str, 
     saved = world.etcds[number].etcd.save_snapshot(path, progress=lambda _done, _all: world.lease.check())
     found = scan(world.open_snapshot(path), prefix=world.prefix, config=config)
     if found.unreadable:
+        path.unlink()
         raise StoppedError(
-            f"the snapshot {path} holds {found.unreadable} values that cannot be decrypted",
+            f"the snapshot {path} held {found.unreadable} values that cannot be decrypted",
             cause=name_first(found.problems),
             hint="nothing else was changed; keyctl verify-secrets names the values in etcd",
             rule="secured",

@@ -62,17 +62,16 @@ def old_keys(config: EncryptionConfig | None, entries: tuple[int, ...]) -> tuple
     """The static keys that `entries` read, each with all of `entries` that hold it."""
     if config is None:
         return ()
-    found = {
-        reader.ref: reader.key
-        for index in entries
-        for element in config.entries[index].providers
-        for reader in element.readers
-        if isinstance(reader, StaticReader)
-    }
-    return tuple(
-        OldKey(ref, key.fingerprint, tuple(i for i in effective.holders(config, ref) if i in entries))
-        for ref, key in found.items()
-    )
+    found: dict[KeyRef, OldKey] = {}
+    for element in (element for index in entries for element in config.entries[index].providers):
+        before: KeyRef | None = None
+        for reader in element.readers:
+            if not isinstance(reader, StaticReader):
+                continue
+            holders = tuple(i for i in effective.holders(config, reader.ref) if i in entries)
+            found.setdefault(reader.ref, OldKey(reader.ref, reader.key.fingerprint, holders, before))
+            before = reader.ref
+    return tuple(found.values())
 
 
 class Files:
@@ -111,11 +110,7 @@ class Files:
                     content = edit.remove_reader(content, planned.ref, entries=planned.entries, name=name)
                 return content
             case Stage.RETIRED, Stage.PROMOTED:
-                # Each goes right behind the writer, so the first one goes last.
-                for planned in reversed(self._planned):
-                    key = self._old[planned.ref]
-                    content = edit.add_reader(content, key, entries=planned.entries, name=name)
-                return content
+                return self._put_back(content, name)
         raise RuntimeError(f"no way from stage {have.name} to {want.name}")
 
     def walk(self, content: bytes | None, have: Stage, want: Stage, *, name: str) -> bytes:
@@ -156,6 +151,14 @@ class Files:
         if change.added_to:
             content = edit.add_reader(content, self._new, entries=change.added_to, name=name)
         return edit.add_entry(content, change.appended, self._new, name=name) if change.appended else content
+
+    def _put_back(self, content: bytes, name: str) -> bytes:
+        """The file with the old keys: the first of each list right behind the writer, the others behind it."""
+        first = [planned for planned in reversed(self._planned) if planned.beside is None]
+        for planned in (*first, *(planned for planned in self._planned if planned.beside is not None)):
+            key = self._old[planned.ref]
+            content = edit.add_reader(content, key, entries=planned.entries, beside=planned.beside, name=name)
+        return content
 
     def _withdrawn(self, content: bytes, name: str) -> bytes | None:
         change = self._change

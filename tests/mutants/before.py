@@ -97,6 +97,15 @@ MUTANTS = (
     ),
     Mutant(
         "R5",
+        "the comparison of the stored new key with the plan's fingerprint",
+        "keyctl/rotation/session.py",
+        "if key is None or key.fingerprint != plan.fingerprint:",
+        "if key is None:",
+        "tests/unit/rotation/test_guards.py::"
+        "test_r5_a_new_key_with_other_bytes_than_the_plan_knows_is_not_gone_on_with",
+    ),
+    Mutant(
+        "R5",
         "the comparison of the stored old keys with the plan's fingerprints",
         "keyctl/rotation/session.py",
         "if key is None or key.fingerprint != old.fingerprint:",
@@ -213,6 +222,14 @@ MUTANTS = (
     ),
     Mutant(
         "R12",
+        "knowing a distribution by the version that its servers say",
+        OWNER,
+        "else _owner_by_version(version)",
+        'else ""',
+        "tests/unit/rotation/test_guards.py::test_r12_a_distribution_that_nobody_named_is_known_by_its_version",
+    ),
+    Mutant(
+        "R12",
         "the distributions that render the file from a template",
         OWNER,
         "if world.distribution in _TEMPLATED:",
@@ -242,7 +259,7 @@ MUTANTS = (
         PREFLIGHT,
         "if group in aggregated:",
         "if False:",
-        f"{TEST_PREFLIGHT}::test_r18_a_resource_of_an_aggregated_api_server_is_refused",
+        "tests/unit/rotation/test_guards.py::test_r18_a_wildcard_over_a_group_of_an_aggregated_api_server_is_refused",
     ),
     Mutant(
         "R18",

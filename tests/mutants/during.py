@@ -119,6 +119,22 @@ MUTANTS = (
     ),
     Mutant(
         "R2",
+        "waiting until servers that reload have loaded what was placed",
+        MACHINE,
+        "    if waiting:\n",
+        "    if False:\n",
+        f"{TEST_MACHINE}::test_the_next_step[then all are waited for]",
+    ),
+    Mutant(
+        "R2",
+        "the census after a proof",
+        OBSERVE,
+        "return ready and tuple(map(_mark, probes)) == self._marks and not self._census_problem(probes)",
+        "return ready and tuple(map(_mark, probes)) == self._marks",
+        f"{TEST_GUARDS}::test_r11_a_server_that_joins_during_the_verifying_scan_leaves_no_proof",
+    ),
+    Mutant(
+        "R2",
         "forgetting every proof once a server restarts by itself",
         OBSERVE,
         "self.proofs if self._only_ours_moved(marks, views) else Proofs()",
@@ -156,6 +172,14 @@ MUTANTS = (
         "    if server.disk is None:\n        return Blocked(",
         "    if False:\n        return Blocked(",
         f"{TEST_FILES}::test_r8_a_file_that_somebody_else_changes_freezes_the_run",
+    ),
+    Mutant(
+        "R8",
+        "the freeze when a server has loaded somebody else's file",
+        MACHINE,
+        "    if server.ready and server.loaded is None:\n",
+        "    if False:\n",
+        f"{TEST_MACHINE}::test_what_blocks_every_edge[foreign file loaded]",
     ),
     Mutant(
         "R8",

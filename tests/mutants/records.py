@@ -14,6 +14,7 @@ CLAIMS = "keyctl/rotation/evidence_claims.py"
 CHECK = "keyctl/rotation/evidence_check.py"
 
 TEST_DESTRUCTION = "tests/unit/rotation/test_destruction.py"
+TEST_GUARDS = "tests/unit/rotation/test_guards.py"
 TEST_VALUES = "tests/unit/rotation/test_values.py"
 TEST_OUTCOMES = "tests/unit/kube/test_outcomes.py"
 TEST_JOURNAL = "tests/unit/rotation/test_journal.py"
@@ -224,7 +225,7 @@ MUTANTS = (
         "            found = self._count()\n",
         "                self._batch(refs[start : start + BATCH], progress, turn=start // BATCH + idle)\n"
         "            return\n",
-        f"{TEST_VALUES}::test_r15_a_webhook_refusal_is_named_and_left_and_never_skipped_over",
+        f"{TEST_GUARDS}::test_r15_what_a_webhook_refuses_is_not_tried_for_ever",
     ),
     Mutant(
         "R15",
@@ -279,6 +280,14 @@ MUTANTS = (
         "the intent before a batch of rewrites",
         RUN,
         '        self._write("intent", {"step": "rewrite", "values": size})\n',
+        "",
+        f"{TEST_JOURNAL}::test_r17_the_last_record_before_every_effect_is_the_intent_of_its_step[rotate by restart]",
+    ),
+    Mutant(
+        "R17",
+        "the intent before a compaction",
+        "keyctl/rotation/leaving.py",
+        '            job.write("intent", {"step": "compact"})\n',
         "",
         f"{TEST_JOURNAL}::test_r17_the_last_record_before_every_effect_is_the_intent_of_its_step[rotate by restart]",
     ),
@@ -376,7 +385,7 @@ MUTANTS = (
         REWRITING,
         "            if not work:\n                raise _orphaned(found, self._served)\n",
         "            if not work:\n                return\n",
-        f"{TEST_VALUES}::test_r18_an_orphan_blocks_by_name_after_everything_else_was_rewritten",
+        f"{TEST_GUARDS}::test_r18_an_orphan_is_not_tried_for_ever",
     ),
     Mutant(
         "R18",
@@ -386,6 +395,6 @@ MUTANTS = (
         "        return sum(group.values for group in changing if group.ref != self.writer(group.resource))",
         "changing = (g for g in found.groups if self.configs.changes(g.resource))\n"
         "        return sum(group.values for group in changing if group.ref != self.writer(group.resource))",
-        f"{TEST_VALUES}::test_r18_infrastructure_stays_plaintext_under_a_wildcard_and_blocks_nothing",
+        f"{TEST_GUARDS}::test_r18_infrastructure_under_a_wildcard_is_not_waited_for",
     ),
 )

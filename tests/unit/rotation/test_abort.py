@@ -37,26 +37,14 @@ ENABLE_WITHOUT_FLAG, BY_RESTART, BY_RELOAD, MIXED_ROTATION = SCENES[0], SCENES[2
 DISABLE_BY_RESTART, DISABLE_BY_RELOAD = SCENES[7], SCENES[8]
 # `enable` ends at verified.
 LAST = {scene.name: State.REWRITING if scene.wish.goal is Goal.ENABLE else State.RETIRING for scene in SCENES}
-KNOWN = {
-    ("disable two keys", State.RETIRING): pytest.mark.xfail(
-        strict=True, reason="keys that come back get elements of their own, and identity comes back between them"
-    )
-}
-
-
-def known(scene: Scene, state: State) -> pytest.MarkDecorator | tuple[()]:
-    return KNOWN.get((scene.name, state), ())
-
 
 EVERYWHERE = [
-    pytest.param(scene, state, id=f"{scene.name}-{state}", marks=known(scene, state))
+    pytest.param(scene, state, id=f"{scene.name}-{state}")
     for scene in SCENES
     for state in State
     if State.GENERATED.position <= state.position <= LAST[scene.name].position
 ]
-LAST_STATES = [
-    pytest.param(scene, LAST[scene.name], id=scene.name, marks=known(scene, LAST[scene.name])) for scene in SCENES
-]
+LAST_STATES = [pytest.param(scene, LAST[scene.name], id=scene.name) for scene in SCENES]
 
 
 @pytest.fixture(autouse=True)

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 
 from keyctl.errors import KeyctlError, RefusedError, StoppedError
+from keyctl.keys.key import Key
+from keyctl.rotation.owner import check_owner
 from keyctl.rotation.plan import State
 from keyctl.rotation.preflight import Wish
+from tests.support.sim_objects import key_of
 from tests.support.sim_server import CONFIG_PATH, MANIFEST_PATH
-from tests.support.sim_texts import SECRETS
+from tests.support.sim_texts import EVERYTHING, KEY_0, KEY_1, SECRETS, configuration
 from tests.support.simulator import THREE_RELOADING, SimCluster, void
+from tests.unit.rotation.refusals import refused
 from tests.unit.rotation.scenes import ENABLE, ROTATE, SCENES, Agree, after, assert_done, before, begin, head, plans
 
 ENABLE_WITHOUT_FLAG, BY_RESTART = SCENES[0], SCENES[2]
@@ -96,6 +100,45 @@ def test_r2_a_server_that_is_ready_with_another_file_has_not_loaded_the_new_one(
     assert_done(cluster, BY_RESTART)
 
 
+# -- R5, R11, R12
+
+
+def test_r5_a_new_key_with_other_bytes_than_the_plan_knows_is_not_gone_on_with(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    with pytest.raises(StoppedError, match="paused"):
+        begin(cluster.session(pause_after=State.GENERATED), ROTATE)
+    (plan,) = plans(cluster)
+    cluster.store_keys._keys[plan.new] = Key(plan.new.provider, plan.new.name, bytes(32))
+    with pytest.raises(RefusedError) as caught:
+        cluster.session().resume()
+    assert caught.value.rule == "R5"
+    assert files(cluster) == [SECRETS] * 3
+
+
+def test_r11_a_server_that_joins_during_the_verifying_scan_leaves_no_proof(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    etcd = cluster.etcds[MAIN]
+    settled: list[float] = []
+
+    def join() -> None:
+        if settled and cluster.clock.monotonic() >= settled[0] and not cluster.unlisted:
+            cluster.excused.add("cp9")
+            cluster.add_unlisted(files(cluster)[0])
+
+    etcd.between_pages = join
+    after(cluster, "journal outcome rewrite", lambda: settled.append(cluster.clock.monotonic() + 50))
+    assert stops(cluster).rule == "R11"
+    assert "journal proof verified" not in cluster.switch.labels
+
+
+@pytest.mark.parametrize(("version", "owner"), [("v1.37.1+k3s1", "k3s"), ("v1.37.1+rke2r1", "rke2")])
+def test_r12_a_distribution_that_nobody_named_is_known_by_its_version(version: str, owner: str, tmp_path: Path) -> None:
+    world = SimCluster(tmp_path).world()
+    with pytest.raises(RefusedError, match=f"{owner} owns") as caught:
+        check_owner(world, version, enabling=False, template_updated=True)
+    assert caught.value.rule == "R12"
+
+
 # -- R3: before a key leaves
 
 
@@ -139,3 +182,42 @@ def test_r8_nothing_is_swept_on_resume_while_another_machine_holds_the_lease(tmp
         cluster.session().resume()
     assert caught.value.rule == "R8"
     assert [server.host.swept for server in cluster.servers] == [[], [], []]
+
+
+# -- R15, R18: what cannot be rewritten
+
+
+def ends_within(cluster: SimCluster, seconds: float) -> None:
+    cluster.clock.at(seconds, lambda: pytest.fail("it goes on and on"))
+
+
+def test_r15_what_a_webhook_refuses_is_not_tried_for_ever(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    cluster.webhook_refuses.add(key_of("secrets", "default", "db-1"))
+    ends_within(cluster, 600)
+    error = stops(cluster)
+    assert error.rule == "R15"
+    assert "default/db-1" in (error.cause or "")
+
+
+def test_r18_an_orphan_is_not_tried_for_ever(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, config=EVERYTHING)
+    cluster.create("gadgets.gone.example", "team-a", "lost")
+    ends_within(cluster, 600)
+    error = stops(cluster)
+    assert error.rule == "R18"
+    assert "gadgets" in (error.cause or "")
+
+
+def test_r18_infrastructure_under_a_wildcard_is_not_waited_for(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, config=EVERYTHING)
+    ends_within(cluster, 600)
+    begin(cluster.session(), ROTATE)
+    assert cluster.etcds[MAIN].all()[b"/registry/masterleases/10.0.0.1"].startswith(b"k8s\0")
+
+
+def test_r18_a_wildcard_over_a_group_of_an_aggregated_api_server_is_refused(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, config=configuration((("secrets",), KEY_1), (("*.metrics.k8s.io",), KEY_0)))
+    error = refused(cluster)
+    assert error.rule == "R18"
+    assert "aggregated" in str(error)

@@ -170,7 +170,7 @@ MUTANTS = (
         LEAVING,
         "        for server in job.world.servers:\n            prove_server(server.name)\n",
         "",
-        f"{TEST_RETIRING}::test_r3_settled_again_it_lists_everything_through_every_server_and_scans_once_more",
+        f"{TEST_GUARDS}::test_r3_retirement_ends_with_a_list_through_every_server",
     ),
     Mutant(
         "R3",

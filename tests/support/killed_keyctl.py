@@ -106,7 +106,7 @@ def _watch(parts: wiring.RotationParts, killer: Killer) -> wiring.RotationParts:
     store: dict[str, Label] = {
         "put": lambda _, origin: f"put a key {origin}",
         "note_state": lambda *_: "note a state",
-        "note_backup": lambda backup: f"note a {backup.kind} at {backup.revision}",
+        "note_backup": lambda backup: f"note a {backup.kind}, {'-after-' in backup.location}",
     }
     etcd: dict[str, Label] = {
         "save_snapshot": lambda path, **_: f"save the {'second' if '-after-' in path.name else 'first'} snapshot",

@@ -170,6 +170,18 @@ def test_r3_a_server_that_restarts_during_the_second_scan_leaves_no_proof(tmp_pa
     assert_done(cluster, BY_RESTART)
 
 
+def test_r3_retirement_ends_with_a_list_through_every_server(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    problems = cluster.server("cp3").list_problems
+    # The ninth proof is that of the last server that let go of the key.
+    after(cluster, "journal proof server", lambda: problems.update(secrets="500 InternalError"), nth=9)
+    assert "cp3 cannot list secrets" in str(stops(cluster))
+    assert "journal proof retired" not in cluster.switch.labels
+    problems.clear()
+    cluster.session().resume()
+    assert_done(cluster, BY_RESTART)
+
+
 # -- R8
 
 

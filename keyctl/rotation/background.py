@@ -15,13 +15,14 @@ class Background:
 
     `ever_promoted`: a file with the new key first was placed, or was about to be.
     `resecured`: the archive was proven and the second snapshot taken, and it is
-    still there.
+    still there. `late` values kept every server down until they got a key back.
     """
 
     way: Way = Way.FORWARD
     first_snapshots: Sequence[Path] = ()
     ever_promoted: bool = False
     resecured: bool = False
+    late: int = 0
 
 
 def background_of(records: Sequence[Mapping[str, object]]) -> Background:

@@ -135,6 +135,12 @@ class ServerEffects:
         content = self._content_at_start(self._world.server(name))
         return self._plan.server(name).stage_of(None if content is None else hash_of(content))
 
+    def unreadable_at_start(self, name: str) -> int:
+        """How many values the server could not read if it started now."""
+        content = self._content_at_start(self._world.server(name))
+        config = None if content is None else decode(content, name=name).config
+        return scan(self._world.everything(), prefix=self._world.prefix, config=config).unreadable
+
     def await_loaded(self, names: tuple[str, ...]) -> None:
         """Wait until each of `names` is ready and reports the file on its host, each within its own limit."""
         clock = self._world.clock

@@ -19,6 +19,7 @@ from keyctl.rotation.observe import Observer
 from keyctl.rotation.plan import History, Plan, Way
 from keyctl.rotation.readings import Readings
 from keyctl.rotation.secure import open_archive, save_snapshots
+from keyctl.rotation.server_facts import check_etcd_flags, flags_of
 from keyctl.rotation.world import Event, Reporter, World
 
 _POLL = 1.0
@@ -76,7 +77,8 @@ class Leaving:
         found = job.readings.scan()
         # NOTE: as of after the scan: every earlier revision will be out of reach, and later ones are later proofs'.
         revisions = self._etcd_revisions()
-        left = max(job.readings.elsewhere(found), job.readings.under_leaving(found) if job.plan.retires else 0)
+        takes_away = job.plan.retires or job.way is Way.BACK
+        left = max(job.readings.elsewhere(found), job.readings.under_leaving(found) if takes_away else 0)
         if left or not job.observer.unchanged():
             job.observer.proofs = replace(job.observer.proofs, left=left or None, settled=False)
             return False
@@ -98,8 +100,13 @@ class Leaving:
         `ever_written` False: nothing was ever written with it, so there is no such revision.
         """
         job = self._job
+        for server in job.world.servers:
+            # NOTE: what is not looked at is not proven; a server may have been given another etcd since (R3).
+            check_etcd_flags(job.world, server.name, flags_of(server))
         mode = job.plan.history if ever_written else History.IGNORE
-        places = [(place, self._revisions[number]) for number, place in enumerate(job.world.etcds)]
+        # NOTE: an etcd at revision 1 has nothing before it, and cannot be asked for revision 0.
+        revisions = [(place, self._revisions[number]) for number, place in enumerate(job.world.etcds)]
+        places = [(place, revision) for place, revision in revisions if revision > 1]
         if ever_written:
             job.write("intent", {"step": "note-history"})
             for place, revision in places:

@@ -156,7 +156,7 @@ def _blocked(seen: Observation) -> Blocked | None:
 
 def _too_far_apart(seen: Observation) -> Blocked | None:
     """Servers more than one stage apart do not read what each other write (R1, R2)."""
-    stages = [(stage, s.name) for s in seen.servers for stage in (s.disk, s.loaded) if stage is not None]
+    stages = [(stage, s.name) for s in seen.servers for stage in _reading(s, seen.way) if stage is not None]
     ahead, behind = max(stages), min(stages)
     if ahead[0] - behind[0] <= 1:
         return None
@@ -169,6 +169,13 @@ def _too_far_apart(seen: Observation) -> Blocked | None:
         message,
         f"put the file of {ahead[1]} on {behind[1]}, make it load, then: keyctl rotate --resume",
     )
+
+
+def _reading(server: ServerView, way: Way) -> tuple[Stage | None, Stage | None]:
+    """The stages that a server's processes read with, now and after its next start."""
+    # NOTE: a server that lost its flag again, to an upgrade, say, gets it back: that is the mending.
+    flagless = way is Way.FORWARD and server.flag_missing and server.disk is not Stage.BASE
+    return (server.disk, None if flagless else server.loaded)
 
 
 def _foreign(server: ServerView, way: Way) -> Blocked | None:

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig
-from keyctl.errors import RefusedError
+from keyctl.errors import RefusedError, StoppedError
 from keyctl.keys.key import KeyRef
 from keyctl.rotation.plan import Plan, Stage, Way
-from keyctl.rotation.preflight import check_readable
-from keyctl.rotation.scan import Scan, scan
+from keyctl.rotation.scan import Scan, name_first, scan
 from keyctl.rotation.stages import IDENTITY, Files
 from keyctl.rotation.world import World
 
@@ -27,16 +26,27 @@ _NAME = "encryption configuration"
 
 @dataclass(frozen=True, slots=True)
 class Configs:
-    """What every server reads and writes at three stages of the plan; `archive` has the old keys from the store."""
+    """What every server reads and writes at three stages of the plan; `archive` has the old keys from the store.
+
+    `entries` are the entries that change, `added_to` those that get the new key.
+    """
 
     added: EncryptionConfig
     promoted: EncryptionConfig
     retired: EncryptionConfig | None
     archive: EncryptionConfig
+    entries: frozenset[int]
+    added_to: frozenset[int]
 
     def changes(self, resource: str) -> bool:
-        """Whether another key writes `resource` once the new one is promoted."""
-        return effective.writer(self.added, resource).ref != effective.writer(self.promoted, resource).ref
+        """Whether what writes `resource` is what this rotation says: its first entry is one that changes."""
+        covering = effective.covering_entries(self.promoted, resource)
+        return bool(covering) and covering[0] in self.entries
+
+    def gains(self, resource: str) -> bool:
+        """Whether the new key reads `resource` by this rotation only."""
+        covering = effective.covering_entries(self.promoted, resource)
+        return bool(covering) and covering[0] in self.added_to
 
 
 class Readings:
@@ -73,7 +83,7 @@ class Readings:
         return effective.writer(config, resource).ref
 
     def scan(self) -> Scan:
-        """Everything, now. Raises `RefusedError` (R10) for a value that no key opens."""
+        """Everything, now. Raises `StoppedError` (R10) for a value that no key opens."""
         # NOTE: values that no API serves (R18) are found by looking: their resources are those seen last time.
         groups = self.last.groups if self.last else ()
         seen = (group.resource for group in groups if not group.infrastructure)
@@ -85,7 +95,16 @@ class Readings:
             want={resource: self.writer(resource) for resource in resources if self.configs.changes(resource)},
             work_limit=ROUND_LIMIT,
         )
-        check_readable(found)
+        if found.unreadable:
+            raise StoppedError(
+                f"{found.unreadable} stored values open with no key of this rotation",
+                cause=name_first(found.problems),
+                hint=(
+                    "nothing else is touched; keyctl verify-secrets names them all",
+                    "find the key or delete the objects, then: keyctl rotate --resume",
+                ),
+                rule="R10",
+            )
         self.last = found
         return found
 
@@ -95,7 +114,7 @@ class Readings:
         if IDENTITY not in self.leaving:
             return static
         plain = (g for g in found.groups if g.ref == IDENTITY and not g.infrastructure)
-        return static + sum(group.values for group in plain if self.configs.changes(group.resource))
+        return static + sum(group.values for group in plain if self.configs.gains(group.resource))
 
     def elsewhere(self, found: Scan) -> int:
         """How many values of the resources that change are not under the key that is to write them, orphans too."""
@@ -121,14 +140,20 @@ class Readings:
         )
 
     def _make_configs(self, content: bytes | None, stage: Stage) -> Configs:
+        change = self._plan.change
         promoted = self._files.walk(content, stage, Stage.PROMOTED, name=_NAME)
+        last = len(_config(promoted).entries) - 1
+        appended = {last} if change.appended or change.whole else set()
+        entries, added_to = frozenset({*change.entries, *appended}), frozenset({*change.added_to, *appended})
         added = self._files.walk(promoted, Stage.PROMOTED, Stage.ADDED, name=_NAME)
         if not self._plan.retires:
             config = _config(promoted)
-            return Configs(_config(added), config, None, config)
+            return Configs(_config(added), config, None, config, entries, added_to)
         retired = self._files.walk(promoted, Stage.PROMOTED, Stage.RETIRED, name=_NAME)
         archive = self._files.walk(retired, Stage.RETIRED, Stage.PROMOTED, name=_NAME)
-        return Configs(_config(added), _config(promoted), _config(retired), _config(archive))
+        return Configs(
+            _config(added), _config(promoted), _config(retired), _config(archive), entries=entries, added_to=added_to
+        )
 
 
 def _config(content: bytes) -> EncryptionConfig:

@@ -14,6 +14,7 @@ from keyctl.errors import StoppedError
 from keyctl.kube.interface import ApiServer, ObjectRef, Outcome, Patched
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.world import Clock, Event, Reporter
+from keyctl.stored.census import WorkItem
 from keyctl.stored.groups import Group
 
 BATCH = 500
@@ -64,7 +65,7 @@ class Rewriter:
         progress = Progress(self._clock.monotonic(), found.work_total)
         idle, fewest = 0, found.work_total
         while found.work_total:
-            work = [item for item in found.work if item.resource in self._served]
+            work = self._rewritable(found)
             if not work:
                 raise _orphaned(found, self._served)
             self._refused.clear()
@@ -76,6 +77,12 @@ class Rewriter:
             fewest = min(fewest, found.work_total)
             if idle >= _IDLE_ROUNDS or (idle and found.work_total <= len(self._refused)):
                 raise self._stuck(found)
+
+    def _rewritable(self, found: Scan) -> list[WorkItem]:
+        """What the API serves of the work list; asked again when that is nothing, for definitions come and go."""
+        if not any(item.resource in self._served for item in found.work):
+            self._served.update(self._servers[0].discover())
+        return [item for item in found.work if item.resource in self._served]
 
     def _batch(self, refs: list[ObjectRef], progress: Progress, *, turn: int) -> None:
         api = self._servers[turn % len(self._servers)]

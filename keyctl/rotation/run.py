@@ -19,6 +19,7 @@ from keyctl.rotation.observe import Observer
 from keyctl.rotation.plan import Plan, Stage, State, Way
 from keyctl.rotation.preflight import check_binding
 from keyctl.rotation.readings import Readings
+from keyctl.rotation.revival import Revival
 from keyctl.rotation.rewriting import Rewriter
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.stages import Files
@@ -73,7 +74,7 @@ class Run:
             reporter=reporter,
             pause=self._breathe,
         )
-        job = Job(
+        self._job = Job(
             world,
             plan,
             background.way,
@@ -84,11 +85,13 @@ class Run:
             self._write,
             self._breathe,
         )
-        self._leaving = Leaving(job, first_snapshots=background.first_snapshots, resecured=background.resecured)
+        self._leaving = Leaving(self._job, first_snapshots=background.first_snapshots, resecured=background.resecured)
+        self._leaving.late = background.late
         self._state = State.GENERATED
         self._changed_at = world.clock.monotonic()
         self._ever_promoted = background.ever_promoted
         self._holds_lease = False
+        self.between_proofs = False
 
     def go(self) -> Scan:
         """Walk to the end of the way, with the Lease held; returns the scan that proved it.
@@ -112,36 +115,22 @@ class Run:
                 return self._readings.last
             self._breathe()
             try:
-                self._act(step)
+                self._act(step, seen)
             except (UnreadableThereError, NotServingError):
                 if not self._landed_late(step, seen):
                     raise
             seen = self._look()
 
-    def restart_if_ours(self, name: str) -> bool:
-        """Restart `name` if its file is one this plan wrote; for when no server is up to hold the Lease through.
+    def revive(self) -> tuple[ApiServer, int]:
+        """See `Revival.first_server`; for when no server is up to hold the Lease through."""
+        api, late = Revival(self._job, self._journaled).first_server()
+        if late:
+            self._leaving.found_late(late)
+        return api, late
 
-        A file that has let go of a key with values under it gets that key back first, or it would not come up (R10).
-        """
-        stage = self._effects.stage_at_start(name)
-        if stage is None or (stage is Stage.BASE and self._background.way is Way.FORWARD):
-            return False
-        count = self._readings.under_leaving(self._readings.scan()) if stage is self._background.way.goal else 0
-        if count:
-            self._leaving.found_late(count)
-            stage = self._put_back_on(name)
-        self._restart(steps.Restart(name, stage))
-        return True
-
-    def _put_back_on(self, name: str) -> Stage:
-        """Give `name`, which is down, the file with the key that was leaving; returns its stage."""
-        last = self._background.way.last
-        server = next(view for view in self._observer.look().servers if view.name == name)
-        if server.disk is not last:
-            self._write_file(steps.WriteFile(name, last), name, last)
-        if server.flag_missing:
-            self._journaled(steps.EditManifest(name), lambda: self._effects.edit_manifest(name))
-        return last
+    def check_etcd(self) -> None:
+        """See `Revival.check_etcd`."""
+        Revival(self._job, self._journaled).check_etcd()
 
     def check_cluster(self, api: ApiServer) -> None:
         """This is the cluster that the plan was made for, or `UnreachableError`."""
@@ -157,6 +146,15 @@ class Run:
         without_flag = goal is Stage.BASE and any(server.flag_missing for server in seen.servers)
         return without_flag or any(goal in (server.disk, server.loaded) for server in seen.servers)
 
+    def _turned_up_meanwhile(self, seen: Observation) -> bool:
+        """Whether there is something to rewrite that a server which has let go cannot read (R3)."""
+        if not seen.leaves or seen.late or not self._somebody_let_go(seen):
+            return False
+        count = self._readings.under_leaving(self._readings.scan())
+        if count:
+            self._leaving.found_late(count)
+        return count > 0
+
     def _landed_late(self, step: steps.Step, seen: Observation) -> bool:
         """Whether a value under a leaving key is why a server may not let go of it, or did and does not serve."""
         if not seen.leaves or seen.late:
@@ -171,7 +169,7 @@ class Run:
             self._observer.proofs = Proofs()
         return count > 0
 
-    def _act(self, step: steps.Step) -> None:
+    def _act(self, step: steps.Step, seen: Observation) -> None:
         match step:
             case steps.WriteFile(server, stage):
                 self._write_file(step, server, stage)
@@ -191,7 +189,8 @@ class Run:
             case steps.Switch():
                 self._journaled(step, self._switch)
             case steps.Rewrite():
-                self._rewrite()
+                if not self._turned_up_meanwhile(seen):
+                    self._rewrite()
             case _:
                 self._leave(step)
 
@@ -305,15 +304,21 @@ class Run:
             }
             self._reporter.event(Event("server", view.name, fields))
         self._enter(machine.state_of(seen))
-        if self._pause_after is None or self._state.position < self._pause_after.position:
+        self.between_proofs = bool(seen.late) or (seen.proofs.gone is None and self._somebody_let_go(seen))
+        if self._pause_after is None or self._state.position < self._pause_after.position or seen.late:
             return
-        if self._state not in {State.VERIFIED, State.RETIRED, State.ABORTED} or (
-            self._state is State.VERIFIED and seen.leaves
-        ):
-            raise StoppedError(
-                f"paused in state {self._state.value}, as asked",
-                hint=("this state is safe for as long as you like", "go on with: keyctl rotate --resume"),
-            )
+        if self._state in {State.RETIRED, State.ABORTED} or (self._state is State.VERIFIED and not seen.leaves):
+            return
+        raise StoppedError(f"paused in state {self._state.value}, as asked", hint=self.where_it_stands())
+
+    def where_it_stands(self) -> tuple[str, ...]:
+        """Whether this is a place to stay, and the commands that lead on and back."""
+        if self.between_proofs:
+            how = "a server has let go of a key, and the last proof that nothing is under it is to come: go on soon"
+        else:
+            how = "every server reads every value: this state is safe for as long as you like"
+        back = "" if self._background.way is Way.BACK else "; back: keyctl rotate --abort"
+        return (how, f"go on with: keyctl rotate --resume{back}")
 
     def _enter(self, state: State) -> None:
         if state is not self._state:

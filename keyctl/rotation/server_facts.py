@@ -86,7 +86,11 @@ def check_settle(world: World, name: str, flags: Flags) -> None:
 
 def check_etcds(world: World, facts: ServerFacts) -> None:
     """Every etcd that its flags name is one of ours, resource by resource; else `RefusedError`."""
-    flags, name = facts.flags, facts.server.name
+    check_etcd_flags(world, facts.server.name, facts.flags)
+
+
+def check_etcd_flags(world: World, name: str, flags: Flags) -> None:
+    """`check_etcds` for the server `name` with `flags`."""
     unknown = [url for url in flags.etcd_servers if not _known(url, world.etcds[0].endpoints)]
     if unknown:
         _refuse_flag(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from keyctl.encryption_config import effective
+from keyctl.encryption_config.decode import decode
 from keyctl.errors import InterruptedEarlyError, RefusedError, StoppedError, UnreachableError, WrongUsageError
 from keyctl.keys.generate import generate
 from keyctl.keys.key import STATIC_PROVIDERS, Key, KeyRef
@@ -24,7 +26,7 @@ from keyctl.rotation.preflight import Facts, Wish, check
 from keyctl.rotation.run import Run
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.secure import keep_keys, read_back, save_snapshots
-from keyctl.rotation.server_facts import check_settle, flags_of
+from keyctl.rotation.server_facts import check_etcd_flags, check_settle, flags_of
 from keyctl.rotation.stages import IDENTITY, Files
 from keyctl.rotation.world import Event, Reporter, World
 
@@ -73,6 +75,7 @@ class Session:
         self._pause_after = pause_after
         self._begun = False
         self._planned = False
+        self._run_now: Run | None = None
 
     def outline(self, wish: Wish) -> tuple[str, ...]:
         """What `start` would do, after the same checks; changes nothing."""
@@ -226,7 +229,9 @@ class Session:
                 rule="R11",
             )
         for server in self._world.servers:
-            check_settle(self._world, server.name, flags_of(server))
+            flags = flags_of(server)
+            check_settle(self._world, server.name, flags)
+            check_etcd_flags(self._world, server.name, flags)
         plan = replace(plan, settle=self._world.settle)
         new = self._planned_key(plan)
         background = background_of(self._journal.of(plan.rotation))
@@ -240,30 +245,38 @@ class Session:
             )
         run = self._new_run(plan, new, {}, background)
         api = self._ready_api()
-        if api is not None:
-            # NOTE: first the Lease, for the temporaries on the hosts may be those of somebody who holds it; then the
-            # sweep, for a file torn by a kill is whole only after it; only then can the cluster be told from another.
-            self._world.lease.acquire()
-            self._sweep()
+        # NOTE: first the Lease, for the temporaries on the hosts may be those of somebody who holds it; then the sweep,
+        # for a file torn by a kill is whole only after it; only then can the cluster be told from another.
+        held = self._take_lease(must=api is not None)
+        self._sweep()
+        if api is None:
+            run.check_etcd()
+        else:
             run.check_cluster(api)
         self._begun = True
         fields = {"who": self._world.operator, "settle": plan.settle}
         self._write("abort" if confirm is not None else "resume", plan.rotation, fields)
         if api is None:
-            self._sweep()
-            api = self._revive(run)
+            api, late = run.revive()
+            background = replace(background, late=late)
             run.check_cluster(api)
-            self._world.lease.acquire()
+            if not held:
+                self._world.lease.acquire()
         return self._run(plan, new, api.discover(), background)
+
+    def _take_lease(self, *, must: bool) -> bool:
+        """Take the Lease; False where no server is up that could give it, which is fine unless it `must` be had."""
+        try:
+            self._world.lease.acquire()
+        except UnreachableError:
+            if must:
+                raise
+            return False
+        return True
 
     def _planned_key(self, plan: Plan) -> Key | None:
         """The new key, as the plan knows it; None for plaintext. Raises `RefusedError` (R5) for any other."""
-        if plan.new == IDENTITY:
-            return None
-        key = self._world.store.get(plan.new)
-        if key is None or key.fingerprint != plan.fingerprint:
-            raise _not_in_store(self._world, plan.new)
-        return key
+        return None if plan.new == IDENTITY else _known_key(self._world, plan.new, plan.fingerprint)
 
     def _sweep(self) -> None:
         for server in self._world.servers:
@@ -279,15 +292,9 @@ class Session:
                 return server.api
         return None
 
-    def _revive(self, run: Run) -> ApiServer:
-        """With no server up (a single one, killed in mid-restart), start one that has a file of ours."""
-        for server in self._world.servers:
-            if not server.reloads and run.restart_if_ours(server.name):
-                return server.api
-        raise RefusedError("no API server is ready", hint="bring one back, then: keyctl rotate --resume", rule="R11")
-
     def _run(self, plan: Plan, new: Key | None, served: dict[str, str], background: Background) -> Finished:
-        found = self._new_run(plan, new, served, background).go()
+        self._run_now = run = self._new_run(plan, new, served, background)
+        found = run.go()
         state = _END[background.way, plan.retires]
         self._note_keys(plan, state)
         self._write("counts", plan.rotation, {"of": "after", "revision": found.revision, "groups": found.counts()})
@@ -336,7 +343,9 @@ class Session:
     def _way_on(self) -> tuple[str, ...]:
         if not self._planned:
             return ("no server was touched yet; begin again with the same command",)
-        return ("every server reads every value: this state is safe", "go on with: keyctl rotate --resume")
+        if self._run_now is not None:
+            return self._run_now.where_it_stands()
+        return ("nothing was changed by this run", "go on with: keyctl rotate --resume; back: keyctl rotate --abort")
 
     def _write(self, kind: str, rotation: str, fields: Mapping[str, object]) -> None:
         self._journal.append(kind, self._world.clock.now(), {"rotation": rotation, **fields})
@@ -344,21 +353,32 @@ class Session:
 
 def _old_keys(world: World, planned: tuple[OldKey, ...]) -> tuple[Key, ...]:
     """The old keys as the store gives them. Raises `RefusedError` (R5) when one is not there or has other bytes."""
-    found = []
-    for old in planned:
-        key = world.store.get(old.ref)
-        if key is None or key.fingerprint != old.fingerprint:
-            raise _not_in_store(world, old.ref)
-        found.append(key)
-    return tuple(found)
+    return tuple(_known_key(world, old.ref, old.fingerprint) for old in planned)
 
 
-def _not_in_store(world: World, ref: KeyRef) -> RefusedError:
-    return RefusedError(
-        f"the key store at {world.store.location} does not hold {ref}",
-        hint="use the key store that this rotation began with",
-        rule="R5",
-    )
+def _known_key(world: World, ref: KeyRef, fingerprint: str) -> Key:
+    """The key of that fingerprint from the store; where the store lost it, from a server's file, and back into it."""
+    key = world.store.get(ref)
+    if key is None:
+        key = next((key for key in _keys_in_files(world) if key.ref == ref and key.fingerprint == fingerprint), None)
+        if key is not None:
+            world.store.put(key, origin="imported")
+            read_back(world, key)
+    if key is None or key.fingerprint != fingerprint:
+        raise RefusedError(
+            f"the key store at {world.store.location} does not hold {ref}, nor does any server's file",
+            hint="use the key store that this rotation began with",
+            rule="R5",
+        )
+    return key
+
+
+def _keys_in_files(world: World) -> Iterator[Key]:
+    for server in world.servers:
+        file = server.host.read(server.config_path)
+        if file is not None:
+            config = decode(file.content, name=f"{server.name}:{server.config_path}").config
+            yield from effective.all_static_keys(config)
 
 
 def _check_still_so(facts: Facts) -> None:

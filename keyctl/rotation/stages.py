@@ -103,7 +103,7 @@ class Files:
             case Stage.ADDED, Stage.PROMOTED:
                 return edit.promote(content, self._ref, entries=self._entries(content, name), name=name)
             case Stage.PROMOTED, Stage.ADDED:
-                places = dict(self._change.places)
+                places = {index: place for index, place in self._change.places if place}
                 return edit.demote(content, self._ref, entries=self._entries(content, name), name=name, places=places)
             case Stage.PROMOTED, Stage.RETIRED:
                 for planned in self._planned:
@@ -171,9 +171,11 @@ class Files:
         return content
 
     def _entries(self, content: bytes, name: str) -> tuple[int, ...]:
-        """The entries that the new key writes, or is to."""
+        """The entries that the new key writes, or is to; where plaintext did so already, nothing moves."""
         last = len(decode(content, name=name).config.entries) - 1
-        return (*self._change.entries, *((last,) if self._change.appended or self._change.whole else ()))
+        places = dict(self._change.places)
+        moving = (index for index in self._change.entries if places.get(index) != 0)
+        return (*moving, *((last,) if self._change.appended or self._change.whole else ()))
 
     def _key(self) -> Key:
         if self._new is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keyctl.rotation.plan import Stage, Way
+from keyctl.rotation.plan import History, Stage, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,8 @@ class Background:
 
     `ever_promoted`: a file with the new key first was placed, or was about to be.
     `resecured`: the archive was proven and the second snapshot taken, and it is
-    still there. `late` values kept every server down until they got a key back.
+    still there. `late` values kept every server down until they got a key back. `history`
+    is what the last run was told to do about it; None where there was none.
     """
 
     way: Way = Way.FORWARD
@@ -23,23 +24,26 @@ class Background:
     ever_promoted: bool = False
     resecured: bool = False
     late: int = 0
+    history: History | None = None
 
 
 def background_of(records: Sequence[Mapping[str, object]]) -> Background:
     """What the journal's records of one rotation, oldest first, tell its next run."""
     snapshots: list[Path] = []
     way, promoted, resecured = Way.FORWARD, False, False
+    history: History | None = None
     for record in records:
         if record["kind"] == "secured":
             snapshots = _paths(record)
-        elif record["kind"] == "abort":
-            way = Way.BACK
+        elif record["kind"] in {"resume", "abort"}:
+            way = Way.BACK if record["kind"] == "abort" else way
+            history = History(str(record["history"])) if "history" in record else history
         elif record.get("step") == "write-file" and record.get("stage") == Stage.PROMOTED.name:
             promoted = True
         elif record["kind"] == "proof" and record.get("of") == "resecured":
             paths = _paths(record)
             resecured = bool(paths) and all(path.exists() for path in paths)
-    return Background(way, tuple(snapshots), ever_promoted=promoted, resecured=resecured)
+    return Background(way, tuple(snapshots), ever_promoted=promoted, resecured=resecured, history=history)
 
 
 def _paths(record: Mapping[str, object]) -> list[Path]:

@@ -46,12 +46,13 @@ class Checked:
     def lines(self) -> tuple[str, ...]:
         """As text without control characters, one fact a line; the last one is the hash to keep elsewhere."""
         fate = "retired" if self.state == "retired" else "kept"
+        new = "abandoned" if self.state == "aborted" else "new"
         late = (f"late hits: {self.late}; the old keys were put back and all was proven again",) if self.late else ()
         found = (
             f"rotation {self.rotation}: {self.goal}, {self.state}",
             f"cluster {self.cluster}, uid {self.cluster_uid}",
             f"by {self.who}, from {self.began.isoformat()} to {self.ended.isoformat()}",
-            f"new key {_named(self.new)}",
+            f"{new} key {_named(self.new)}",
             *(f"{fate} key {_named(key)}" for key in self.old),
             *(f"server {name}: {proofs} proofs" for name, proofs in self.servers),
             *(f"{what}: {before} values before, {after} after" for what, before, after in self._changes()),
@@ -159,7 +160,7 @@ def _checked(path: Path, told: Course, last: str) -> Checked:
     run = told.run_throughs[-1]
     before = next(entry for entry in entries if _counts(entry, "before"))
     after = [entry for entry in entries if _counts(entry, "after")][-1]
-    attempt = told.first("attempt")
+    settles = [found for entry in entries if (found := told.settle_at(entry)) is not None]
     named = [
         ("before", before),
         *((str(e.fields["of"]), e) for e in run if e.proves("switched", "verified", "retired", "gone")),
@@ -172,7 +173,7 @@ def _checked(path: Path, told: Course, last: str) -> Checked:
         state=told.end_state,
         cluster=plan.cluster,
         cluster_uid=plan.cluster_uid,
-        who="" if attempt is None else attempt.text("who"),
+        who=", ".join(dict.fromkeys(entry.text("who") for entry in entries if "who" in entry.fields)),
         began=entries[0].at,
         ended=entries[-1].at,
         new=plan.new,
@@ -182,7 +183,7 @@ def _checked(path: Path, told: Course, last: str) -> Checked:
         after=counts(after),
         revisions=tuple({what: entry.count("revision") for what, entry in (*named, ("after", after))}.items()),
         history=modes[-1] if modes else "",
-        settle=plan.settle or 0.0,
+        settle=min(settles) if settles else 0.0,
         late=sum(entry.proves("late") for entry in entries),
         records=len(entries),
         sha256=last,

@@ -39,6 +39,8 @@ def _ended(course: Course) -> Iterator[str]:
         yield from _aborted(course, aborts[0]) if aborts else ["it ends aborted, but nobody aborted it"]
     elif aborts:
         yield f"line {aborts[0]}: it was aborted, but it ends {state}"
+    elif (state == "verified") is not (course.plan.goal == "enable"):
+        yield f"line {course.entries[-1].number}: {course.plan.goal} does not end {state}"
     else:
         yield from _verified(course)
         if state == "retired":

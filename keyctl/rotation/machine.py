@@ -173,8 +173,8 @@ def _too_far_apart(seen: Observation) -> Blocked | None:
 
 def _reading(server: ServerView, way: Way) -> tuple[Stage | None, Stage | None]:
     """The stages that a server's processes read with, now and after its next start."""
-    # NOTE: a server that lost its flag again, to an upgrade, say, gets it back: that is the mending.
-    flagless = way is Way.FORWARD and server.flag_missing and server.disk is not Stage.BASE
+    # NOTE: a server that lost its flag again, to an upgrade, say, gets it back, and is restarted: that is the mending.
+    flagless = way is Way.FORWARD and not server.had_flag and server.loaded is Stage.BASE is not server.disk
     return (server.disk, None if flagless else server.loaded)
 
 

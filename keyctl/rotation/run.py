@@ -162,7 +162,10 @@ class Run:
         gone = self._somebody_let_go(self._look())
         if not gone and steps.stage_after(step) is not seen.way.goal:
             return False
-        count = self._readings.under_leaving(self._readings.scan())
+        try:
+            count = self._readings.under_leaving(self._readings.scan())
+        except StoppedError:
+            return False
         if count and gone:
             self._leaving.found_late(count)
         elif count:
@@ -317,8 +320,9 @@ class Run:
             how = "a server has let go of a key, and the last proof that nothing is under it is to come: go on soon"
         else:
             how = "every server reads every value: this state is safe for as long as you like"
-        back = "" if self._background.way is Way.BACK else "; back: keyctl rotate --abort"
-        return (how, f"go on with: keyctl rotate --resume{back}")
+        if self._background.way is Way.BACK:
+            return (how, "go on with the way back: keyctl rotate --resume")
+        return (how, "go on with: keyctl rotate --resume", "or go back: keyctl rotate --abort")
 
     def _enter(self, state: State) -> None:
         if state is not self._state:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
-from keyctl.errors import StoppedError
+from keyctl.errors import KeyctlError, StoppedError
 from keyctl.keys.backups import Backup, BackupKind
 from keyctl.keys.key import STATIC_PROVIDERS, Key, KeyRef
+from keyctl.keys.ledger import KeyState
 from keyctl.rotation.preflight import Facts
 from keyctl.rotation.scan import Scan, name_first, scan
 from keyctl.rotation.world import Event, Reporter, World
@@ -41,8 +42,11 @@ def keep_keys(world: World, facts: Facts) -> None:
     """Import every key of every file into the store and read each back. All files hold the same keys."""
     config = facts.servers[0].config
     for key in () if config is None else effective.static_keys(config):
-        world.store.put(key, origin="imported")
+        record = world.store.put(key, origin="imported")
         read_back(world, key)
+        if record.state is KeyState.DEACTIVATED:
+            # It is in the files, so somebody put it back: what is in use must not look as if it could be destroyed.
+            world.store.note_state(key.ref, KeyState.ACTIVE)
 
 
 def read_back(world: World, key: Key) -> None:
@@ -101,11 +105,18 @@ def open_archive(
 def _save(world: World, number: int, config: EncryptionConfig | None, tag: str, reporter: Reporter) -> KeptSnapshot:
     path = _free_path(world.snapshot_directory, f"{world.cluster}-{tag}-{number}")
     reporter.event(Event("step", f"saving a snapshot of etcd to {path}"))
+    # NOTE: registered before it is there: a run that is cut off leaves no snapshot that nobody knows of.
+    _register(world, KeptSnapshot(path, "", 0, 0, _all_keys(config)))
     # NOTE: a big snapshot takes longer than the Lease lasts.
-    saved = world.etcds[number].etcd.save_snapshot(path, progress=lambda _done, _all: world.lease.check())
+    try:
+        saved = world.etcds[number].etcd.save_snapshot(path, progress=lambda _done, _all: world.lease.check())
+    except KeyctlError:
+        world.store.forget_backup(str(path.absolute()))
+        raise
     found = scan(world.open_snapshot(path), prefix=world.prefix, config=config)
     if found.unreadable:
         path.unlink()
+        world.store.forget_backup(str(path.absolute()))
         raise StoppedError(
             f"the snapshot {path} held {found.unreadable} values that cannot be decrypted",
             cause=name_first(found.problems),
@@ -113,17 +124,25 @@ def _save(world: World, number: int, config: EncryptionConfig | None, tag: str, 
             rule="secured",
         )
     kept = KeptSnapshot(path, saved.sha256, saved.size, found.revision, _needs(found))
+    _register(world, kept)
+    return kept
+
+
+def _register(world: World, kept: KeptSnapshot) -> None:
     world.store.note_backup(
         Backup(
             kind=BackupKind.SNAPSHOT,
-            location=str(path.absolute()),
+            location=str(kept.path.absolute()),
             at=world.clock.now().isoformat(),
             revision=kept.revision,
             needs=kept.needs,
             sha256=kept.sha256,
         )
     )
-    return kept
+
+
+def _all_keys(config: EncryptionConfig | None) -> tuple[KeyRef, ...]:
+    return () if config is None else tuple(key.ref for key in effective.static_keys(config))
 
 
 def _needs(found: Scan) -> tuple[KeyRef, ...]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from keyctl.encryption_config import effective
-from keyctl.encryption_config.decode import decode
 from keyctl.errors import InterruptedEarlyError, RefusedError, StoppedError, UnreachableError, WrongUsageError
 from keyctl.keys.generate import generate
-from keyctl.keys.key import STATIC_PROVIDERS, Key, KeyRef
+from keyctl.keys.key import STATIC_PROVIDERS, Key
 from keyctl.keys.ledger import KeyState
 from keyctl.kube.interface import ApiServer
 from keyctl.rotation import outline
@@ -20,8 +18,9 @@ from keyctl.rotation.background import Background, background_of
 from keyctl.rotation.evidence import Evidence
 from keyctl.rotation.evidence import write as write_evidence
 from keyctl.rotation.journal import Journal, LocalLock, as_record
+from keyctl.rotation.known_keys import known_key, old_keys_of
 from keyctl.rotation.observe import require_access
-from keyctl.rotation.plan import Goal, History, OldKey, Plan, ServerPlan, State, Way, plan_from_record
+from keyctl.rotation.plan import Goal, History, Plan, ServerPlan, State, Way, plan_from_record
 from keyctl.rotation.preflight import Facts, Wish, check
 from keyctl.rotation.run import Run
 from keyctl.rotation.scan import Scan
@@ -105,8 +104,7 @@ class Session:
         self._lock.acquire()
         try:
             plan = self._unfinished_plan()
-            plan = plan if history is None else replace(plan, history=history)
-            return self._guarded(lambda: self._resume(plan, confirm=None))
+            return self._guarded(lambda: self._resume(plan, confirm=None, history=history))
         finally:
             self._lock.release()
 
@@ -115,7 +113,7 @@ class Session:
         self._lock.acquire()
         try:
             plan = self._unfinished_plan()
-            return self._guarded(lambda: self._resume(plan, confirm=confirm))
+            return self._guarded(lambda: self._resume(plan, confirm=confirm, history=None))
         finally:
             self._lock.release()
 
@@ -184,7 +182,7 @@ class Session:
         return key
 
     def _make_plan(self, facts: Facts, rotation: str, new: Key | None) -> Plan:
-        files = Files(facts.change, facts.old, new, _old_keys(self._world, facts.old))
+        files = Files(facts.change, facts.old, new, old_keys_of(self._world, facts.old))
         retires = facts.wish.goal is not Goal.ENABLE
         servers = []
         for server in facts.servers:
@@ -218,8 +216,10 @@ class Session:
         plan = records[0].get("plan")
         return plan_from_record(plan if isinstance(plan, dict) else {})
 
-    def _resume(self, plan: Plan, *, confirm: Callable[[tuple[str, ...]], bool] | None) -> Finished:
-        """Go on with `plan`; with `confirm`, backwards from now on."""
+    def _resume(
+        self, plan: Plan, *, confirm: Callable[[tuple[str, ...]], bool] | None, history: History | None
+    ) -> Finished:
+        """Go on with `plan`; with `confirm`, backwards from now on. `history` is what was asked for, if anything."""
         self._planned = True
         listed, planned = {s.name for s in self._world.servers}, {s.name for s in plan.servers}
         if listed != planned:
@@ -232,9 +232,9 @@ class Session:
             flags = flags_of(server)
             check_settle(self._world, server.name, flags)
             check_etcd_flags(self._world, server.name, flags)
-        plan = replace(plan, settle=self._world.settle)
-        new = self._planned_key(plan)
         background = background_of(self._journal.of(plan.rotation))
+        plan = replace(plan, settle=self._world.settle, history=history or background.history or plan.history)
+        new = self._planned_key(plan)
         if confirm is not None and background.way is Way.FORWARD:
             if not confirm(outline.back(self._world, plan)):
                 raise InterruptedEarlyError("not confirmed; the rotation is where it was")
@@ -254,7 +254,7 @@ class Session:
         else:
             run.check_cluster(api)
         self._begun = True
-        fields = {"who": self._world.operator, "settle": plan.settle}
+        fields = {"who": self._world.operator, "settle": plan.settle, "history": plan.history.value}
         self._write("abort" if confirm is not None else "resume", plan.rotation, fields)
         if api is None:
             api, late = run.revive()
@@ -276,7 +276,7 @@ class Session:
 
     def _planned_key(self, plan: Plan) -> Key | None:
         """The new key, as the plan knows it; None for plaintext. Raises `RefusedError` (R5) for any other."""
-        return None if plan.new == IDENTITY else _known_key(self._world, plan.new, plan.fingerprint)
+        return None if plan.new == IDENTITY else known_key(self._world, plan.new, plan.fingerprint)
 
     def _sweep(self) -> None:
         for server in self._world.servers:
@@ -323,7 +323,7 @@ class Session:
             self._world,
             plan,
             new,
-            _old_keys(self._world, plan.old),
+            old_keys_of(self._world, plan.old),
             background=background,
             served=served,
             journal=self._journal,
@@ -345,40 +345,10 @@ class Session:
             return ("no server was touched yet; begin again with the same command",)
         if self._run_now is not None:
             return self._run_now.where_it_stands()
-        return ("nothing was changed by this run", "go on with: keyctl rotate --resume; back: keyctl rotate --abort")
+        return ("nothing was changed since", "go on with: keyctl rotate --resume", "or go back: keyctl rotate --abort")
 
     def _write(self, kind: str, rotation: str, fields: Mapping[str, object]) -> None:
         self._journal.append(kind, self._world.clock.now(), {"rotation": rotation, **fields})
-
-
-def _old_keys(world: World, planned: tuple[OldKey, ...]) -> tuple[Key, ...]:
-    """The old keys as the store gives them. Raises `RefusedError` (R5) when one is not there or has other bytes."""
-    return tuple(_known_key(world, old.ref, old.fingerprint) for old in planned)
-
-
-def _known_key(world: World, ref: KeyRef, fingerprint: str) -> Key:
-    """The key of that fingerprint from the store; where the store lost it, from a server's file, and back into it."""
-    key = world.store.get(ref)
-    if key is None:
-        key = next((key for key in _keys_in_files(world) if key.ref == ref and key.fingerprint == fingerprint), None)
-        if key is not None:
-            world.store.put(key, origin="imported")
-            read_back(world, key)
-    if key is None or key.fingerprint != fingerprint:
-        raise RefusedError(
-            f"the key store at {world.store.location} does not hold {ref}, nor does any server's file",
-            hint="use the key store that this rotation began with",
-            rule="R5",
-        )
-    return key
-
-
-def _keys_in_files(world: World) -> Iterator[Key]:
-    for server in world.servers:
-        file = server.host.read(server.config_path)
-        if file is not None:
-            config = decode(file.content, name=f"{server.name}:{server.config_path}").config
-            yield from effective.all_static_keys(config)
 
 
 def _check_still_so(facts: Facts) -> None:

@@ -66,7 +66,7 @@ def test_r1_no_manifest_loses_its_flag_while_a_value_is_encrypted(tmp_path: Path
     before(cluster, "journal intent restore-manifest", put_undecryptable(cluster))
     with pytest.raises(RefusedError) as caught:
         cluster.session().abort(confirm=Agree())
-    assert caught.value.rule == "R10", "nor is it a value under the key that leaves"
+    assert caught.value.rule == "R1", "nor is it a value under the key that leaves"
     assert flagged(cluster) == [True] * 3
 
 

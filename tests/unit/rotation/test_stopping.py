@@ -227,7 +227,7 @@ def other_cluster(cluster: SimCluster) -> None:
     ("arrange", "error", "message"),
     [
         (other_servers, RefusedError, "other API servers"),
-        (no_key, RefusedError, "does not hold"),
+        (no_key, StoppedError, "does not give"),
         (other_cluster, UnreachableError, "not the cluster"),
     ],
 )

@@ -15,15 +15,13 @@ import click
 
 from keyctl.cli import terminal, wiring
 from keyctl.cli.progress import JsonLines, LiveTable, PlainLines
-from keyctl.errors import InterruptedEarlyError, RefusedError, WrongUsageError
+from keyctl.errors import InterruptedEarlyError, RefusedError, StoppedError, WrongUsageError
 from keyctl.keys.key import KeyRef, Provider
+from keyctl.rotation.outline import counted
 from keyctl.rotation.plan import Goal, History, State
 from keyctl.rotation.preflight import Wish
 from keyctl.rotation.session import Finished
 from keyctl.rotation.world import Event, Reporter
-
-_AFTER_VERIFIED = {State.RESECURED, State.RETIRING, State.RETIRED}
-_OF_THE_WAY_BACK = {State.ABORTING, State.ABORTED}
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -80,11 +78,6 @@ def change_options(command: F) -> F:
                 help="Make every check, print the plan, change nothing.",
             ),
             click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed off a terminal."),
-            click.option(
-                "--pause-after",
-                type=click.Choice([state.value for state in State if state not in _OF_THE_WAY_BACK]),
-                help="Stop once this state is reached (exit 6); every state is safe.",
-            ),
             click.option("--allow-downtime", is_flag=True, help="A single API server may be restarted (R9)."),
             click.option(
                 "--template-updated",
@@ -94,11 +87,20 @@ def change_options(command: F) -> F:
             click.option(
                 "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one event a line."
             ),
-            click.option("-q", "--quiet", is_flag=True, help="No progress; errors still show."),
+            click.option("-q", "--quiet", is_flag=True, help="No progress; the result and errors still show."),
         )
     ):
         command = option(command)
     return command
+
+
+def pause_option(last: State) -> Callable[[F], F]:
+    """`--pause-after` with the states of the way forward up to `last`."""
+    said = "Stop once this state is reached (exit 6)."
+    if last.position >= State.RETIRING.position:
+        said += " In retiring the last proof is still to come."
+    states = [state.value for state in State if state.position <= last.position]
+    return click.option("--pause-after", type=click.Choice(states), help=said)
 
 
 history_option = click.option(
@@ -111,7 +113,7 @@ history_option = click.option(
 
 def start(cluster: Path | None, change: Change, wish: Wish) -> None:
     """Begin a rotation for `wish`, or print its plan."""
-    with wiring.rotation(cluster) as parts:
+    with _told(change), wiring.rotation(cluster) as parts:
         if wish.goal is Goal.ENABLE:
             wish = replace(
                 wish,
@@ -119,16 +121,12 @@ def start(cluster: Path | None, change: Change, wish: Wish) -> None:
                 resources=wish.resources or parts.policy_resources,
             )
         wish = replace(wish, history=change.history or parts.policy_history)
-        if wish.goal is Goal.ENABLE and change.pause_after in _AFTER_VERIFIED:
-            raise WrongUsageError(
-                "enable takes no key away: it ends when everything is verified", hint="leave --pause-after out"
-            )
         if change.dry_run and change.pause_after is not None:
             raise WrongUsageError("--dry-run reaches no state to pause after", hint="leave --pause-after out")
         if change.dry_run:
             with _watching(change) as (reporter, stop):
                 lines = parts.session(reporter, pause=stop.pause).outline(wish)
-                _show_plan(lines, change, reporter)
+                _show_plan(lines, change)
             return
         with _watching(change) as (reporter, stop):
             session = parts.session(reporter, pause=stop.pause, pause_after=change.pause_after)
@@ -138,7 +136,7 @@ def start(cluster: Path | None, change: Change, wish: Wish) -> None:
 
 def resume(cluster: Path | None, change: Change) -> None:
     """Go on with what was begun, on the way it was on."""
-    with wiring.rotation(cluster) as parts:
+    with _told(change), wiring.rotation(cluster) as parts:
         with _watching(change) as (reporter, stop):
             stop.working = True
             _agreed(reporter)
@@ -148,15 +146,33 @@ def resume(cluster: Path | None, change: Change) -> None:
 
 
 def abort(cluster: Path | None, change: Change) -> None:
-    """Turn what was begun around, and bring everything back to how it was."""
-    with wiring.rotation(cluster) as parts:
+    """Turn what was begun around, and bring everything back to how it was; asks also when it goes back already."""
+    with _told(change), wiring.rotation(cluster) as parts:
         with _watching(change) as (reporter, stop):
             session = parts.session(reporter, pause=stop.pause)
+            lines = session.outline_back()
             if change.dry_run:
-                _show_plan(session.outline_back(), change, reporter)
+                _show_plan(lines, change)
                 return
-            finished = session.abort(confirm=lambda lines: _confirm(lines, change, reporter, stop))
+            if not _confirm(lines, change, reporter, stop):
+                raise InterruptedEarlyError("not confirmed; the rotation is where it was")
+            finished = session.abort(confirm=lambda _: True)
         _last_words(finished, change)
+
+
+@contextlib.contextmanager
+def _told(change: Change) -> Iterator[None]:
+    """With JSON, say in a last event why it ends here; the text on stderr and the exit code are the caller's."""
+    try:
+        yield
+    except (RefusedError, StoppedError) as error:
+        if change.output == "json":
+            fields = {"cause": error.cause, "rule": error.rule, "hints": list(error.hints)}
+            kind = "stopped" if isinstance(error, StoppedError) else "refused"
+            # NOTE: a reader that has gone must not hide the error from stderr.
+            with contextlib.suppress(OSError):
+                JsonLines().event(Event(kind, str(error), fields))
+        raise
 
 
 class _Silent:
@@ -233,9 +249,9 @@ def _watcher(change: Change) -> Watcher:
     return _Later() if terminal.screen(sys.stderr).terminal else PlainLines()
 
 
-def _show_plan(lines: tuple[str, ...], change: Change, reporter: Reporter) -> None:
+def _show_plan(lines: tuple[str, ...], change: Change) -> None:
     if change.output == "json":
-        reporter.event(Event("plan", "nothing was changed", {"lines": list(lines)}))
+        JsonLines().event(Event("plan", "nothing was changed", {"lines": list(lines)}))
     else:
         click.echo("\n".join((*lines, "Nothing was changed.")))
 
@@ -263,8 +279,6 @@ def _agreed(reporter: Reporter) -> None:
 
 def _last_words(finished: Finished, change: Change) -> None:
     plan, found, state = finished.plan, finished.scan, finished.state
-    if change.quiet:
-        return
     sentence = _sentence(finished)
     evidence = finished.evidence
     if change.output == "json":
@@ -281,17 +295,17 @@ def _last_words(finished: Finished, change: Change) -> None:
         return
     click.echo(sentence)
     click.echo(f"evidence: {evidence.path.parent} ({evidence.records} records, last hash {evidence.sha256})")
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not change.quiet:
         click.echo("next: keyctl verify-secrets", err=True)
 
 
 def _sentence(finished: Finished) -> str:
     plan, found = finished.plan, finished.scan
     what = ", ".join(plan.resources)
-    read = f"{found.values} values read at etcd revision {found.revision}, every one opens"
+    read = f"{counted(found.values, 'value')} read at etcd revision {found.revision}, every one opens"
     if finished.state is State.ABORTED:
         return f"aborted: no value is under {plan.new}, which is in no file; {read}"
-    stands = f"{_under(finished, plan.new)} values under {plan.new}, none of {what} under another key"
+    stands = f"{counted(_under(finished, plan.new), 'value')} under {plan.new}, none of {what} under another key"
     if finished.state is State.VERIFIED:
         return f"verified: {stands}; {read}"
     gone = ", ".join(map(str, plan.old_refs))

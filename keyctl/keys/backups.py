@@ -70,7 +70,7 @@ def needing(backups: Iterable[Backup], ref: KeyRef) -> tuple[Backup, ...]:
 def unknown(location: str, store: str) -> UnusableInputError:
     """The error for a `location` that the register of `store` does not have."""
     return UnusableInputError(
-        f"no backup at {location} is registered in the key store {store}", hint="see them all: keyctl keys list"
+        f"no backup at {location} is registered in the key store {store}", hint="see them all: keyctl keys list -o json"
     )
 
 

@@ -17,7 +17,7 @@ from keyctl.errors import RefusedError, UnusableInputError, WrongUsageError
 from keyctl.keys import backups, ledger
 from keyctl.keys.backups import Backup, BackupKind
 from keyctl.keys.key import Key, KeyRef
-from keyctl.keys.ledger import KeyRecord
+from keyctl.keys.ledger import KeyRecord, KeyState
 from keyctl.rotation import preflight
 from keyctl.rotation.journal import Journal, LocalLock
 from keyctl.rotation.observe import require_access
@@ -69,6 +69,8 @@ class Destruction:
             self._world.lease.check()
             for location in self._forget:
                 self._world.store.forget_backup(location)
+            if self._known().state is KeyState.PRE_ACTIVATION:
+                self._world.store.note_state(self._ref, KeyState.DEACTIVATED)
             return self._world.store.destroy(self._ref)
 
     @contextmanager

@@ -14,7 +14,10 @@ from keyctl.keys.backups import Backup
 from keyctl.keys.key import KeyRef
 from keyctl.keys.ledger import KeyRecord, KeyState
 
-DESTROYABLE = (KeyState.DEACTIVATED, KeyState.COMPROMISED)
+# NOTE: a run killed between making a key and planning with it leaves one that was never used, and no way to use it.
+DESTROYABLE = (KeyState.PRE_ACTIVATION, KeyState.DEACTIVATED, KeyState.COMPROMISED)
+
+_TAKE_OUT = "take it out of use first: keyctl rotate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,11 @@ def _of_life(facts: Facts) -> Iterator[Obstacle]:
     if record.state is KeyState.DESTROYED:
         yield Obstacle(f"it was destroyed already, at {record.history[-1].at}")
     elif record.state not in DESTROYABLE:
+        # NOTE: a key that values need and no server has cannot be rotated away: it goes back into the files first.
+        lost = facts.values and not facts.holders
         yield Obstacle(
             f"it is {record.state}; only a deactivated or compromised key may be destroyed",
-            ("take it out of use first: keyctl rotate",),
+            () if lost else (_TAKE_OUT,),
         )
     if facts.under_way:
         yield Obstacle("a rotation of this cluster is under way", ("finish it first: keyctl rotate --resume",))
@@ -86,7 +91,7 @@ def _of_servers(facts: Facts) -> Iterator[Obstacle]:
     for error in facts.unseen:
         yield Obstacle(f"{error}{f' ({error.cause})' if error.cause else ''}", error.hints)
     for server, path in facts.holders:
-        yield Obstacle(f"{server} still has it in {path}", ("take it out of use first: keyctl rotate",))
+        yield Obstacle(f"{server} still has it in {path}", (_TAKE_OUT,))
 
 
 def _of_values(facts: Facts) -> Iterator[Obstacle]:
@@ -95,7 +100,7 @@ def _of_values(facts: Facts) -> Iterator[Obstacle]:
         where = ", ".join(f"{count} of {resource}" for resource, count in facts.values)
         yield Obstacle(
             f"live values stand under it: {total} ({where})",
-            ("put it back into every server's file, then rewrite them: keyctl rotate",),
+            () if facts.holders else ("put it back into every server's file, then rewrite them: keyctl rotate",),
         )
 
 

@@ -17,8 +17,9 @@ def lines(world: World, facts: Facts) -> tuple[str, ...]:
         else "The old key stays in the key store: registered snapshots need it. Until the end: keyctl rotate --abort"
     )
     return (
-        f"Plan for {world.cluster}: {len(world.servers)} API servers, {facts.scan.values} values, "
-        f"etcd revision {facts.scan.revision}",
+        f"Plan for {world.cluster}: {counted(len(world.servers), 'API server')}, "
+        f"{counted(facts.scan.values, 'value')}, etcd revision {facts.scan.revision}",
+        *_warnings(facts),
         *(f"  {number} {step}" for number, step in enumerate(steps, 1)),
         last,
     )
@@ -28,22 +29,50 @@ def back(world: World, plan: Plan) -> tuple[str, ...]:
     """What `--abort` does, a line a step."""
     names = ", ".join(server.name for server in world.servers)
     what = str(plan.new)
+    writer = "plaintext" if plan.goal is Goal.ENABLE else "the old key"
+    settled = f"= after {world.settle:.0f} s of settling, scan every etcd"
     steps = [
-        f"~ on {names}: files in which the old key writes; {what} stays as a read key",
+        f"~ on {names}: files in which {writer} writes; {what} can still be read",
         f"~ rewrite the values of {', '.join(plan.resources)} that are under {what}",
-        f"= after {plan.settle:.0f} s of settling, scan every etcd: nothing under {what}",
+        f"{settled}: nothing under {what}",
         _history(plan.history, "that show values under it"),
     ]
     if any(server.floor is Stage.BASE for server in plan.servers):
-        steps += [
-            f"- {what} on {names}: the files as they were",
-            f"= after {plan.settle:.0f} s of settling, scan every etcd again with {what} in hand",
-        ]
+        steps += [*_taken_back(plan, what), f"{settled} again with {what} in hand"]
     return (
         f"The way back from {plan.rotation} on {world.cluster}:",
         *(f"  {number} {step}" for number, step in enumerate(steps, 1)),
         "What was never done is skipped. It can be stopped and resumed like a rotation.",
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 value`, `2 values`."""
+    return f"{count} {noun if count == 1 else f'{noun}s'}"
+
+
+def _taken_back(plan: Plan, what: str) -> list[str]:
+    """The steps after which the files are as they were: where there was none, there is none."""
+    servers = [server for server in plan.servers if server.floor is Stage.BASE]
+    flag = ", ".join(server.name for server in servers if server.flag_missing)
+    absent = ", ".join(server.name for server in servers if server.hashes[Stage.BASE][0] is None)
+    there = ", ".join(server.name for server in servers if server.hashes[Stage.BASE][0] is not None)
+    steps = []
+    if flag:
+        steps.append(f"- the encryption flag and its mount on {flag}: the manifest as it was, one server at a time")
+    if absent:
+        steps.append(f"- the file, and {what} with it, on {absent}: there was none")
+    if there:
+        steps.append(f"- {what} on {there}: the files as they were")
+    return steps
+
+
+def _warnings(facts: Facts) -> list[str]:
+    if facts.wish.goal is not Goal.DISABLE:
+        return []
+    resources = facts.change.resources
+    what = "Secrets" if resources == ("secrets",) else f"The values of {', '.join(resources)}"
+    return [f"  ! {what} will stand in plaintext in etcd, in its backups and in the second snapshot"]
 
 
 def _beginning(world: World, facts: Facts) -> list[str]:
@@ -65,11 +94,18 @@ def _beginning(world: World, facts: Facts) -> list[str]:
         "= prove twice that every server has loaded it and lists every encrypted resource",
         f"~ {new} first on {names}: {how}{canary}",
         f"~ rewrite the values of {resources} through the API ({values} now)",
-        f"= after {world.settle:.0f} s of settling, scan every etcd: nothing under an old key, every value opens",
+        f"= after {world.settle:.0f} s of settling, scan every etcd: nothing {_left_behind(facts)}, every value opens",
     ]
     if flag:
         steps.insert(2, f"~ add the encryption flag and its mount to the manifest of {', '.join(flag)}")
     return steps
+
+
+def _left_behind(facts: Facts) -> str:
+    """What no value may stand in or under any more."""
+    if facts.wish.goal is not Goal.ENABLE:
+        return "under an old key"
+    return "in plaintext or under an old key" if facts.old else "in plaintext"
 
 
 def _ending(world: World, facts: Facts) -> list[str]:

@@ -27,6 +27,7 @@ class Revival:
     def __init__(self, job: Job, journaled: Journaled) -> None:
         self._job = job
         self._journaled = journaled
+        self._given: list[str] = []
 
     def check_etcd(self) -> None:
         """Raw etcd holds the cluster that the plan was made for; without an API only etcd can tell."""
@@ -48,13 +49,18 @@ class Revival:
         Raises `RefusedError` (R11) when none has a file of this rotation.
         """
         late = max([self._give_back(server) for server in self._job.world.servers])
-        for server in self._ours():
-            if server.reloads:
-                self._job.effects.await_loaded((server.name,))
-            else:
-                self._restart(server)
-            return server.api, late
-        raise RefusedError("no API server is ready", hint="bring one back, then: keyctl rotate --resume", rule="R11")
+        first = next(iter(self._ours()), None)
+        if first is None:
+            raise RefusedError(
+                "no API server is ready", hint="bring one back, then: keyctl rotate --resume", rule="R11"
+            )
+        if not first.reloads:
+            self._restart(first)
+        elif first.name not in self._given:
+            self._given.append(first.name)
+        # NOTE: the way back does not wait for a server that it finds down; these load by themselves what they got.
+        self._job.effects.await_loaded(tuple(self._given))
+        return first.api, late
 
     def _ours(self) -> list[Server]:
         """The servers that start with a file of the plan which is not the one they always had; the restarted first."""
@@ -83,6 +89,8 @@ class Revival:
         if view.disk in {Stage.RETIRED, Stage.BASE}:
             wider = Stage.PROMOTED if view.disk is Stage.RETIRED else Stage.ADDED
             self._journaled(WriteFile(name, wider), lambda: job.effects.write_file(name, wider))
+            if server.reloads:
+                self._given.append(name)
         if view.flag_missing:
             self._journaled(EditManifest(name), lambda: job.effects.edit_manifest(name))
         return job.readings.under_leaving(found) if stage is job.way.goal else 0

@@ -23,6 +23,8 @@ def entries_to_change(
 
     Raises `RefusedError` when the goal does not fit the file.
     """
+    if goal is Goal.DISABLE and not resources and (config is None or not _has_static_writer(config)):
+        raise RefusedError("nothing is encrypted with a static key")
     if goal is not Goal.ENABLE:
         if config is None:
             raise RefusedError("this cluster encrypts nothing yet", hint="turn it on first: keyctl enable")
@@ -37,6 +39,10 @@ def entries_to_change(
             )
     covered = tuple(resource for resource in resources if effective.is_covered(config, resource))
     return edit.selected_entries(config, covered) if covered else ()
+
+
+def _has_static_writer(config: EncryptionConfig) -> bool:
+    return any(isinstance(entry.providers[0].readers[0], StaticReader) for entry in config.entries)
 
 
 def file_change(

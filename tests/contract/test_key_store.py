@@ -189,7 +189,7 @@ def test_an_unknown_backup_cannot_be_forgotten(store: KeyStore) -> None:
     store.note_backup(_SNAPSHOT)
     with pytest.raises(UnusableInputError, match=r"/backup/b\.db") as caught:
         store.forget_backup("/backup/b.db")
-    assert caught.value.hints == ("see them all: keyctl keys list",)
+    assert caught.value.hints == ("see them all: keyctl keys list -o json",)
     assert store.backups() == (_SNAPSHOT,)
 
 

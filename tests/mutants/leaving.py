@@ -1,4 +1,4 @@
-"""Guards that stand before and after a key leaves, on either way: R3, R6, R7."""
+"""Guards that stand before and after a key leaves, on either way: R3, R6, R7, R10, R11."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ LEAVING = "keyctl/rotation/leaving.py"
 RUN = "keyctl/rotation/run.py"
 READINGS = "keyctl/rotation/readings.py"
 SECURE = "keyctl/rotation/secure.py"
+SESSION = "keyctl/rotation/session.py"
+REVIVAL = "keyctl/rotation/revival.py"
 
 TEST_MACHINE = "tests/unit/rotation/test_machine.py"
 TEST_BACK = "tests/unit/rotation/test_machine_back.py"
@@ -17,6 +19,9 @@ TEST_ABORT = "tests/unit/rotation/test_abort.py"
 TEST_GUARDS = "tests/unit/rotation/test_guards.py"
 TEST_RETIRING = "tests/unit/rotation/test_retiring.py"
 TEST_HISTORY = "tests/unit/rotation/test_history.py"
+TEST_RESUME = "tests/unit/rotation/test_resume_checks.py"
+TEST_MEANWHILE = "tests/unit/rotation/test_meanwhile.py"
+TEST_REVIVAL = "tests/unit/rotation/test_revival.py"
 
 MUTANTS = (
     Mutant(
@@ -302,5 +307,75 @@ MUTANTS = (
         '        elif record["kind"] == "abort":\n            way = Way.BACK\n',
         "",
         "tests/unit/rotation/test_background.py::test_once_aborted_the_way_is_back_for_ever",
+    ),
+    Mutant(
+        "R3",
+        "the look, before a run goes on, whether the cluster file lists every etcd",
+        SESSION,
+        "            check_etcd_flags(self._world, server.name, flags)\n",
+        "",
+        f"{TEST_RESUME}::test_r3_resuming_without_an_etcd_that_the_servers_use_is_refused[switched-restart]",
+    ),
+    Mutant(
+        "R3",
+        "the same look once more, before a key leaves",
+        LEAVING,
+        "            check_etcd_flags(job.world, server.name, flags_of(server))\n",
+        "            pass\n",
+        f"{TEST_RESUME}::"
+        "test_r3_an_etcd_that_a_server_is_given_in_mid_rotation_stops_it_before_any_file_loses_the_key"
+        "[journal proof verified-restart]",
+    ),
+    Mutant(
+        "R3",
+        "putting the key back, and not just rewriting, when the proofs were lost after a server let go of it",
+        RUN,
+        "                if not self._turned_up_meanwhile(seen):\n",
+        "                if True:\n",
+        f"{TEST_MEANWHILE}::test_r3_what_lands_after_the_proofs_were_lost_in_mid_retiring"
+        "_brings_the_old_key_back_before_it_is_rewritten",
+    ),
+    Mutant(
+        "R3",
+        "no pause before values have got their key back",
+        RUN,
+        "self._pause_after.position or seen.late:",
+        "self._pause_after.position:",
+        f"{TEST_RESUME}::test_r3_no_pause_keeps_a_value_from_getting_its_key_back[retiring-restart]",
+    ),
+    Mutant(
+        "R3",
+        "saying, where a run stops, that a server has let go of a key and the last proof is missing",
+        RUN,
+        "        if self.between_proofs:\n",
+        "        if False:\n",
+        f"{TEST_RESUME}::test_interrupted_between_the_first_file_without_the_old_key_and_the_last_proof"
+        "_it_does_not_call_that_safe[while the second settle time runs-restart]",
+    ),
+    Mutant(
+        "R7",
+        "counting, before the proof, what is under the new key on the way back of enable",
+        LEAVING,
+        "takes_away = job.plan.retires or job.way is Way.BACK",
+        "takes_away = job.plan.retires",
+        f"{TEST_MEANWHILE}::test_r7_the_way_back_of_enable_counts_what_is_under_the_new_key"
+        "_before_any_server_lets_go_of_it",
+    ),
+    Mutant(
+        "R10",
+        "giving a server that cannot read everything its key back before it is started, with no server up",
+        REVIVAL,
+        "        if stage is None or not job.effects.unreadable_at_start(name):\n",
+        "        if True:\n",
+        f"{TEST_REVIVAL}::test_r10_with_no_server_up_over_a_late_value_all_get_the_old_key_back_and_come_up"
+        "[three restarted]",
+    ),
+    Mutant(
+        "R11",
+        "asking the etcd, with no server up, whether it is that of the cluster",
+        REVIVAL,
+        "        if not isinstance(opened, Opened) or opened.object.uid != self._job.plan.cluster_uid:\n",
+        "        if False:\n",
+        f"{TEST_REVIVAL}::test_with_no_server_up_an_etcd_of_another_cluster_is_told_before_anything_is_touched",
     ),
 )

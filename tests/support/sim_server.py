@@ -139,6 +139,9 @@ class SimServer:
             self.config = self._load(file)
         except InvalidConfigError:
             self.reload_failures += 1
+        # What it could not read kept it from being ready, and it has tried again ever since.
+        if not self.ready and all(self.can_read(found) for found in self.plane.everything()):
+            self.ready, self.ready_since = True, self.plane.clock.monotonic()
 
     def can_read(self, found: SimObject) -> bool:
         stored = self.plane.raw(found.resource, found.etcd_key)

@@ -8,13 +8,14 @@ import click
 
 from keyctl.cli import changing
 from keyctl.cli.options import cluster_option
-from keyctl.rotation.plan import Goal
+from keyctl.rotation.plan import Goal, State
 
 
 @click.command()
 @cluster_option
 @click.option("--resources", multiple=True, metavar="R", help="Only the entries that name R. Repeatable.")
 @changing.history_option
+@changing.pause_option(State.RETIRED)
 @changing.change_options
 def disable(cluster: Path | None, resources: tuple[str, ...], **given: object) -> None:
     """Turn encryption at rest off: every value back to plaintext, then the key out of every file.

@@ -9,7 +9,7 @@ import click
 from keyctl.cli import changing
 from keyctl.cli.options import cluster_option
 from keyctl.keys.key import STATIC_PROVIDERS
-from keyctl.rotation.plan import Goal
+from keyctl.rotation.plan import Goal, State
 
 
 @click.command()
@@ -20,6 +20,7 @@ from keyctl.rotation.plan import Goal
     help="Default: policy.provider of the cluster file, or aescbc.",
 )
 @click.option("--resources", multiple=True, metavar="R", help="Repeatable. Default: policy.resources, or secrets.")
+@changing.pause_option(State.VERIFIED)
 @changing.change_options
 def enable(cluster: Path | None, provider: str | None, resources: tuple[str, ...], **given: object) -> None:
     """Turn encryption at rest on, on every API server.

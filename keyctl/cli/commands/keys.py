@@ -15,11 +15,11 @@ from keyctl.errors import InterruptedEarlyError, RefusedError, WrongUsageError
 from keyctl.keys.backups import Backup, BackupKind, needing
 from keyctl.keys.interface import KeyStore
 from keyctl.keys.key import STATIC_PROVIDERS, KeyRef, Provider
-from keyctl.keys.ledger import KeyRecord
+from keyctl.keys.ledger import KeyRecord, KeyState
 from keyctl.rotation.obstacles import argument
 from keyctl.stored.display import display
 
-_HEADS = ("KEY", "STATE", "SINCE", "FINGERPRINT", "ORIGIN", "NEEDED BY")
+_HEADS = ("KEY", "STATE", "SINCE", "FINGERPRINT", "ORIGIN", "MAY BE NEEDED BY")
 
 
 @click.group()
@@ -37,9 +37,11 @@ def keys() -> None:
 @cluster_option
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Format on stdout.")
 def list_keys(cluster: Path | None, output: str) -> None:
-    """List the keys, and the backups that need each.
+    """List the keys, and the registered backups that may need each.
 
-    Reads the key store only. No key bytes are shown.
+    Reads the key store only: whether a backup still exists is not looked at. A
+    snapshot is shown by its file name; -o json has its whole path. No key bytes
+    are shown.
 
     \b
     Examples:
@@ -54,7 +56,7 @@ def list_keys(cluster: Path | None, output: str) -> None:
     if not records:
         click.echo(f"no key was ever put into the key store {store.location}", err=True)
         return
-    click.echo(_table([_HEADS, *(_row(record, needing(backups, record.ref)) for record in records)]))
+    click.echo(_table([_HEADS, *(_row(record, _needing(backups, record)) for record in records)]))
 
 
 @keys.command()
@@ -120,10 +122,18 @@ def _say(record: KeyRecord, forget: tuple[str, ...], what: str) -> None:
     click.echo(f"{record.ref}, fingerprint {record.fingerprint}, {what}{forgotten}")
 
 
+def _needing(backups: tuple[Backup, ...], record: KeyRecord) -> tuple[Backup, ...]:
+    """The backups that may need the key; none for a destroyed one, which opens nothing any more."""
+    return () if record.state is KeyState.DESTROYED else needing(backups, record.ref)
+
+
+def _short(backup: Backup) -> str:
+    return f"history of {backup.location}" if backup.kind is BackupKind.HISTORY else Path(backup.location).name
+
+
 def _row(record: KeyRecord, backups: tuple[Backup, ...]) -> tuple[str, ...]:
-    names = [f"history of {one.location}" if one.kind is BackupKind.HISTORY else one.location for one in backups]
     since = record.history[-1].at
-    needed_by = ", ".join(map(display, names)) or "-"
+    needed_by = ", ".join(display(_short(backup)) for backup in backups) or "-"
     return display(argument(record.ref)), record.state, since, record.fingerprint, record.origin, needed_by
 
 
@@ -147,7 +157,7 @@ def _document(store: KeyStore, records: tuple[KeyRecord, ...], backups: tuple[Ba
                 "since": record.history[-1].at,
                 "fingerprint": record.fingerprint,
                 "origin": record.origin,
-                "neededBy": [backup.location for backup in needing(backups, record.ref)],
+                "neededBy": [backup.location for backup in _needing(backups, record)],
             }
             for record in records
         ],

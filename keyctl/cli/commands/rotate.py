@@ -11,7 +11,7 @@ from keyctl.cli import changing
 from keyctl.cli.options import cluster_option
 from keyctl.errors import WrongUsageError
 from keyctl.keys.key import STATIC_PROVIDERS
-from keyctl.rotation.plan import Goal
+from keyctl.rotation.plan import Goal, State
 
 
 @click.command()
@@ -28,6 +28,7 @@ from keyctl.rotation.plan import Goal
     metavar="DIR",
     help="Check the evidence of a finished rotation; needs no cluster.",
 )
+@changing.pause_option(State.RETIRED)
 @changing.change_options
 def rotate(
     cluster: Path | None,
@@ -91,5 +92,6 @@ def _verify(directory: Path, change: changing.Change) -> None:
     checked = check(directory)
     if change.output == "json":
         click.echo(json.dumps(checked.to_record()))
-    elif not change.quiet:
-        click.echo("\n".join(checked.lines()))
+    else:
+        lines = checked.lines()
+        click.echo("\n".join((lines[0], lines[-1]) if change.quiet else lines))

@@ -16,7 +16,7 @@ from keyctl.cli.changing import Change, Stop
 from keyctl.cli.commands.disable import disable
 from keyctl.cli.commands.enable import enable
 from keyctl.cli.commands.rotate import rotate
-from keyctl.errors import RefusedError
+from keyctl.errors import KeyctlError, RefusedError, StoppedError
 from keyctl.keys.key import KeyRef, Provider
 from keyctl.rotation.evidence import Evidence
 from keyctl.rotation.plan import FileChange, Goal, History, OldKey, Plan, State
@@ -78,11 +78,26 @@ def test_without_a_word_of_history_the_policy_of_the_cluster_file_stands() -> No
     assert change(history=None).history is None
 
 
-@pytest.mark.parametrize("command", [enable, rotate, disable], ids=lambda command: command.name)
+def pause_option(command: click.Command) -> tuple[list[str], str]:
+    """What `--pause-after` takes, and its help."""
+    (option,) = [option for option in command.params if option.name == "pause_after"]
+    assert isinstance(option, click.Option)
+    assert isinstance(option.type, click.Choice)
+    return list(option.type.choices), option.help or ""
+
+
+def test_enable_can_be_paused_up_to_its_last_state_and_no_further() -> None:
+    choices, said = pause_option(enable)
+    assert choices[0] == "preflight"
+    assert choices[-2:] == ["rewriting", "verified"]
+    assert said == "Stop once this state is reached (exit 6)."
+
+
+@pytest.mark.parametrize("command", [rotate, disable], ids=lambda command: command.name)
 def test_every_state_of_the_way_forward_can_be_paused_after_and_none_of_the_way_back(command: click.Command) -> None:
-    (kind,) = [option.type for option in command.params if option.name == "pause_after"]
-    assert isinstance(kind, click.Choice)
-    assert list(kind.choices) == [
+    choices, said = pause_option(command)
+    assert said.endswith("In retiring the last proof is still to come.")
+    assert choices == [
         "preflight",
         "secured",
         "generated",
@@ -155,10 +170,9 @@ def test_quiet_hides_the_plan_only_from_those_who_have_agreed_to_it(
 
 
 def test_a_dry_run_prints_the_plan_as_text_or_as_an_event(capsys: pytest.CaptureFixture[str]) -> None:
-    changing._show_plan(LINES, change(), changing._watcher(change()))
+    changing._show_plan(LINES, change())
     assert capsys.readouterr().out == "Plan for x\n  1 do it\nNothing was changed.\n"
-    as_json = change(output="json")
-    changing._show_plan(LINES, as_json, changing._watcher(as_json))
+    changing._show_plan(LINES, change(output="json", quiet=True))
     assert json.loads(capsys.readouterr().out)["lines"] == list(LINES)
 
 
@@ -274,6 +288,50 @@ def test_the_last_event_says_the_same_to_a_program(state: State, capsys: pytest.
 
 
 @pytest.mark.parametrize("output", ["text", "json"])
-def test_quiet_has_no_last_words(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_keeps_the_last_words(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    changing._last_words(finished(State.RETIRED), change(output=output))
+    aloud = capsys.readouterr().out
     changing._last_words(finished(State.RETIRED), change(quiet=True, output=output))
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr().out == aloud
+    assert "evidence" in aloud
+
+
+def test_of_one_value_the_last_words_speak_in_the_singular(capsys: pytest.CaptureFixture[str]) -> None:
+    many = finished(State.VERIFIED)
+    (group,) = [group for group in many.scan.groups if not group.infrastructure]
+    one = replace(many.scan, values=1, groups=(replace(group, values=1),))
+    changing._last_words(replace(many, scan=one), change())
+    assert capsys.readouterr().out.startswith(
+        "verified: 1 value under aescbc/key-2, none of secrets under another key; 1 value read at etcd revision 7"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "event"), [(RefusedError, "refused"), (StoppedError, "stopped")], ids=["refused", "stopped"]
+)
+def test_an_end_with_a_refusal_or_a_stop_is_told_to_a_program_too(
+    error: type[KeyctlError], event: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(error), changing._told(change(output="json", quiet=True)):
+        raise error("no further", cause="so it is", hint=("do this", "or that"), rule="R8")
+    assert json.loads(capsys.readouterr().out) == {
+        "apiVersion": "keyctl/v1",
+        "kind": "RotationEvent",
+        "event": event,
+        "message": "no further",
+        "cause": "so it is",
+        "rule": "R8",
+        "hints": ["do this", "or that"],
+    }
+    with pytest.raises(error), changing._told(change()):
+        raise error("no further")
+    assert capsys.readouterr() == ("", ""), "as text it is told once, on stderr, by whoever turns errors into codes"
+
+
+def test_a_program_that_no_longer_reads_does_not_hide_why_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(click, "echo", gone)
+    with pytest.raises(StoppedError, match="no further"), changing._told(change(output="json")):
+        raise StoppedError("no further")

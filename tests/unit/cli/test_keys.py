@@ -209,17 +209,17 @@ def test_each_key_is_listed_with_what_needs_it(store: FileKeyStore, capsys: pyte
     fill(store)
     assert listed() == ExitCode.OK
     heads, first, second = capsys.readouterr().out.splitlines()
-    assert heads.split() == ["KEY", "STATE", "SINCE", "FINGERPRINT", "ORIGIN", "NEEDED", "BY"]
+    assert heads.split() == ["KEY", "STATE", "SINCE", "FINGERPRINT", "ORIGIN", "MAY", "BE", "NEEDED", "BY"]
     assert first.split(maxsplit=5) == [
         "aescbc:key0",
         "deactivated",
         "2026-11-21T10:00:00+00:00",
         KEY_0.fingerprint,
         "imported",
-        "/backup/a.db, history of https://10.9.9.9:2379",
+        "a.db, history of https://10.9.9.9:2379",
     ]
     assert second.split(maxsplit=5)[1::4] == ["pre-activation", "history of https://10.9.9.9:2379"]
-    assert len({line.index(word) for line, word in ((heads, "NEEDED"), (first, "/backup"), (second, "history"))}) == 1
+    assert len({line.index(word) for line, word in ((heads, "MAY BE"), (first, "a.db"), (second, "history"))}) == 1
 
 
 def test_a_key_that_nothing_needs_and_a_strange_name_stay_on_one_line(
@@ -236,7 +236,6 @@ def test_the_json_has_every_key_and_every_backup_and_no_bytes(
     store: FileKeyStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(store)
-    store.destroy(KEY_0.ref)
     assert listed("-o", "json") == ExitCode.OK
     text = capsys.readouterr().out
     document = json.loads(text)
@@ -244,7 +243,7 @@ def test_the_json_has_every_key_and_every_backup_and_no_bytes(
     assert document["keys"][0] == {
         "provider": "aescbc",
         "name": "key0",
-        "state": "destroyed",
+        "state": "deactivated",
         "since": "2026-11-21T10:00:00+00:00",
         "fingerprint": KEY_0.fingerprint,
         "origin": "imported",
@@ -260,6 +259,19 @@ def test_the_json_has_every_key_and_every_backup_and_no_bytes(
     }
     assert document["backups"][0]["sha256"] == "ab" * 32
     assert "AAEC" not in text
+
+
+def test_a_destroyed_key_is_needed_by_nothing_any_more(store: FileKeyStore, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(store)
+    store.destroy(KEY_0.ref)
+    assert listed() == ExitCode.OK
+    _, destroyed, other = capsys.readouterr().out.splitlines()
+    assert destroyed.endswith(" imported   -")
+    assert other.endswith(" history of https://10.9.9.9:2379")
+    assert listed("-o", "json") == ExitCode.OK
+    document = json.loads(capsys.readouterr().out)
+    assert [len(key["neededBy"]) for key in document["keys"]] == [0, 1]
+    assert document["backups"][0]["needs"] == ["aescbc:key0"], "the register itself is shown as it is"
 
 
 def test_a_key_is_named_on_the_command_line_as_the_list_names_it(

@@ -96,6 +96,81 @@ def test_checking_changes_nothing_and_takes_no_lease(cluster: SimCluster) -> Non
     assert cluster.lease_record.place == "elsewhere"
 
 
+NEVER_USED = Key(Provider.AESCBC, "never", bytes(range(32, 64)))
+
+
+def test_a_key_that_was_made_and_never_used_is_deactivated_then_destroyed(cluster: SimCluster) -> None:
+    cluster.store_keys.put(NEVER_USED, origin="generated")
+    cluster.switch.labels.clear()
+    asked = destruction(cluster, NEVER_USED.ref)
+    assert asked.check().state == "pre-activation"
+    assert cluster.switch.labels == []
+    assert [entry.state for entry in asked.carry_out().history] == ["pre-activation", "deactivated", "destroyed"]
+    assert cluster.switch.labels == ["store-note-state", "store-destroy"]
+    assert cluster.store_keys.get(NEVER_USED.ref) is None
+
+
+@pytest.mark.parametrize("needs_it", ["file", "value", "backup"])
+def test_a_key_that_the_ledger_has_as_never_used_stays_while_anything_needs_it(
+    cluster: SimCluster, needs_it: str
+) -> None:
+    cluster.store_keys.put(NEVER_USED, origin="generated")
+    match needs_it:
+        case "file":
+            text = configuration((("secrets",), KEY_1), (("leases.coordination.k8s.io",), NEVER_USED))
+            cluster.change_file("cp3", text)
+            cluster.clock.advance(120)
+        case "value":
+            cluster.etcds[MAIN].put(b"/registry/secrets/default/left", stored_under(NEVER_USED))
+        case _:
+            cluster.store_keys.note_backup(replace(SNAPSHOT, needs=(NEVER_USED.ref,)))
+    cluster.switch.labels.clear()
+    assert reasons(cluster, destruction(cluster, NEVER_USED.ref))
+
+
+@pytest.mark.parametrize("kill_at", [1, 2])
+@pytest.mark.parametrize("before", [True, False])
+def test_the_destruction_of_a_key_that_was_never_used_can_be_asked_for_again(
+    cluster: SimCluster, kill_at: int, before: bool
+) -> None:
+    cluster.store_keys.put(NEVER_USED, origin="generated")
+    cluster.switch.new_process(kill_at=kill_at, before=before)
+    with pytest.raises(Killed):
+        destruction(cluster, NEVER_USED.ref).carry_out()
+    cluster.switch.new_process()
+    if cluster.store_keys.get(NEVER_USED.ref) is not None:
+        assert destruction(cluster, NEVER_USED.ref).carry_out().state == "destroyed"
+
+
+TAKE_OUT, PUT_BACK = "take it out of use first", "put it back into every server's file"
+
+
+@pytest.mark.parametrize(
+    ("held", "state", "hint"),
+    [
+        (True, "active", TAKE_OUT),
+        (True, "deactivated", TAKE_OUT),
+        (False, "active", PUT_BACK),
+        (False, "deactivated", PUT_BACK),
+    ],
+)
+def test_a_key_with_values_is_taken_out_where_a_server_holds_it_and_put_back_where_none_does(
+    tmp_path: Path, held: bool, state: str, hint: str
+) -> None:
+    cluster = SimCluster(tmp_path, THREE_RELOADING)
+    cluster.store_keys.put(OLD, origin="imported")
+    if state != "active":
+        cluster.store_keys.note_state(OLD.ref, state)
+    cluster.etcds[MAIN].put(b"/registry/secrets/default/left", stored_under(OLD))
+    if held:
+        cluster.change_file("cp3", BOTH_KEYS)
+        cluster.clock.advance(120)
+    with pytest.raises(RefusedError) as caught:
+        destruction(cluster).check()
+    (told,) = caught.value.hints
+    assert told.startswith(hint)
+
+
 @pytest.mark.parametrize("way", [("suspended",), ()])
 def test_a_key_that_was_not_taken_out_of_use_stays(tmp_path: Path, way: tuple[str, ...]) -> None:
     cluster = SimCluster(tmp_path)

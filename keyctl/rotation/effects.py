@@ -156,7 +156,7 @@ class ServerEffects:
                     self._reporter.event(Event("loaded", f"{name} has loaded it", {"server": name}))
                     del waiting[name]
                 elif clock.monotonic() - begun > waiting[name].wait:
-                    raise _never_loaded(name, probe, clock.monotonic() - begun)
+                    raise _never_loaded(name, probe, clock.monotonic() - begun, self.stage_at_start(name))
             if not waiting:
                 return
             if clock.monotonic() - reminded >= _REMIND:
@@ -262,7 +262,7 @@ def _waiting(names: tuple[str, ...], elapsed: float, limit: float) -> Event:
     )
 
 
-def _never_loaded(name: str, probe: ServerProbe, waited: float) -> NotServingError:
+def _never_loaded(name: str, probe: ServerProbe, waited: float, stage: Stage | None) -> NotServingError:
     seen = (
         "it is ready with another configuration" if probe.ready else f"it is not ready: {probe.problem or 'no answer'}"
     )
@@ -272,7 +272,9 @@ def _never_loaded(name: str, probe: ServerProbe, waited: float) -> NotServingErr
         f"{name} has not loaded the new configuration after {waited:.0f} s",
         cause=seen,
         hint=(
-            "this state is safe: every server reads every value",
+            "its file is without a key that left: nothing was found under that key, and the key store has it"
+            if stage in {Stage.RETIRED, Stage.BASE}
+            else "this state is safe: every server reads every value",
             f"see the log of kube-apiserver on {name}, then: keyctl rotate --resume",
         ),
     )

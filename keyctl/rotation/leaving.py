@@ -86,7 +86,10 @@ class Leaving:
         if not under and job.plan.old and job.way is Way.FORWARD:
             raise StoppedError(
                 f"etcd holds no value under {job.plan.new}: nothing proves that it is in use",
-                hint="create an object of the encrypted resource, then: keyctl rotate --resume",
+                hint=(
+                    "create an object of the encrypted resource, then: keyctl rotate --resume",
+                    "or go back: keyctl rotate --abort",
+                ),
             )
         self._revisions = revisions
         job.observer.proofs = replace(job.observer.proofs, verified=found.revision)

@@ -156,7 +156,7 @@ def _blocked(seen: Observation) -> Blocked | None:
 
 def _too_far_apart(seen: Observation) -> Blocked | None:
     """Servers more than one stage apart do not read what each other write (R1, R2)."""
-    stages = [(stage, s.name) for s in seen.servers for stage in _reading(s, seen.way) if stage is not None]
+    stages = [(stage, s.name) for s in seen.servers for stage in _reading(s) if stage is not None]
     ahead, behind = max(stages), min(stages)
     if ahead[0] - behind[0] <= 1:
         return None
@@ -171,10 +171,10 @@ def _too_far_apart(seen: Observation) -> Blocked | None:
     )
 
 
-def _reading(server: ServerView, way: Way) -> tuple[Stage | None, Stage | None]:
+def _reading(server: ServerView) -> tuple[Stage | None, Stage | None]:
     """The stages that a server's processes read with, now and after its next start."""
     # NOTE: a server that lost its flag again, to an upgrade, say, gets it back, and is restarted: that is the mending.
-    flagless = way is Way.FORWARD and not server.had_flag and server.loaded is Stage.BASE is not server.disk
+    flagless = not server.had_flag and server.loaded is Stage.BASE is not server.disk
     return (server.disk, None if flagless else server.loaded)
 
 
@@ -259,7 +259,9 @@ def _move_by_restart(server: ServerView, stage: Stage, way: Way) -> Step | None:
         return WriteFile(server.name, stage)
     if server.flag_missing:
         # NOTE: on the way back it was taken away after the proofs; whether it still may be is found out again first.
-        return EditManifest(server.name) if way is Way.FORWARD else None
+        # From a server with a later file this way has not taken it: that one lost it.
+        lost = way is Way.FORWARD or server.disk not in {Stage.BASE, Stage.ADDED}
+        return EditManifest(server.name) if lost else None
     if server.loaded is not _expected(server):
         return Restart(server.name, _expected(server))
     return ProveServer(server.name) if _off(server, server.proven, stage, way) else None

@@ -93,4 +93,5 @@ class Revival:
                 self._given.append(name)
         if view.flag_missing:
             self._journaled(EditManifest(name), lambda: job.effects.edit_manifest(name))
-        return job.readings.under_leaving(found) if stage is job.way.goal else 0
+        let_go = stage is job.way.goal and view.disk in {job.way.goal, job.way.last}
+        return job.readings.under_leaving(found) if let_go else 0

@@ -91,7 +91,7 @@ class Run:
         self._changed_at = world.clock.monotonic()
         self._ever_promoted = background.ever_promoted
         self._holds_lease = False
-        self.between_proofs = False
+        self.between_proofs = self._nobody_up = False
 
     def go(self) -> Scan:
         """Walk to the end of the way, with the Lease held; returns the scan that proved it.
@@ -123,6 +123,7 @@ class Run:
 
     def revive(self) -> tuple[ApiServer, int]:
         """See `Revival.first_server`; for when no server is up to hold the Lease through."""
+        self._nobody_up = True
         api, late = Revival(self._job, self._journaled).first_server()
         if late:
             self._leaving.found_late(late)
@@ -143,8 +144,10 @@ class Run:
 
     def _somebody_let_go(self, seen: Observation) -> bool:
         goal = seen.way.goal
-        without_flag = goal is Stage.BASE and any(server.flag_missing for server in seen.servers)
-        return without_flag or any(goal in (server.disk, server.loaded) for server in seen.servers)
+        # NOTE: a server with any other file did not let go on this way: it lost its flag.
+        near = [server for server in seen.servers if server.disk in {goal, seen.way.last}]
+        without_flag = goal is Stage.BASE and any(server.flag_missing for server in near)
+        return without_flag or any(goal in (server.disk, server.loaded) for server in near)
 
     def _turned_up_meanwhile(self, seen: Observation) -> bool:
         """Whether there is something to rewrite that a server which has let go cannot read (R3)."""
@@ -316,7 +319,9 @@ class Run:
 
     def where_it_stands(self) -> tuple[str, ...]:
         """Whether this is a place to stay, and the commands that lead on and back."""
-        if self.between_proofs:
+        if self._nobody_up:
+            how = "no API server was up, and one is being brought up: go on soon"
+        elif self.between_proofs:
             how = "a server has let go of a key, and the last proof that nothing is under it is to come: go on soon"
         else:
             how = "every server reads every value: this state is safe for as long as you like"

@@ -257,6 +257,7 @@ class Session:
         fields = {"who": self._world.operator, "settle": plan.settle, "history": plan.history.value}
         self._write("abort" if confirm is not None else "resume", plan.rotation, fields)
         if api is None:
+            self._run_now = run
             api, late = run.revive()
             background = replace(background, late=late)
             run.check_cluster(api)

@@ -97,21 +97,12 @@ MUTANTS = (
     ),
     Mutant(
         "R5",
-        "the comparison of the stored new key with the plan's fingerprint",
-        "keyctl/rotation/session.py",
-        "if key is None or key.fingerprint != plan.fingerprint:",
+        "the comparison of the stored keys with the plan's fingerprints",
+        "keyctl/rotation/known_keys.py",
+        "if key is None or key.fingerprint != fingerprint:",
         "if key is None:",
         "tests/unit/rotation/test_guards.py::"
         "test_r5_a_new_key_with_other_bytes_than_the_plan_knows_is_not_gone_on_with",
-    ),
-    Mutant(
-        "R5",
-        "the comparison of the stored old keys with the plan's fingerprints",
-        "keyctl/rotation/session.py",
-        "if key is None or key.fingerprint != old.fingerprint:",
-        "if key is None:",
-        "tests/unit/rotation/test_history.py::"
-        "test_r5_a_store_with_other_bytes_under_the_old_name_stops_before_any_file_loses_the_key",
     ),
     Mutant(
         "R9",

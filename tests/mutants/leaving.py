@@ -304,8 +304,8 @@ MUTANTS = (
         "R7",
         "the memory that the way is back",
         "keyctl/rotation/background.py",
-        '        elif record["kind"] == "abort":\n            way = Way.BACK\n',
-        "",
+        'way = Way.BACK if record["kind"] == "abort" else way',
+        "pass",
         "tests/unit/rotation/test_background.py::test_once_aborted_the_way_is_back_for_ever",
     ),
     Mutant(
@@ -347,8 +347,8 @@ MUTANTS = (
         "R3",
         "saying, where a run stops, that a server has let go of a key and the last proof is missing",
         RUN,
-        "        if self.between_proofs:\n",
-        "        if False:\n",
+        "        elif self.between_proofs:\n",
+        "        elif False:\n",
         f"{TEST_RESUME}::test_interrupted_between_the_first_file_without_the_old_key_and_the_last_proof"
         "_it_does_not_call_that_safe[while the second settle time runs-restart]",
     ),

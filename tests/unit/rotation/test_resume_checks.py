@@ -10,7 +10,7 @@ import pytest
 
 from keyctl.errors import RefusedError, StoppedError
 from keyctl.keys.key import KeyRef
-from keyctl.rotation.plan import State
+from keyctl.rotation.plan import State, Way
 from keyctl.rotation.world import World
 from tests.support.hints import wrong_commands
 from tests.support.sim_server import CONFIG_PATH, MANIFEST_PATH, Spec
@@ -21,7 +21,9 @@ from tests.unit.rotation.scenes import (
     ROTATE,
     SCENES,
     Agree,
+    Was,
     after,
+    assert_back,
     assert_done,
     begin,
     have_old_key,
@@ -117,10 +119,12 @@ def test_r3_an_etcd_that_a_server_is_given_in_mid_rotation_stops_it_before_any_f
 
 @pytest.mark.parametrize("state", [State.SWITCHED, State.REWRITING])
 @pytest.mark.parametrize("specs", [(Spec("cp1"),), THREE_RESTARTED], ids=["one server", "three servers"])
-def test_a_server_that_lost_its_flag_meanwhile_gets_it_back_by_resuming(
-    specs: tuple[Spec, ...], state: State, tmp_path: Path
+@pytest.mark.parametrize("way", [Way.FORWARD, Way.BACK])
+def test_a_server_that_lost_its_flag_meanwhile_gets_it_back_whichever_way_it_goes(
+    way: Way, specs: tuple[Spec, ...], state: State, tmp_path: Path
 ) -> None:
     cluster = SimCluster(tmp_path, specs, None)
+    was = Was.of(cluster)
     last = cluster.servers[-1]
     manifest = last.host.files[MANIFEST_PATH].content
     with pytest.raises(StoppedError, match="paused"):
@@ -130,6 +134,10 @@ def test_a_server_that_lost_its_flag_meanwhile_gets_it_back_by_resuming(
     last.host.place(MANIFEST_PATH, manifest)
     last.restart()
     cluster.clock.advance(20)
+    if way is Way.BACK:
+        assert cluster.session().abort(confirm=Agree()).state is State.ABORTED
+        assert_back(cluster, was)
+        return
     assert cluster.session().resume().state is State.VERIFIED
     cluster.excused.clear()
     cluster.check_promise()

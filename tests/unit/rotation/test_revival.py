@@ -10,8 +10,9 @@ import pytest
 from keyctl.errors import StoppedError, UnreachableError
 from keyctl.rotation.plan import Goal, State
 from keyctl.rotation.preflight import Wish
+from tests.support.hints import wrong_commands
 from tests.support.sim_objects import key_of, new_object
-from tests.support.sim_server import Spec
+from tests.support.sim_server import CONFIG_PATH, Spec
 from tests.support.simulator import MIXED, THREE_RELOADING, THREE_RESTARTED, SimCluster
 from tests.unit.rotation.scenes import (
     ROTATE,
@@ -122,6 +123,24 @@ def test_r7_a_single_server_that_was_killed_while_it_came_up_is_brought_back_by_
     assert not cluster.server("cp1").ready
     assert cluster.session().abort(confirm=Agree()).state is State.ABORTED
     assert_back(cluster, was)
+
+
+@pytest.mark.parametrize("specs", [THREE_RESTARTED, THREE_RELOADING], ids=["restart", "reload"])
+def test_interrupted_while_a_server_is_brought_up_it_says_so(specs: tuple[Spec, ...], tmp_path: Path) -> None:
+    cluster, _ = down_over_a_late_value(specs, tmp_path)
+    given: list[bool] = []
+    after(cluster, f"cp1: write {CONFIG_PATH}", lambda: given.append(True))
+
+    def pause() -> None:
+        if given:
+            raise KeyboardInterrupt
+
+    with pytest.raises(StoppedError, match="interrupted") as caught:
+        cluster.session(pause=pause).resume()
+    text = "\n".join(caught.value.hints)
+    assert "no API server was up" in text
+    assert "safe" not in text
+    assert wrong_commands(text) == []
 
 
 def test_r9_reloading_servers_come_up_by_themselves_with_the_file_they_were_given(tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ MUTANTS = (
         "R5",
         "the import of every key of the files into the key store",
         "keyctl/rotation/secure.py",
-        'world.store.put(key, origin="imported")',
-        "pass",
+        '        record = world.store.put(key, origin="imported")\n',
+        '        continue\n        record = world.store.put(key, origin="imported")\n',
         "tests/unit/rotation/test_values.py::test_r5_every_key_of_the_files_is_in_the_store_before_a_new_one_is",
     ),
     Mutant(

@@ -30,7 +30,7 @@ demo: $(INSTALLED) ## a real control plane on loopback: plaintext, enable, rotat
 test: $(INSTALLED) ## every test, the live ones too
 	@echo '== binaries: etcd, kube-apiserver and friends (built on the first run, then reused)'
 	@$(BIN)/python -c 'from keyctl.lab import build, versions; build.binaries(versions.SERVERS, progress=print)'
-	@echo '== tests: pytest (about 15 minutes on 2 cores)'
+	@echo '== tests: pytest (about 18 minutes on 2 cores)'
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 check: $(INSTALLED) ## format, lint, types, import contracts, generated files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -98,7 +99,9 @@ def destroy(cluster: Path | None, key: str, forget: tuple[str, ...], dry_run: bo
 
 
 def _parse(text: str) -> KeyRef:
-    provider, _, name = text.partition(":")
+    # As `keys list` writes it, or as messages do.
+    found = re.fullmatch(r"([^:/]*)[:/](.*)", text)
+    provider, name = found.groups() if found else (text, "")
     static = [one.value for one in STATIC_PROVIDERS]
     if provider not in static or not name:
         raise WrongUsageError(f"a key is named PROVIDER:NAME, not {text!r}", hint=f"providers: {', '.join(static)}")

@@ -161,13 +161,14 @@ def test_a_key_that_is_not_there_and_an_etcd_that_is_down_have_their_own_codes(
     cluster: SimCluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert destroy("aescbc:nobody", "--yes") == ExitCode.UNUSABLE
+    assert destroy("aescbc/nobody", "--yes") == ExitCode.UNUSABLE, "as messages name a key"
     assert wrong_hints([capsys.readouterr().err]) == []
     cluster.etcds["https://10.0.0.9:2379"].down = True
     assert destroy("aescbc:key0", "--yes") == ExitCode.UNREACHABLE
     assert cluster.switch.labels == []
 
 
-@pytest.mark.parametrize("key", ["key0", "aescbc", "aescbc:", "aescbc/key0", "kms:key0", "identity:", ":key0"])
+@pytest.mark.parametrize("key", ["key0", "aescbc", "aescbc:", "aescbc/", "kms:key0", "identity:", ":key0"])
 def test_what_names_no_key_is_wrong_usage(key: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["keys", "destroy", key, "--yes"]) == ExitCode.USAGE
     assert "PROVIDER:NAME" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keyctl.errors import UnusableInputError
+from keyctl.keys.private_files import sync_directory, write_and_close
 
 FORMAT = "keyctl/evidence/v1"
 FILE_NAME = "evidence.jsonl"
@@ -91,22 +92,8 @@ def _place(path: Path, content: bytes) -> None:
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        left = memoryview(content)
-        while left:
-            left = left[os.write(descriptor, left) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_and_close(descriptor, content)
     draft.replace(path)
     # NOTE: the directory may be as new as the file, and its own name must outlive a power cut too.
     for directory in (path.parent, path.parent.parent):
-        _sync(directory)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_directory(directory)

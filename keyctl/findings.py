@@ -69,6 +69,37 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """What can be wrong, told once for every command: findings carry its `id`, `keyctl explain` and the docs its text.
+
+    `title` is the mistake in one line, `why` what comes of it, `fix` what to do; `source` says where the fact is
+    from. `severity` is that of a failed finding.
+    """
+
+    id: str
+    severity: Severity
+    title: str
+    why: str
+    fix: str
+    source: str = ""
+    mappings: tuple[str, ...] = ()
+
+    def finding(
+        self,
+        message: str,
+        *,
+        location: Location = Location(),
+        fix: str | None = None,
+        status: Status = Status.FAIL,
+        evidence: Evidence = Evidence.E1,
+    ) -> Finding:
+        """One finding under this rule; `fix` says more exactly than the rule's own what to do here."""
+        return Finding(
+            self.id, self.severity, status, message, location, evidence, fix or self.fix, mappings=self.mappings
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """Rows for a reader. `numeric` holds the indexes of right-aligned columns."""
 

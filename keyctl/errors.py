@@ -34,6 +34,7 @@ class ExitCode(IntEnum):
     STALE = 11, "verify: values under another provider or key than the one that writes (or that --require names)"
     UNREADABLE = 12, "verify: unreadable, unrecognised or missing values"
     PLAINTEXT = 13, "verify: plaintext where encryption is required"
+    FINDINGS = 20, "audit, certs check, config validate: a finding at or above `--fail-on`"
     INTERRUPTED = 130, "interrupted before anything was changed"
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig, IdentityReader
 from keyctl.errors import ExitCode, UnreachableError
-from keyctl.findings import Finding, Location, Report, Severity, Status, Table
+from keyctl.findings import Finding, Location, Report, Rule, Severity, Status, Table
 from keyctl.keys.key import KeyRef, Provider
+from keyctl.stored import rules
 from keyctl.stored.census import Census, CensusResult, Problem
 from keyctl.stored.decrypt import Reason
 from keyctl.stored.display import display
@@ -187,23 +188,23 @@ def _findings(result: VerifyResult) -> Iterator[Finding]:
     judged = result.required
     for one in judged:
         names = [name for stored in one.stored if stored.group.encoding for name in stored.group.first]
-        yield from _named("KC-DAT-001", Severity.CRITICAL, f"plaintext in {one.resource}", names, one.plaintext)
+        yield from _named(rules.PLAINTEXT, f"plaintext in {one.resource}", names, one.plaintext)
     yield from sorted(_problem_findings(result), key=lambda finding: finding.id)
     for one in judged:
         names = [name for stored in one.stored if stored.stale for name in stored.group.first]
-        yield from _named("KC-DAT-004", Severity.MEDIUM, f"stale in {one.resource}", names, one.stale)
+        yield from _named(rules.STALE, f"stale in {one.resource}", names, one.stale)
         if one.missing:
             message = f"{one.missing} values of {one.resource} are missing: the API knows {one.expected}, etcd holds "
-            yield Finding("KC-DAT-005", Severity.HIGH, Status.FAIL, message + str(one.values))
+            yield _finding(rules.MISSING, Status.FAIL, message + str(one.values))
     if ExitCode.EMPTY in result.outcomes:
-        yield Finding("KC-DAT-006", Severity.HIGH, Status.FAIL, _verdict(result))
+        yield _finding(rules.EMPTY, Status.FAIL, _verdict(result))
     for one in judged:
         if one.not_decrypted:
             message = f"{_count(one.not_decrypted)} of {one.resource} told from the head only, not opened"
-            yield Finding("KC-DAT-007", Severity.INFO, Status.UNKNOWN, message)
+            yield _finding(rules.NOT_OPENED, Status.UNKNOWN, message)
         elif one.values and not (one.plaintext or one.unreadable or one.unrecognised or one.stale or one.missing):
             message = f"{one.resource}: {_count(one.values)}, all encrypted and opened"
-            yield Finding("KC-DAT-001", Severity.CRITICAL, Status.PASS, message)
+            yield _finding(rules.PLAINTEXT, Status.PASS, message)
 
 
 def _problem_findings(result: VerifyResult) -> Iterator[Finding]:
@@ -211,21 +212,26 @@ def _problem_findings(result: VerifyResult) -> Iterator[Finding]:
         if reason is Reason.NO_IDENTITY:
             continue
         some = [one for one in result.problems if (one.resource, one.reason) == (resource, reason)]
-        number = "KC-DAT-003" if reason in (Reason.UNRECOGNISED, Reason.UNKNOWN_SEAL) else "KC-DAT-002"
+        rule = rules.UNRECOGNISED if reason in (Reason.UNRECOGNISED, Reason.UNKNOWN_SEAL) else rules.UNREADABLE
         # NOTE: a resource that is not judged is listed; what no server can start with is judged wherever it is.
         judged = reason is not Reason.UNRECOGNISED or any(one.resource == resource for one in result.required)
         severity, status = (Severity.CRITICAL, Status.FAIL) if judged else (Severity.INFO, Status.NOT_APPLICABLE)
         for one in some:
-            yield Finding(number, severity, status, f"{resource}: {one.detail}", Location(etcd_key=one.etcd_key))
+            yield Finding(rule.id, severity, status, f"{resource}: {one.detail}", Location(etcd_key=one.etcd_key))
         if count > len(some):
-            yield Finding(number, severity, status, f"{count - len(some)} more like that in {resource} ({reason})")
+            yield Finding(rule.id, severity, status, f"{count - len(some)} more like that in {resource} ({reason})")
 
 
-def _named(number: str, severity: Severity, message: str, names: list[str], count: int) -> Iterator[Finding]:
+def _named(rule: Rule, message: str, names: list[str], count: int) -> Iterator[Finding]:
     for name in names[:count]:
-        yield Finding(number, severity, Status.FAIL, message, Location(etcd_key=name))
+        yield _finding(rule, Status.FAIL, message, name)
     if count > len(names):
-        yield Finding(number, severity, Status.FAIL, f"{message}: {count - len(names)} more")
+        yield _finding(rule, Status.FAIL, f"{message}: {count - len(names)} more")
+
+
+def _finding(rule: Rule, status: Status, message: str, etcd_key: str | None = None) -> Finding:
+    # What to do about stored values is one thing for all of them: the report's next steps.
+    return Finding(rule.id, rule.severity, status, message, Location(etcd_key=etcd_key))
 
 
 def _notes(result: VerifyResult) -> Iterator[str]:

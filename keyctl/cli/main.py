@@ -25,7 +25,7 @@ _COMMANDS = {
     "disable": ("disable:disable", "Turn it off again: back to plaintext, and prove it."),
     "rotate": ("rotate:rotate", "Change the key safely; resumable after any crash."),
     "keys": ("keys:keys", "The key store: list keys, and destroy one that nothing needs any more."),
-    "config": ("config:config", "Write an EncryptionConfiguration."),
+    "config": ("config:config", "Judge, explain, repair and compare EncryptionConfiguration files."),
     "demo": ("demo:demo", "Watch it all happen on a real control plane on this machine."),
     "lab": ("lab:lab", "A real control plane on loopback, to try things on."),
     "explain": ("explain:explain", "Explain a rule or an exit code, offline."),

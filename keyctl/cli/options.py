@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TypeVar
 import click
 
 from keyctl.cli.terminal import output_choice
+from keyctl.encryption_config.server import NEWEST, OLDEST, Server
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -101,3 +103,33 @@ def report_option(command: F) -> F:
         metavar="FORMAT=PATH",
         help="Also write a report file (json, junit). Repeatable.",
     )(command)
+
+
+def server_options(command: F) -> F:
+    """--kubernetes-version and --kms-v1, which `server_of` takes."""
+    for option in (
+        click.option("--kms-v1", is_flag=True, help="The servers run with --feature-gates=KMSv1=true."),
+        click.option(
+            "--kubernetes-version",
+            default=f"1.{NEWEST}",
+            show_default=True,
+            metavar="1.N",
+            callback=_minor,
+            help="Judge as this version does.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def server_of(given: Mapping[str, object]) -> Server:
+    """The server that `server_options` describe, from what click hands over."""
+    minor = given["kubernetes_version"]
+    return Server(minor if isinstance(minor, int) else NEWEST, True if given["kms_v1"] else None)
+
+
+def _minor(ctx: click.Context, parameter: click.Parameter, value: str) -> int:
+    match = re.fullmatch(r"v?1\.([0-9]{1,3})(\.[0-9]+)?", value)
+    if match is None or not OLDEST <= int(match[1]) <= NEWEST:
+        raise click.BadParameter(f"{value!r} is not a version from 1.{OLDEST} to 1.{NEWEST}", ctx=ctx, param=parameter)
+    return int(match[1])

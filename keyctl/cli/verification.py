@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from keyctl.cli import wiring
+from keyctl.cli.files import read_regular, unreadable
 from keyctl.cli.options import Connection
 from keyctl.cluster_file.read import load
 from keyctl.cluster_file.settings import ApiServerSettings, ClusterSettings, EtcdConnection, EtcdOverride
@@ -117,7 +118,7 @@ def _on_this_machine(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError as exc:
-        raise _unreadable("the API server's manifest", path, exc) from exc
+        raise unreadable("the API server's manifest", path, exc) from exc
 
 
 def _check_binding(found: Target, api: ApiServer) -> None:
@@ -177,7 +178,7 @@ def _api(settings: ClusterSettings) -> ApiServer | None:
 
 
 def _from_manifest(path: Path) -> tuple[EtcdConnection, str | None, EncryptionConfig, tuple[EtcdOverride, ...]]:
-    flags = read_flags(_read(path, "the API server's manifest"), name=str(path))
+    flags = read_flags(read_regular(path, "the API server's manifest"), name=str(path))
     connection = EtcdConnection(
         endpoints=flags.etcd_servers,
         cacert=_flag_path(flags, "etcd-cafile"),
@@ -199,16 +200,4 @@ def _flag_path(flags: Flags, name: str) -> Path | None:
 
 
 def _read_config(path: Path) -> EncryptionConfig:
-    return decode(_read(path, "the encryption configuration"), name=str(path)).config
-
-
-def _read(path: Path, what: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as exc:
-        raise _unreadable(what, path, exc) from exc
-
-
-def _unreadable(what: str, path: Path, error: OSError) -> UnusableInputError:
-    hint = "run it as root, for example with sudo" if isinstance(error, PermissionError) else "check the path"
-    return UnusableInputError(f"cannot read {what} {path}", cause=error.strerror, hint=hint)
+    return decode(read_regular(path, "the encryption configuration"), name=str(path)).config

@@ -16,8 +16,12 @@ from keyctl.encryption_config.decode import Decoded, decode
 from keyctl.encryption_config.effective import GroupResource, all_static_keys, covering_entries, holders
 from keyctl.encryption_config.layout import Edit, check_editable, insert_after, remove, reorder
 from keyctl.encryption_config.model import EncryptionConfig, IdentityReader, StaticReader
+from keyctl.encryption_config.server import Server
 from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.keys.key import Key, KeyRef, Provider
+
+# An edit changes nothing about KMS v1, whether a server still loads it or not.
+_ANY_SERVER = Server(kms_v1_gate=True)
 
 _NEW_DOCUMENT = "a new encryption configuration"
 _HEADER = (
@@ -242,7 +246,7 @@ def new_document(resources: tuple[str, ...], key: Key, *, key_first: bool) -> by
 
 
 def _open(content: bytes, name: str) -> Decoded:
-    decoded = decode(content, name=name, kms_v1=True)
+    decoded = decode(content, name=name, server=_ANY_SERVER)
     check_editable(decoded.document)
     return decoded
 
@@ -250,7 +254,7 @@ def _open(content: bytes, name: str) -> Decoded:
 def _finish(decoded: Decoded, edits: list[Edit], wanted: EncryptionConfig) -> bytes:
     content = splice(decoded.text, edits).encode()
     try:
-        result = decode(content, name=decoded.document.name, kms_v1=True).config
+        result = decode(content, name=decoded.document.name, server=_ANY_SERVER).config
     except UnusableInputError:
         result = None
     if result != wanted:

@@ -1,24 +1,31 @@
 """The fields of an EncryptionConfiguration as they stand in the file, with their places; not yet judged.
 
-Strict as kube-apiserver 1.31 and newer: unknown fields and wrong types are refused. What the fields say is
-judged in `rules`; values that kube-apiserver may refuse (a short key, no provider) are still representable here.
+What the server's decoder refuses is collected here: unknown fields (ignored before Kubernetes 1.31) and wrong
+types. What the fields say is judged in `rules`; values that kube-apiserver may refuse (a short key, no provider)
+are still representable here.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping as MappingView
 from dataclasses import dataclass, field
-from typing import NoReturn
 
-from keyctl.documents import Document, Kind, Mapping, Node, Scalar, Sequence, Span, refuse
-from keyctl.errors import UnusableInputError
+from keyctl.documents import Document, Kind, Mapping, Node, Scalar, Sequence, Span
+from keyctl.encryption_config import refusals, unread
+from keyctl.encryption_config.server import Server
+from keyctl.encryption_config.violation import Violation
+from keyctl.findings import Rule
+from keyctl.go_scalars import is_finite
 from keyctl.keys.key import STATIC_PROVIDERS, Provider
 
-# Kinds that kube-apiserver registers for this file: today's, and the name before Kubernetes 1.13.
-KINDS = {
-    ("apiserver.config.k8s.io/v1", "EncryptionConfiguration"),
-    ("v1", "EncryptionConfig"),
-}
+# Pairs of apiVersion and kind that kube-apiserver registers for this file: today's, and that before Kubernetes 1.13.
+CURRENT = ("apiserver.config.k8s.io/v1", "EncryptionConfiguration")
+LEGACY = ("v1", "EncryptionConfig")
+KINDS = {CURRENT, LEGACY}
+
+_INT32 = "a whole number of 32 bits"
+_DECIMAL = re.compile("-?(0|[1-9][0-9]*)", re.ASCII)
 
 _TOP = ("apiVersion", "kind", "resources")
 _ENTRY = ("resources", "providers")
@@ -98,27 +105,40 @@ class RawConfig:
     entry_list: Sequence | None
 
 
-def read_fields(document: Document) -> RawConfig:
-    """The fields of `document`.
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What stands in the file, why its decoder would refuse it, and the unknown fields that it would ignore."""
 
-    Raises `UnusableInputError` for another kind of document, an unknown field, or a value of the wrong type.
-    """
-    return _FieldReader(document.name).config(document.root)
+    config: RawConfig
+    violations: tuple[Violation, ...]
+    ignored: tuple[Violation, ...]
+
+
+def read_fields(document: Document, server: Server) -> Fields:
+    """The fields of `document` as `server` decodes them. What is refused counts as missing in the fields."""
+    reader = _FieldReader(server)
+    config = reader.config(document.root)
+    return Fields(config, tuple(reader.violations), tuple(reader.ignored))
 
 
 class _FieldReader:
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.violations: list[Violation] = []
+        self.ignored: list[Violation] = []
 
     def config(self, root: Node) -> RawConfig:
-        if isinstance(root, Scalar) and root.kind is Kind.NULL:
-            raise UnusableInputError(
-                f"{self._name}: the first document is empty",
+        if _is_null(root):
+            self._refuse(
+                refusals.FIRST_DOCUMENT,
+                root,
+                "the first document is empty",
+                "delete the first --- line",
                 cause="kube-apiserver reads the first document only",
-                hint="delete the first --- line",
             )
-        if isinstance(root, Mapping):
-            self._check_kind(root)
+        elif isinstance(root, Mapping) and not self._is_of_kind(root):
+            # Another kind of document should not be answered with a list of its unknown fields.
+            return RawConfig(root.span, (), None)
         fields = self._mapping(root, _TOP, "the top level")
         entry_list = self._list(fields.get("resources"), "resources")
         items = entry_list.items if entry_list else ()
@@ -126,25 +146,26 @@ class _FieldReader:
             root.span, tuple(self._entry(item, f"resources[{i}]") for i, item in enumerate(items)), entry_list
         )
 
-    def _check_kind(self, root: Mapping) -> None:
-        # Before the fields: another kind of document should not be answered with a list of its unknown fields.
-        said = {
-            key.text: node.text
-            for key, node in root.items
-            if isinstance(node, Scalar) and node.kind is Kind.STRING and key.kind is Kind.STRING
+    def _is_of_kind(self, root: Mapping) -> bool:
+        said = {key.text: node for key, node in root.items if key.kind is Kind.STRING}
+        texts = {
+            name: node.text for name, node in said.items() if isinstance(node, Scalar) and node.kind is Kind.STRING
         }
-        if (said.get("apiVersion"), said.get("kind")) in KINDS:
-            return
-        mixed = said.get("apiVersion") in {version for version, _ in KINDS}
-        refuse(
-            self._name,
-            root.span,
+        if (texts.get("apiVersion"), texts.get("kind")) in KINDS:
+            return True
+        mixed = texts.get("apiVersion") in {version for version, _ in KINDS}
+        order = ("apiVersion", "kind") if texts.get("kind") in {kind for _, kind in KINDS} else ("kind", "apiVersion")
+        place = next((said[name] for name in order if name in said), root)
+        self._refuse(
+            refusals.KIND,
+            place,
             "not an EncryptionConfiguration",
+            'write "apiVersion: apiserver.config.k8s.io/v1" and "kind: EncryptionConfiguration"',
             cause="apiVersion and kind do not belong together"
             if mixed
             else "apiVersion or kind is another, or missing",
-            hint='write "apiVersion: apiserver.config.k8s.io/v1" and "kind: EncryptionConfiguration"',
         )
+        return False
 
     def _entry(self, node: Node, path: str) -> RawEntry:
         fields = self._mapping(node, _ENTRY, path)
@@ -200,11 +221,13 @@ class _FieldReader:
             return {}
         if not isinstance(node, Mapping):
             self._wrong_type(node, path, "a mapping")
+            return {}
         fields: dict[str, Node] = {}
         for key, value in node.items:
-            if key.kind is not Kind.STRING or key.text not in known:
-                self._unknown_field(key, known, path)
-            fields[key.text] = value
+            if key.kind is Kind.STRING and key.text in known:
+                fields[key.text] = value
+            else:
+                self._unknown_field(key, value, known, path)
         return fields
 
     def _list(self, node: Node | None, path: str) -> Sequence | None:
@@ -212,6 +235,7 @@ class _FieldReader:
             return None
         if not isinstance(node, Sequence):
             self._wrong_type(node, path, "a list")
+            return None
         return node
 
     def _field(self, fields: MappingView[str, Node], name: str, owner: Node, path: str) -> RawText:
@@ -221,19 +245,24 @@ class _FieldReader:
     def _text(self, node: Node, path: str) -> RawText:
         if not isinstance(node, Scalar) or node.kind in (Kind.NUMBER, Kind.BOOL):
             self._wrong_type(node, path, "text")
+            return RawText("", node.span)
         return RawText(node.text, node.span)
 
     def _int32(self, node: Node | None, path: str) -> int | None:
         if node is None or _is_null(node):
             return None
-        digits = node.text.removeprefix("-") if isinstance(node, Scalar) and node.kind is Kind.NUMBER else ""
-        plain = digits.isascii() and digits.isdigit() and len(digits) <= 10 and (digits == "0" or digits[0] != "0")
-        if not isinstance(node, Scalar) or not plain or not -(2**31) <= int(node.text) < 2**31:
-            self._wrong_type(node, path, "a whole number of 32 bits")
+        if not isinstance(node, Scalar) or node.kind is not Kind.NUMBER:
+            self._wrong_type(node, path, _INT32)
+            return None
+        if not _DECIMAL.fullmatch(node.text):
+            self._refuse(unread.NUMBER, node, f"{path} is not written in decimal digits", "write decimal digits only")
+            return None
+        if len(node.text) > 11 or not -(2**31) <= int(node.text) < 2**31:
+            self._wrong_type(node, path, _INT32)
+            return None
         return int(node.text)
 
-    def _unknown_field(self, key: Scalar, known: tuple[str, ...], path: str) -> NoReturn:
-        cause = "kube-apiserver 1.31 and newer refuse the whole file for it"
+    def _unknown_field(self, key: Scalar, value: Node, known: tuple[str, ...], path: str) -> None:
         spelling = {name.lower(): name for name in (*known, *_HOME)}.get(key.text.lower())
         # Only names of the schema are repeated: the text in the file may be a key in the wrong place.
         if spelling is None:
@@ -243,21 +272,43 @@ class _FieldReader:
         else:
             hint = f"{spelling} belongs to {_HOME[spelling]}: check the indentation"
         named = f' "{spelling}"' if spelling == key.text else ""
-        refuse(self._name, key.span, f"unknown field{named} at {path}", cause=cause, hint=hint)
+        message = f"unknown field{named} at {path}"
+        if self._server.strict:
+            self._refuse(
+                refusals.UNKNOWN_FIELD, key, message, hint, cause="kube-apiserver 1.31 and newer refuse the file for it"
+            )
+        elif key.kind is not Kind.STRING or not _is_json(value):
+            self._refuse(unread.IGNORED_FIELD, key, message, "delete the field")
+        else:
+            self.ignored.append(
+                Violation(refusals.UNKNOWN_FIELD, f"{message} is ignored", hint, key.span.line, key.span.column)
+            )
 
-    def _wrong_type(self, node: Node, path: str, wanted: str) -> NoReturn:
+    def _wrong_type(self, node: Node, path: str, wanted: str) -> None:
         if isinstance(node, Scalar):
             found = {Kind.STRING: "text"}.get(node.kind, f"a {node.kind.value}")
         else:
             found = "a list" if isinstance(node, Sequence) else "a mapping"
         quote = wanted == "text" and isinstance(node, Scalar)
-        refuse(
-            self._name,
-            node.span,
+        self._refuse(
+            refusals.WRONG_TYPE,
+            node,
             f"{path} should be {wanted}, and is {found}",
+            "put the value in quotes" if quote else f"make it {wanted}",
             cause="to kube-apiserver an unquoted number, yes, no, on, off, y or n is no text" if quote else None,
-            hint="put the value in quotes" if quote else f"make it {wanted}",
         )
+
+    def _refuse(self, rule: Rule, node: Node, message: str, hint: str, *, cause: str | None = None) -> None:
+        self.violations.append(Violation(rule, message, hint, node.span.line, node.span.column, cause))
+
+
+def _is_json(node: Node) -> bool:
+    """Whether JSON can hold what an ignored field has: every field name text, every number finite."""
+    if isinstance(node, Mapping):
+        return all(key.kind is Kind.STRING and _is_json(value) for key, value in node.items)
+    if isinstance(node, Sequence):
+        return all(map(_is_json, node.items))
+    return node.kind is not Kind.NUMBER or is_finite(node.text)
 
 
 def _is_null(node: Node) -> bool:

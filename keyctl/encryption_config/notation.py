@@ -13,9 +13,10 @@ from collections.abc import Mapping as MappingView
 from collections.abc import Sequence as ListView
 from dataclasses import dataclass
 
-from keyctl.documents import Document, Kind, Mapping, Node, Sequence, go_kind
+from keyctl.documents import Document, Kind, Mapping, Node, Sequence
 from keyctl.encryption_config.fields import RawConfig
 from keyctl.encryption_config.layout import dash_gap, indent_of_own_line
+from keyctl.go_scalars import go_kind
 from keyctl.keys.key import Key
 
 Value = str | ListView["Value"] | MappingView[str, "Value"]

@@ -34,3 +34,6 @@ class Server:
 
     def __str__(self) -> str:
         return f"1.{self.minor}"
+
+
+NEWEST_SERVER = Server()

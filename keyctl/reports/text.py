@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from keyctl.errors import ExitCode
-from keyctl.findings import Finding, Report, Status, Table
+from keyctl.findings import Finding, Location, Report, Status, Table
 
 # State word: (symbol, ASCII symbol, colour).
 _MARKS = {
@@ -21,6 +21,11 @@ _MARKS = {
     "unrecognised": ("✗", "XX", 31),
     "missing": ("✗", "XX", 31),
     "fail": ("✗", "XX", 31),
+    "critical": ("✗", "XX", 31),
+    "high": ("✗", "XX", 31),
+    "medium": ("!", "!!", 33),
+    "low": ("!", "!!", 33),
+    "info": ("!", "!!", 33),
     "unknown": ("?", "??", 33),
     "manual": ("?", "??", 33),
     "waived": ("-", "--", 2),
@@ -78,14 +83,19 @@ def _finding_lines(findings: Sequence[Finding], style: _Style, *, wide: bool) ->
     for finding in findings:
         if finding.status in _FOLDED and not wide:
             continue
-        location = finding.location
-        file = None if location.file is None else ":".join(str(p) for p in (location.file, location.line) if p)
-        where = location.etcd_key or file or location.endpoint
-        word = str(finding.status)
+        where = _where(finding.location)
+        # A failed check is named by how bad it is: that is what --fail-on goes by.
+        word = str(finding.severity if finding.status is Status.FAIL else finding.status)
         text = f"{finding.message}: {where}" if where else finding.message
         yield f"{style.paint(word, style.mark(word))} {_inert(f'{finding.id} {text}')}"
         if finding.fix:
             yield f"    {_inert(finding.fix)}"
+
+
+def _where(location: Location) -> str | None:
+    if location.file is None:
+        return location.etcd_key or location.endpoint
+    return ":".join(str(part) for part in (location.file, location.line, location.column) if part)
 
 
 def _table(table: Table, style: _Style, *, width: int | None, wide: bool) -> Iterator[str]:

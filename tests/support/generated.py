@@ -2,7 +2,7 @@
 
 `python -m tests.support.generated` exits 1 and names each file that differs from its source; with `--write` it
 writes them. Sources: `keyctl.errors.ExitCode` for the exit-code tables, `tests.mutants.table` for the page of
-guards, the pinned Go module for etcd's API.
+guards, `keyctl.cli.catalogue` for the page of findings, the pinned Go module for etcd's API.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from keyctl.cli import catalogue
 from keyctl.errors import ExitCode
 from keyctl.lab.build import cache_root
 from keyctl.lab.toolchain import find_go, go_environment
@@ -19,6 +20,7 @@ from tests.mutants import table
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "docs" / "exit-codes.md", ROOT / "README.md")
+FINDINGS = ROOT / "docs" / "findings.md"
 API = ROOT / "keyctl" / "etcd" / "api.binpb"
 BEGIN = "<!-- exit codes, generated: make generate -->\n"
 END = "<!-- end of exit codes -->\n"
@@ -53,6 +55,7 @@ def main(arguments: list[str]) -> int:
         return 2
     expected = {page: with_table(page.read_text(encoding="utf-8")).encode() for page in PAGES}
     expected[table.PAGE] = table.page().encode()
+    expected[FINDINGS] = catalogue.page().encode()
     expected[API] = exported_api()
     stale = [path for path, content in expected.items() if not path.exists() or path.read_bytes() != content]
     for path in stale:

@@ -5,8 +5,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyctl.documents import Document, Kind, Mapping, Node, Scalar, Sequence, go_kind, parse, splice
+from keyctl.documents import Document, Kind, Mapping, Node, Scalar, Sequence, parse, splice
 from keyctl.errors import UnusableInputError
+from keyctl.go_scalars import go_kind
 
 
 def _parse(text: str | bytes) -> Document:
@@ -200,21 +201,21 @@ def test_anchors_and_tags_alone_make_a_document_not_plain(text: str) -> None:
         ("[a]: b\n", "enc.yaml:1:1: a field name that is not text"),
         ("a:\n\t- b\n", "enc.yaml:2:1: not YAML"),
         ("a: 'b\n", "enc.yaml:2:1: not YAML"),
-        ("", "enc.yaml is empty"),
-        ("# only a comment\n", "enc.yaml holds no document"),
-        ("a: b\nc: \x07\n", "enc.yaml:2: a control character that YAML does not allow"),
-        ("a: b\ufeff\n", "enc.yaml:1: a control character that YAML does not allow"),
-        ("\ufeff\ufeffa: b\n", "enc.yaml:1: a control character that YAML does not allow"),
+        ("", "enc.yaml: the file is empty"),
+        ("# only a comment\n", "enc.yaml: the file holds no document"),
+        ("a: b\nc: \x07\n", "enc.yaml:2:4: a control character that YAML does not allow, U+0007"),
+        ("a: b\ufeff\n", "enc.yaml:1:5: a control character that YAML does not allow, U+FEFF"),
+        ("\ufeff\ufeffa: b\n", "enc.yaml:1:2: a control character that YAML does not allow, U+FEFF"),
         ("a: " + "[" * 60 + "]" * 60, "enc.yaml:1:54: nested more than 50 levels deep"),
         ('{"a": 1,}', "enc.yaml:1:9: not JSON"),
         ("{a: 1}", "enc.yaml:1:2: not JSON"),
         ('{"a": 1} # b', "enc.yaml:1:10: not JSON"),
         ('{"a": 1} {}', "enc.yaml:1:10: not JSON"),
-        ('{"a": NaN}', "enc.yaml is not JSON"),
-        ('\v{"a": 1}', "enc.yaml:1: a control character that YAML does not allow"),
+        ('{"a": NaN}', "enc.yaml: not JSON"),
+        ('\v{"a": 1}', "enc.yaml:1:1: a control character that YAML does not allow, U+000B"),
         ('{"a": 1, "a": 2}', "enc.yaml:1:10: a field that stands twice in one mapping"),
         ('{"a": "\\ud800"}', "enc.yaml:1:10: not JSON that keyctl reads"),
-        ('{"a":\n"b\u2028"}', "enc.yaml:2: a line separator that YAML and JSON read differently"),
+        ('{"a":\n"b\u2028"}', "enc.yaml:2:3: a line separator that YAML and JSON read differently, U+2028"),
     ],
 )
 def test_what_is_refused_is_refused_by_name_and_place(text: str, message: str) -> None:

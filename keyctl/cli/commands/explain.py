@@ -1,4 +1,4 @@
-"""`keyctl explain`: rules and exit codes, offline."""
+"""`keyctl explain`: rules, findings and exit codes, offline."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from keyctl.errors import ExitCode, WrongUsageError
 @click.command()
 @click.argument("topic", required=False)
 def explain(topic: str | None) -> None:
-    """Explain TOPIC: a rule (R1 … R18), an exit code, or "exit-codes".
+    """Explain TOPIC: a rule (R1 … R18), a finding's id (KC-CFG-001), or an exit code.
+
+    "findings" lists all ids, "exit-codes" all exit codes; without TOPIC the rules are listed.
 
     \b
     Examples:
       keyctl explain R10
+      keyctl explain KC-CFG-001
+      keyctl explain findings
       keyctl explain 13
       keyctl explain exit-codes
     """  # noqa: D301 — click reads the \b
@@ -27,6 +31,12 @@ def explain(topic: str | None) -> None:
         for code in ExitCode:
             click.echo(f"{code:>4}  {code.meaning}")
         return
+    if topic == "findings":
+        from keyctl.cli.catalogue import CATALOGUE
+
+        for rule in CATALOGUE:
+            click.echo(f"{rule.id:<12} {rule.severity:<8} {rule.title}")
+        return
     click.echo(_one(topic))
 
 
@@ -37,6 +47,13 @@ def _one(topic: str) -> str:
     rules = {name.lower(): sentence for name, sentence in RULES.items()}
     if topic.lower() in rules:
         return f"{topic.upper()}: {rules[topic.lower()]}"
+    if topic.upper().startswith("KC-"):
+        from keyctl.cli.catalogue import CATALOGUE, told
+
+        for rule in CATALOGUE:
+            if rule.id == topic.upper():
+                return told(rule)
     raise WrongUsageError(
-        f"nothing is known of {topic!r}", hint="keyctl explain lists the rules; keyctl explain exit-codes"
+        f"nothing is known of {topic!r}",
+        hint=("keyctl explain lists the rules", "keyctl explain findings", "keyctl explain exit-codes"),
     )

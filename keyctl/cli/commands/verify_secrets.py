@@ -12,8 +12,9 @@ from keyctl.cli import terminal
 from keyctl.cli.options import Connection, cluster_option, etcd_options, output_option, report_option
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import WrongUsageError
-from keyctl.findings import Finding, Report, Severity, Status
+from keyctl.findings import Report, Status
 from keyctl.keys.key import KeyRef, Provider
+from keyctl.stored import rules
 
 if TYPE_CHECKING:
     from keyctl.cli.verification import Target
@@ -124,11 +125,10 @@ def _parse_require(value: str | None) -> KeyRef | Provider | None:
 
 def _with_context(report: Report, found: Target, *, disagree: bool) -> Report:
     """`report` with what it says nothing of: servers that were not looked at, or that do not agree."""
-    findings = [Finding("KC-CFG-101", Severity.HIGH, Status.UNKNOWN, sentence) for sentence in found.unread]
+    findings = [rules.SERVER_UNREAD.finding(sentence, status=Status.UNKNOWN) for sentence in found.unread]
     if disagree:
         message = "the API servers have different encryption configurations; the worst result is shown"
-        fix = "make the files equal; keyctl rotate refuses until they are"
-        findings.append(Finding("KC-CFG-100", Severity.CRITICAL, Status.FAIL, message, fix=fix))
+        findings.append(rules.SERVERS_DIFFER.finding(message))
     unread = f"; the configuration of {len(found.unread)} API servers was not read" if found.unread else ""
     return replace(
         report,

@@ -6,6 +6,7 @@ import base64
 
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig, IdentityReader, Reader, StaticReader
+from keyctl.encryption_config.server import Server
 from keyctl.keys.key import Key, Provider
 
 HEAD = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n"
@@ -38,7 +39,7 @@ def file(*entries: str) -> bytes:
 
 def config_of(*entries: str) -> EncryptionConfig:
     """The decoded form of `file(*entries)`."""
-    return decode(file(*entries), name="enc.yaml", kms_v1=True).config
+    return decode(file(*entries), name="enc.yaml", server=Server(kms_v1_gate=True)).config
 
 
 def names(readers: tuple[Reader, ...]) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from keyctl.encryption_config import edit, effective
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.encryption_config.server import Server
 from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.keys.key import Key, KeyRef, Provider
 from tests.unit.encryption_config.configs import HEAD, b64, config_of, entry, file, key, keys_of, names, static
@@ -45,7 +46,7 @@ _BLOCK_ADDED = _BLOCK.replace(
 
 
 def _decoded(content: bytes) -> EncryptionConfig:
-    return decode(content, name="enc.yaml", kms_v1=True).config
+    return decode(content, name="enc.yaml", server=Server(kms_v1_gate=True)).config
 
 
 def _add(content: str | bytes, new: Key = _NEW, entries: tuple[int, ...] = (0,)) -> bytes:

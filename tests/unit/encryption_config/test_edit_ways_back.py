@@ -10,6 +10,7 @@ import pytest
 from keyctl.encryption_config import changes, edit, effective
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.encryption_config.server import Server
 from keyctl.errors import RefusedError
 from keyctl.keys.key import KeyRef, Provider
 from tests.unit.encryption_config.configs import HEAD, b64, config_of, entry, file, key, names, static
@@ -52,7 +53,7 @@ _JSON_KEY = {"aescbc": {"keys": [{"name": "old", "secret": b64(1)}]}}
 
 
 def _decoded(content: bytes) -> EncryptionConfig:
-    return decode(content, name="enc.yaml", kms_v1=True).config
+    return decode(content, name="enc.yaml", server=Server(kms_v1_gate=True)).config
 
 
 def _secrets(content: bytes) -> list[str]:

@@ -4,6 +4,7 @@ import pytest
 
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import KmsReader
+from keyctl.encryption_config.server import Server
 from keyctl.errors import UnusableInputError
 from tests.unit.encryption_config.configs import b64, config_of, entry, file, static
 
@@ -94,10 +95,10 @@ _REFUSED = {
         _kms(_V2) + entry("configmaps", f"{{kms: {{{_V2}}}}}"),
         "resources[1].providers[0].kms.name: a KMS provider name that stands twice",
     ),
-    "capitals": (entry("Secrets", _ID), f"{_R}[0]: a resource name with other than lower-case ASCII letters"),
+    "capitals": (entry("Secrets", _ID), f"{_R}[0]: capital letters in a resource name"),
     "keyctl only: a letter beyond ASCII": (
         entry("sécrets", _ID),
-        f"{_R}[0]: a resource name with other than lower-case ASCII letters",
+        f"{_R}[0]: a resource name with letters beyond ASCII",
     ),
     "bare star": (entry("'*'", _ID), f"{_R}[0]: a bare *"),
     "no REST API": (entry("serviceipallocations", _ID), f'{_R}[0]: "serviceipallocations" has no REST API'),
@@ -166,13 +167,15 @@ def test_what_the_server_accepts_without_a_word_is_accepted(entries: str) -> Non
 
 def test_kms_v1_is_read_for_servers_that_still_have_it() -> None:
     content = file(_kms("name: 'a:b', endpoint: 'unix:///a', cachesize: -1"))
-    config = decode(content, name="enc.yaml", kms_v1=True).config
+    config = decode(content, name="enc.yaml", server=Server(kms_v1_gate=True)).config
     assert config.entries[0].providers[0].readers == (KmsReader("a:b", "v1"),)
 
 
 def test_a_kms_v1_cache_of_zero_is_refused() -> None:
     with pytest.raises(UnusableInputError, match="cachesize of 0"):
-        decode(file(_kms("name: a, endpoint: 'unix:///a', cachesize: 0")), name="enc.yaml", kms_v1=True)
+        decode(
+            file(_kms("name: a, endpoint: 'unix:///a', cachesize: 0")), name="enc.yaml", server=Server(kms_v1_gate=True)
+        )
 
 
 def test_the_first_violation_of_the_file_is_told_and_the_others_counted() -> None:
@@ -180,7 +183,7 @@ def test_the_first_violation_of_the_file_is_told_and_the_others_counted() -> Non
     with pytest.raises(UnusableInputError) as caught:
         decode(content, name="enc.yaml")
     assert str(caught.value) == "enc.yaml:5:15: resources[0].providers[0]: no provider is set"
-    assert caught.value.cause == "2 more violations in this file"
+    assert caught.value.cause == "2 more violations in this file: keyctl config validate FILE"
 
 
 def test_a_single_violation_counts_no_others() -> None:

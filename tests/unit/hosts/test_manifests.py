@@ -212,7 +212,9 @@ def test_a_flag_with_another_value_is_refused(flag: str) -> None:
 
 @pytest.mark.parametrize("spelling", ["=true", "=T", "=1", ""])
 def test_a_reload_flag_in_any_spelling_of_true_is_left(spelling: str) -> None:
-    edited = _add(_KUBEADM.replace("--advertise-address=10.0.0.1", f"--{manifests._RELOAD_FLAG}{spelling}"))
+    edited = _add(
+        _KUBEADM.replace("--advertise-address=10.0.0.1", f"--encryption-provider-config-automatic-reload{spelling}")
+    )
     assert edited.count("automatic-reload") == 1
 
 

@@ -37,7 +37,7 @@ def test_a_report_reads_from_the_table_to_the_next_step() -> None:
         "secrets         12  ✓ ok\n"
         "configmaps       3  ! stale\n"
         "\n"
-        "✗ fail KC-1 bad: /registry/x\n"
+        "✗ high KC-1 bad: /registry/x\n"
         "    mend it\n"
         "? unknown KC-3 who knows: a.yaml:3\n"
         "\n"

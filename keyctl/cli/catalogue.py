@@ -1,0 +1,52 @@
+"""The one catalogue of findings: every rule that a finding can name, for `keyctl explain` and for the docs."""
+
+from __future__ import annotations
+
+import textwrap
+
+from keyctl.encryption_config import catalogue
+from keyctl.findings import Rule
+from keyctl.hosts import manifest_rules
+from keyctl.stored import rules
+
+CATALOGUE: tuple[Rule, ...] = tuple(
+    sorted((*catalogue.RULES, *manifest_rules.RULES, *rules.RULES), key=lambda rule: rule.id)
+)
+_WIDTH = 100
+
+
+def told(rule: Rule) -> str:
+    """A rule for a reader at a terminal."""
+    parts = [f"{rule.id} ({rule.severity}): {rule.title}", "", textwrap.fill(rule.why, _WIDTH), ""]
+    parts.append(textwrap.fill(f"What to do: {rule.fix}.", _WIDTH, subsequent_indent="  "))
+    if rule.source:
+        parts.append(textwrap.fill(f"Known from: {rule.source}.", _WIDTH, subsequent_indent="  "))
+    return "\n".join(parts)
+
+
+def page() -> str:
+    """docs/findings.md as it must be."""
+    return _HEAD + "\n".join(_section(rule) for rule in CATALOGUE)
+
+
+def _section(rule: Rule) -> str:
+    source = f"\nKnown from: {rule.source}.\n" if rule.source else ""
+    return f"## {rule.id}\n\n**{rule.title}** ({rule.severity})\n\n{rule.why}\n\nWhat to do: {rule.fix}.\n{source}"
+
+
+_HEAD = """# Findings
+
+What keyctl can find wrong, by id; `keyctl explain ID` prints the same offline. Generated: `make generate`.
+
+| ids | what |
+|---|---|
+| KC-CFG-0xx | kube-apiserver accepts it without a word, and it is wrong |
+| KC-CFG-1xx | kube-apiserver refuses the EncryptionConfiguration for it |
+| KC-CFG-2xx | keyctl does not read this form and says so, whatever kube-apiserver makes of it |
+| KC-CFG-3xx | replacing one configuration by another, server after server |
+| KC-KEY-0xx | the names and bytes of keys |
+| KC-FLAG-0xx | the flags of the static pods |
+| KC-DAT-0xx | stored values |
+| KC-SRV-0xx | the API servers beside each other |
+
+"""

@@ -1,0 +1,76 @@
+"""`keyctl config new`."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from keyctl.errors import RefusedError, UnusableInputError, WrongUsageError
+from keyctl.keys.key import STATIC_PROVIDERS, Key, Provider
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--provider",
+    type=click.Choice([p.value for p in STATIC_PROVIDERS]),
+    default=Provider.AESCBC.value,
+    show_default=True,
+)
+@click.option("--resources", multiple=True, default=("secrets",), show_default=True, metavar="R", help="Repeatable.")
+@click.option(
+    "--key-store",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also keep the key in this key store (the cluster file's keys.directory).",
+)
+@click.option("--cluster-name", help="The cluster's name, as its cluster file will have it; goes with --key-store.")
+def new(
+    file: Path, provider: str, resources: tuple[str, ...], key_store: Path | None, cluster_name: str | None
+) -> None:
+    """Write the EncryptionConfiguration for a cluster's first start to FILE.
+
+    The file has a new key that writes, and identity last. Put the same file on every
+    control-plane host before the first start, and point --encryption-provider-config
+    at it. For a cluster that is up already, use `keyctl enable`.
+
+    \b
+    Examples:
+      keyctl config new enc.yaml
+      keyctl config new enc.yaml --provider secretbox --resources secrets --resources configmaps
+      keyctl config new enc.yaml --key-store keys --cluster-name prod-eu1
+    """  # noqa: D301 — click reads the \b
+    if (key_store is None) != (cluster_name is None):
+        raise WrongUsageError(
+            "a key store belongs to one cluster", hint="give both --key-store and --cluster-name, or neither"
+        )
+    from keyctl.encryption_config.edit import new_document
+    from keyctl.keys.generate import generate
+
+    key = generate(Provider(provider), now=datetime.now(UTC))
+    content = new_document(resources, key, key_first=True)
+    if file.exists():
+        raise RefusedError(f"{file} exists already", hint="choose another name; nothing was written")
+    if key_store is not None and cluster_name is not None:
+        _keep(key, key_store, cluster_name)
+    _write(file, content)
+    click.echo(f"{file}: {key.ref} writes {', '.join(resources)}; fingerprint {key.fingerprint}")
+
+
+def _keep(key: Key, directory: Path, cluster: str) -> None:
+    from keyctl.keys.file_store import FileKeyStore
+
+    FileKeyStore(directory, cluster=cluster, clock=lambda: datetime.now(UTC)).put(key, origin="generated")
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(descriptor)
+    except OSError as exc:
+        raise UnusableInputError(f"cannot write {file}", cause=exc.strerror) from exc

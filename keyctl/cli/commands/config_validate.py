@@ -1,0 +1,153 @@
+"""`keyctl config validate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from keyctl.cli import terminal
+from keyctl.cli.options import output_option, report_option, server_of, server_options
+from keyctl.errors import ExitCode
+from keyctl.findings import Finding, Report, Severity, Table
+
+if TYPE_CHECKING:
+    from keyctl.encryption_config.decode import Decoded
+    from keyctl.encryption_config.judge import Judged
+    from keyctl.encryption_config.server import Server
+
+_SEVERITIES = tuple(Severity)
+_NEVER = "never"
+
+
+@click.command()
+@click.argument("file")
+@server_options
+@click.option(
+    "--require",
+    "required",
+    multiple=True,
+    default=("secrets",),
+    show_default=True,
+    metavar="R",
+    help="A resource that must be encrypted. Repeatable.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice([*(one.value for one in _SEVERITIES), _NEVER]),
+    default=Severity.HIGH.value,
+    show_default=True,
+    help="The least severity of a finding that makes the exit code 20.",
+)
+@output_option
+@report_option
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing when all is right; the exit code stays the same.")
+@click.pass_context
+def validate(
+    ctx: click.Context,
+    /,
+    file: str,
+    required: tuple[str, ...],
+    fail_on: str,
+    output: str,
+    reports: tuple[str, ...],
+    quiet: bool,
+    **given: object,
+) -> None:
+    """Say what kube-apiserver would make of FILE, and what it would not say.
+
+    FILE is an EncryptionConfiguration, or the static pod manifest that points at one;
+    - is stdin. Exits 0 when the server takes it and nothing at or above --fail-on was
+    found, 3 when it does not (each reason has its line and column), 20 for findings
+    in a file that it takes without a word. Key bytes are never shown. What a finding
+    means: keyctl explain KC-CFG-001.
+
+    \b
+    Examples:
+      keyctl config validate enc.yaml
+      keyctl config validate enc.yaml --require secrets --require configmaps
+      keyctl config validate enc.yaml --kubernetes-version 1.30 --fail-on medium
+      cat enc.yaml | keyctl config validate - -o json | jq .accepted
+    """  # noqa: D301 — click reads the \b
+    targets = terminal.parse_report_targets(reports)
+    server = server_of(given)
+    from keyctl.cli.files import name_of, read_file
+    from keyctl.hosts.manifest_rules import is_pod_manifest, judge_manifest
+
+    content, name = read_file(file, "the encryption configuration"), name_of(file)
+    if is_pod_manifest(content):
+        report = _manifest_report(judge_manifest(content, name=name), name, fail_on)
+    else:
+        report = config_report(content, name, server, required, fail_on)
+    terminal.write_reports(report, targets)
+    if not (quiet and report.exit_code == 0):
+        terminal.show(report, output)
+    ctx.exit(report.exit_code)
+
+
+def config_report(content: bytes, name: str, server: Server, required: tuple[str, ...], fail_on: str) -> Report:
+    """Everything there is to say about one file."""
+    from keyctl.encryption_config.decode import hash_of
+    from keyctl.encryption_config.judge import judge
+
+    judged = judge(content, name=name, server=server, required=required)
+    serious = _serious(judged.findings, fail_on)
+    exit_code = ExitCode.UNUSABLE if not judged.accepted else ExitCode.FINDINGS if serious else ExitCode.OK
+    data: dict[str, object] = {
+        "file": name,
+        "kubernetes": str(server),
+        "accepted": judged.accepted,
+        "hash": hash_of(content),
+        "effective": _effective(judged.decoded, required),
+    }
+    tables = (_table(judged.decoded, required),) if judged.decoded else ()
+    fixable = not judged.accepted or any(one.id == "KC-CFG-008" for one in judged.findings)
+    steps = (f"keyctl config fix {name}",) if fixable and name != "<stdin>" else ()
+    verdict = _verdict(judged, server, len(serious))
+    return Report("ConfigReport", exit_code, verdict, judged.findings, data, tables, next_steps=steps)
+
+
+def _verdict(judged: Judged, server: Server, serious: int) -> str:
+    if judged.accepted is None:
+        return f"NOT READ: keyctl does not read this form, and does not say what kube-apiserver {server} makes of it"
+    if not judged.accepted:
+        return f"REFUSED: kube-apiserver {server} does not start with this file, and does not load it while it runs"
+    if serious:
+        return f"ACCEPTED, AND WRONG: kube-apiserver {server} takes it without a word; see the findings"
+    return f"ACCEPTED by kube-apiserver {server}" + ("; see the findings" if judged.findings else "")
+
+
+def _manifest_report(findings: tuple[Finding, ...], name: str, fail_on: str) -> Report:
+    serious = _serious(findings, fail_on)
+    verdict = f"{len(findings)} findings about the encryption flags" if findings else "nothing wrong with the flags"
+    steps = (f"keyctl config fix {name}",) if findings and name != "<stdin>" else ()
+    exit_code = ExitCode.FINDINGS if serious else ExitCode.OK
+    return Report("ManifestReport", exit_code, verdict, findings, {"file": name}, next_steps=steps)
+
+
+def _serious(findings: tuple[Finding, ...], fail_on: str) -> list[Finding]:
+    bar = -1 if fail_on == _NEVER else _SEVERITIES.index(Severity(fail_on))
+    return [one for one in findings if _SEVERITIES.index(one.severity) <= bar]
+
+
+def _resources(decoded: Decoded, required: tuple[str, ...]) -> tuple[str, ...]:
+    from keyctl.encryption_config.effective import named_resources
+
+    return tuple(dict.fromkeys((*named_resources(decoded.config), *required)))
+
+
+def _effective(decoded: Decoded | None, required: tuple[str, ...]) -> list[dict[str, object]]:
+    from keyctl.encryption_config.view import view, view_fields
+
+    return [view_fields(view(decoded.config, name)) for name in _resources(decoded, required)] if decoded else []
+
+
+def _table(decoded: Decoded, required: tuple[str, ...]) -> Table:
+    from keyctl.encryption_config.view import one_line, reader_mark, view
+
+    rows = []
+    for name in _resources(decoded, required):
+        shown = view(decoded.config, name)
+        also = ", ".join(reader_mark(reader) for reader in shown.distinct[1:])
+        rows.append((one_line(name), reader_mark(shown.writer), also or "nothing else"))
+    return Table(("RESOURCE", "WRITTEN WITH", "ALSO READ WITH"), tuple(rows))

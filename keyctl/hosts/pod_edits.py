@@ -1,0 +1,194 @@
+"""Splices in a pod manifest: flags, a mount and its volume put in; list items and words taken out or replaced.
+
+Comments and layout stay. What is removed or replaced is read again and must mean just that; the functions that
+return insertions leave this to their caller.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import PurePosixPath
+
+from keyctl.documents import Document, Mapping, Node, Scalar, Sequence, parse, refuse, splice
+from keyctl.encryption_config.layout import Edit, check_editable, remove
+from keyctl.errors import RefusedError
+from keyctl.hosts.encryption_flags import TRUE
+from keyctl.hosts.pod import PROGRAM, Pod, Word, field_of, items_of, text_of
+
+_VOLUME = "keyctl-encryption"
+_PLAIN_TEXT = re.compile(r"[A-Za-z/-][A-Za-z0-9/._=-]*")
+
+
+def flag_edits(pod: Pod, wanted: dict[str, str]) -> list[Edit]:
+    """Insertions behind the last word of the command line for the flags of `wanted` that are not there.
+
+    Raises `RefusedError` when one is there with another value.
+    """
+    flags = {flag.name: flag.value for flag in pod.flags()}
+    for flag, value in wanted.items():
+        given = flags.get(flag)
+        if given is not None and given != value and not (value == "true" and given in TRUE):
+            raise RefusedError(
+                f"{pod.document.name} has the flag --{flag} with another value",
+                hint=f"set --{flag}={value} in it, or correct the cluster file",
+            )
+    missing = [f"--{flag}={value}" for flag, value in wanted.items() if flag not in flags]
+    lists = [field_of(pod.container, name) for name in ("args", "command")]
+    words = next((node for node in lists if isinstance(node, Sequence) and node.items), None)
+    if words is None:
+        refuse(
+            pod.document.name,
+            pod.container.span,
+            f"the {PROGRAM} container has no command",
+            hint="the manifest must name the command: an image's own one cannot be given flags",
+        )
+    return [_append(pod.document, words, _quoted(word), json.dumps(word)) for word in missing]
+
+
+def mount_edits(pod: Pod, file: PurePosixPath) -> list[Edit]:
+    """Insertions that mount the directory of `file` at its own path.
+
+    Raises `RefusedError` when that place of the container is taken, or is the root of its file system.
+    """
+    directory = file.parent
+    taken = [mount.inside for mount in pod.mounts() if mount.inside in (directory, file)]
+    if taken or directory == PurePosixPath("/"):
+        raise RefusedError(
+            f"{pod.document.name}: the directory {directory} cannot be mounted into the container",
+            cause=f"something else is mounted at {taken[0]}" if taken else "it is the root of the file system",
+            hint="choose an encryptionConfig in a directory of its own",
+        )
+    name = _free_volume_name(pod)
+    path, quoted = str(directory), _quoted(str(directory))
+    return [
+        _add(
+            pod.document,
+            pod.container,
+            "volumeMounts",
+            (f"mountPath: {quoted}", f"name: {name}", "readOnly: true"),
+            {"mountPath": path, "name": name, "readOnly": True},
+        ),
+        _add(
+            pod.document,
+            pod.spec,
+            "volumes",
+            ("hostPath:", f"  path: {quoted}", "  type: DirectoryOrCreate", f"name: {name}"),
+            {"hostPath": {"path": path, "type": "DirectoryOrCreate"}, "name": name},
+        ),
+    ]
+
+
+def without_item(document: Document, parent: Mapping, name: str, index: int) -> bytes:
+    """The manifest without item `index` of the list `name` of `parent`; comment lines around it stay.
+
+    A list left without items is written as an empty one. Raises `RefusedError` for a layout that is not edited.
+    """
+    check_editable(document)
+    items = field_of(parent, name)
+    if not isinstance(items, Sequence):
+        raise RuntimeError("an item of no list was to be removed")
+    edits = remove(document, items, index) if len(items.items) > 1 else _emptied(document, parent, name, items)
+    return _checked(document, edits, items.items[index], None)
+
+
+def with_word(document: Document, word: Word, pattern: re.Pattern[str], text: str) -> bytes:
+    """The manifest with `text` in the place of `word`, written by replacing what `pattern` finds in it with nothing.
+
+    Quotes stay. Raises `RefusedError` when the pattern does not stand in the file as it reads.
+    """
+    check_editable(document)
+    found = list(pattern.finditer(document.text, word.node.span.start, word.node.span.end))
+    if len(found) != 1:
+        line = word.node.span.line
+        raise RefusedError(
+            f"{document.name}:{line}: a flag written with escapes", hint=f"write the flag on line {line} without them"
+        )
+    return _checked(document, [(found[0].start(), found[0].end(), "")], word.node, text)
+
+
+def _checked(document: Document, edits: list[Edit], changed: Node, to: str | None) -> bytes:
+    edited = splice(document.text, edits).encode()
+    if _meaning(parse(edited, name=document.name).root) != _meaning(document.root, changed, to):
+        raise RuntimeError("the edited manifest does not say what it was to say")
+    return edited
+
+
+def _meaning(node: Node, changed: Node | None = None, to: str | None = None) -> object:
+    """What a node says, with the item `changed` of a list left out, or with the text `to` in its place."""
+    if isinstance(node, Scalar):
+        return (node.kind, to if node is changed and to is not None else node.text)
+    if isinstance(node, Sequence):
+        return [_meaning(item, changed, to) for item in node.items if item is not changed or to is not None]
+    return {key.text: _meaning(value, changed, to) for key, value in node.items}
+
+
+def _emptied(document: Document, parent: Mapping, name: str, items: Sequence) -> list[Edit]:
+    if items.flow:
+        start, end = items.span.start + 1, items.span.end - 1
+        if "#" in document.text[start:end]:
+            raise RefusedError(
+                f"{document.name}:{items.span.line}: a list in brackets with a comment inside is not edited",
+                hint="move the comment above the list",
+            )
+        return [(start, end, "")]
+    key = next(key for key, _ in parent.items if key.text == name)
+    colon = document.text.index(":", key.span.end) + 1
+    return [(colon, colon, " []"), *remove(document, items, 0)]
+
+
+def _free_volume_name(pod: Pod) -> str:
+    taken = {text_of(field_of(volume, "name")) for volume in items_of(field_of(pod.spec, "volumes"))}
+    number = 1
+    while (name := _VOLUME if number == 1 else f"{_VOLUME}-{number}") in taken:
+        number += 1
+    return name
+
+
+def _add(document: Document, parent: Mapping, name: str, block: tuple[str, ...], flow: dict[str, object]) -> Edit:
+    """The insertion of one more item into the list `name` of `parent`, which may not be there yet."""
+    node = field_of(parent, name)
+    if isinstance(node, Sequence) and (node.items or node.flow):
+        return _append(document, node, "\n".join(block), json.dumps(flow))
+    if any(key.text == name for key, _ in parent.items):
+        refuse(document.name, parent.span, f"{name} is empty or no list", hint=f"delete the field {name}")
+    if parent.flow:
+        end = parent.items[-1][1].span.end
+        return end, end, f", {json.dumps(name)}: [{json.dumps(flow)}]"
+    indent = " " * (parent.span.column - 1)
+    item = "\n".join(f"{indent}{'- ' if not index else '  '}{line}" for index, line in enumerate(block))
+    return _after(document, parent, f"{indent}{name}:\n{item}")
+
+
+def _append(document: Document, node: Sequence, block: str, flow: str) -> Edit:
+    if node.flow:
+        end = node.items[-1].span.end if node.items else node.span.start + 1
+        return end, end, f", {flow}" if node.items else flow
+    indent = " " * (node.span.column - 1)
+    lines = block.split("\n")
+    text = "\n".join([f"{indent}- {lines[0]}", *(f"{indent}  {line}" for line in lines[1:])])
+    return _after(document, node, text)
+
+
+def _after(document: Document, node: Node, lines: str) -> Edit:
+    """The insertion of whole lines below the last line of a block `node`, with the file's own line ends."""
+    text = document.text
+    end = text.find("\n", _last_leaf(node).span.end - 1) + 1
+    newline = "\r\n" if "\r\n" in text else "\n"
+    lines = lines.replace("\n", newline)
+    return (end, end, lines + newline) if end else (len(text), len(text), newline + lines)
+
+
+def _last_leaf(node: Node) -> Node:
+    """What stands last in `node`: a block's own span may run on over the comments below it."""
+    if isinstance(node, Sequence) and not node.flow:
+        return _last_leaf(node.items[-1])
+    if isinstance(node, Mapping) and not node.flow:
+        key, value = node.items[-1]
+        # A null that is not written has no place of its own.
+        return _last_leaf(value) if value.span.end > key.span.end else key
+    return node
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN_TEXT.fullmatch(text) else json.dumps(text)

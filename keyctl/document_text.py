@@ -18,6 +18,8 @@ _JSON_HINT = "correct the JSON (no comments, no trailing commas), or write block
 
 # What libyaml and goyaml call printable, less a byte order mark inside the text.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+# A line that ends the document before it; one that only starts the first document counts too.
+_NEXT_DOCUMENT = re.compile(r"^(---|\.\.\.)(?!\S)", re.MULTILINE)
 _YAML_BREAK = re.compile("[\x85\u2028\u2029]")
 # What Go's unicode.IsSpace skips before apimachinery looks for the brace that means JSON.
 _GO_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -31,9 +33,13 @@ class Problem(Enum):
     UTF16 = "UTF-16 or a NUL byte"
     NOT_UTF8 = "not UTF-8"
     CONTROL_CHARACTER = "a character that YAML does not allow"
+    ORDER_MARK = "a byte order mark inside the text"
+    BEHIND = "bytes that are no text, behind the first document"
     LINE_SEPARATOR = "a line separator that JSON and YAML read differently"
     NOT_YAML = "not YAML"
     NOT_JSON = "not JSON"
+    FLOW_COLON = "a colon at the end of unquoted text in brackets"
+    ESCAPED_QUOTE = "an escaped single quote"
     DIRECTIVE = "a YAML directive"
     TAG = "a YAML tag"
     MERGE_KEY = "a YAML merge key"
@@ -83,17 +89,25 @@ def decode_text(content: bytes, name: str) -> str:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8")
-        raise _at(before, Problem.NOT_UTF8, name, "not UTF-8 text", "save the file as UTF-8") from None
+        raise _at(before, _in_first(before, Problem.NOT_UTF8), name, "not UTF-8 text", "save the file as UTF-8") from None
     match = _UNPRINTABLE.search(text, 1 if text.startswith(BOM) else 0)
     if match is not None:
+        before = text[: match.start()]
+        if match[0] == BOM:
+            raise _at(before, Problem.ORDER_MARK, name, "a byte order mark inside the text", "delete the character")
         message = f"a control character that YAML does not allow, U+{ord(match[0]):04X}"
-        raise _at(text[: match.start()], Problem.CONTROL_CHARACTER, name, message, "delete the character")
+        raise _at(before, _in_first(before, Problem.CONTROL_CHARACTER), name, message, "delete the character")
     return text
+
+
+def _in_first(before: str, problem: Problem) -> Problem:
+    """`problem`, or BEHIND when the first document may end `before`: how far behind it a parser looks is its own."""
+    return Problem.BEHIND if _NEXT_DOCUMENT.search(before) else problem
 
 
 def _at(before: str, problem: Problem, name: str, message: str, hint: str) -> UnreadableDocumentError:
     """The error for the place right behind the text `before`."""
-    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    line, column = before.count("\n") + 1, len(before.removeprefix(BOM)) - before.removeprefix(BOM).rfind("\n")
     return UnreadableDocumentError(problem, name, message, line=line, column=column, hint=hint)
 
 

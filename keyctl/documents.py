@@ -132,9 +132,11 @@ class _Composer:
         # The parser does not count a byte order mark; offsets here do.
         self._shift = 1 if text.startswith(BOM) else 0
         self._loader = yaml.CSafeLoader(text[self._shift :])
-        self._anchors: dict[str, tuple[Node, int]] = {}
+        # None while the value is not complete: an alias inside it would contain itself.
+        self._anchors: dict[str, tuple[Node, int] | None] = {}
         self._plain = True
         self._aliased = False
+        self._brackets = 0
 
     def compose(self) -> Document:
         self._next()
@@ -165,7 +167,7 @@ class _Composer:
             cause = str(error.problem)
             mark = error.problem_mark
             raise UnreadableDocumentError(
-                Problem.NOT_YAML,
+                self._problem(error),
                 self._name,
                 f"not {'JSON that keyctl reads' if self._json else 'YAML'}",
                 line=mark.line + 1 if mark else None,
@@ -176,6 +178,17 @@ class _Composer:
         if event is None:
             raise RuntimeError("the YAML parser ended before the document did")
         return event
+
+    def _problem(self, error: yaml.MarkedYAMLError) -> Problem:
+        """What goyaml makes of a text at which libyaml stopped: they differ in tags, flow colons and one escape."""
+        if error.context in ("while parsing a tag", "while scanning a tag"):
+            return Problem.TAG
+        if (error.context, error.problem) == ("while scanning a plain scalar", "found unexpected ':'"):
+            return Problem.FLOW_COLON
+        at = error.problem_mark.index + self._shift if error.problem_mark else 0
+        if error.problem == "found unknown escape character" and self._text.startswith("\\'", at):
+            return Problem.ESCAPED_QUOTE
+        return Problem.NOT_YAML
 
     @staticmethod
     def _syntax_hint(cause: str) -> str:
@@ -208,14 +221,17 @@ class _Composer:
         if not isinstance(event, yaml.ScalarEvent | yaml.SequenceStartEvent | yaml.MappingStartEvent):
             raise RuntimeError("the YAML parser gave an event out of order")
         tag = self._tag(event)
+        if event.anchor is not None:
+            self._plain = False
+            self._anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
             result: tuple[Node, int] = (self._scalar(event, tag), 1)
         elif isinstance(event, yaml.SequenceStartEvent):
             result = self._sequence(event, depth)
         else:
             result = self._mapping(event, depth)
-        if event.anchor is not None:
-            self._plain = False
+        # As in goyaml a name belongs to the last value that was started with it, not to the last one completed.
+        if event.anchor is not None and self._anchors[event.anchor] is None:
             self._anchors[event.anchor] = result
         return result
 
@@ -246,6 +262,9 @@ class _Composer:
             # libyaml knows this escape of YAML 1.2 and JSON; goyaml refuses the file for it.
             message = "an escaped slash in double quotes"
             raise self._error(Problem.NOT_YAML, span, message, "write / without the backslash")
+        if not quoted and self._brackets and "?" in event.value:
+            # libyaml takes it for a part of the text, goyaml for the start of a field.
+            raise self._error(Problem.NOT_YAML, span, "a question mark in unquoted text in brackets", "put it in quotes")
         kind = Kind.STRING if quoted or tag == "str" else go_kind(event.value)
         if self._json and kind is Kind.STRING and not quoted:
             kind = Kind.NUMBER
@@ -254,16 +273,19 @@ class _Composer:
     def _sequence(self, start: yaml.SequenceStartEvent, depth: int) -> tuple[Sequence, int]:
         items: list[Node] = []
         total = 1
+        self._brackets += bool(start.flow_style)
         while not isinstance(event := self._next(), yaml.SequenceEndEvent):
             node, size = self._node(event, depth=depth + 1)
             items.append(node)
             total += size
+        self._brackets -= bool(start.flow_style)
         return Sequence(self._span(start, event), tuple(items), bool(start.flow_style)), total
 
     def _mapping(self, start: yaml.MappingStartEvent, depth: int) -> tuple[Mapping, int]:
         items: list[tuple[Scalar, Node]] = []
         lines: dict[str, int] = {}
         total = 1
+        self._brackets += bool(start.flow_style)
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             key = self._key(event, depth)
             if key.text in lines:
@@ -278,6 +300,7 @@ class _Composer:
             node, size = self._node(self._next(), depth=depth + 1)
             items.append((key, node))
             total += size + 1
+        self._brackets -= bool(start.flow_style)
         return Mapping(self._span(start, event), tuple(items), bool(start.flow_style)), total
 
     def _key(self, event: yaml.Event, depth: int) -> Scalar:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from keyctl.encryption_config.compare import may_be_mistaken
+from keyctl.encryption_config.effective import ANYTHING, GroupResource
 from keyctl.encryption_config.model import EncryptionConfig, IdentityReader, KmsReader, Reader, StaticReader
 from keyctl.encryption_config.served_resources import unknown_resource
 from keyctl.encryption_config.view import (
@@ -27,9 +28,13 @@ from keyctl.keys.key import STATIC_PROVIDERS, KeyRef, Provider
 
 _PLAINTEXT = IdentityReader()
 _NO_PREFIX = "no matching prefix found"
-_BLOCKED = (
-    "the API server answers 500 for each such object, and for every list that reaches etcd and meets one. A list from "
-    "its cache can look fine, until it restarts and may not become ready (keyctl explain R10)"
+_UNREADABLE = (
+    "Unreadable means: the API server answers 500 for each such object, and for every list that reaches etcd and meets",
+    "one. A list from its cache can look fine, until it restarts and may not become ready: keyctl explain R10",
+)
+# Kept by kube-apiserver itself, without a resource of the API: no configuration reaches them.
+_INFRASTRUCTURE = (
+    "Never encrypted, whatever stands here: masterleases, peerserverleases, ranges, health, compact_rev_key."
 )
 
 
@@ -75,22 +80,21 @@ class Asked:
 def explained(config: EncryptionConfig | None, resource: str, asked: Asked | None = None) -> Explanation:
     """What `config` does to `resource`, or to its values under the one key that is `asked` about."""
     shown = view(config, resource)
-    title = resource_name(resource)
     if asked is not None:
         fates = tuple(_asked_fates(shown, asked))
-        return Explanation(shown, fates, (f"{title}:", *(f"  {fate.line}" for fate in fates)))
-    fates = tuple(_fates(shown))
-    lines = (
-        f"{title}:",
-        *(f"  {line}" for line in _doubts(resource)),
-        f"  {_coverage(shown)}",
-        f"  {_writing(shown)}",
-        *_reading(shown),
-        *(f"  {line}" for line in _name_trouble(shown)),
-        "  What becomes of stored values:",
-        *(f"    - {fate.line}" for fate in fates),
-    )
-    return Explanation(shown, fates, lines)
+        lines = [f"  {fate.line}" for fate in fates]
+    else:
+        fates = tuple(_fates(shown))
+        lines = [
+            *(f"  {line}" for line in _about(config, shown)),
+            *_reading(shown),
+            *(f"  {line}" for line in dict.fromkeys(_name_trouble(shown))),
+            "  What becomes of stored values:",
+            *(f"    - {fate.line}" for fate in fates),
+        ]
+    if any(fate.outcome is Outcome.UNREADABLE for fate in fates):
+        lines += [f"  {line}" for line in _UNREADABLE]
+    return Explanation(shown, fates, (f"{_title(resource)}:", *lines))
 
 
 def fate_fields(fate: Fate) -> dict[str, object]:
@@ -102,32 +106,62 @@ def fate_fields(fate: Fate) -> dict[str, object]:
     }
 
 
-def _doubts(resource: str) -> Iterator[str]:
-    wrong = None if resource == EVERYTHING_ELSE else unknown_resource(resource)
+def _title(resource: str) -> str:
+    name = GroupResource.parse(resource)
+    if not name.is_wildcard or name == ANYTHING:
+        return resource_name(resource)
+    return f"every other resource of {_group(name)} ({resource_name(resource)})"
+
+
+def _group(name: GroupResource) -> str:
+    return f"the group {one_line(name.group)}" if name.group else "the core group"
+
+
+def _about(config: EncryptionConfig | None, shown: ResourceView) -> Iterator[str]:
+    """What the name stands for, which entry covers it, and what writes it."""
+    wrong = None if shown.resource == EVERYTHING_ELSE else unknown_resource(shown.resource)
     if wrong is not None:
         yield f"Take care: nothing is stored under this name. {wrong.reason[0].upper()}{wrong.reason[1:]}: {wrong.fix}."
-
-
-def _coverage(shown: ResourceView) -> str:
     if shown.covered_by is None:
-        return "No entry covers it: it is stored in plaintext."
+        yield "No entry covers it."
+    else:
+        yield _coverage(shown, GroupResource.parse(shown.covered_by))
+        yield from _shadowed(config, shown)
+    if isinstance(shown.writer, IdentityReader):
+        yield "New values are written in PLAINTEXT."
+    else:
+        yield f"New values are written with {reader_in_full(shown.writer)}."
+    if shown.resource == EVERYTHING_ELSE:
+        yield _INFRASTRUCTURE
+
+
+def _coverage(shown: ResourceView, name: GroupResource) -> str:
     places = " and ".join(f"resources[{index}]" for index in shown.entries)
-    joined = ""
-    if len(shown.entries) > 1:
-        joined = "; their providers are joined in this order, so the first one of all writes"
     verb = "covers" if len(shown.entries) == 1 else "cover"
-    if shown.covered_by.startswith("*"):
-        group = "everything" if shown.covered_by == "*.*" else "its whole group"
-        what = f"{places} {verb} it by the wildcard '{one_line(shown.covered_by)}', which is {group}"
-        return f"{what}{joined}."
-    return f"{places} {verb} it by name{joined}. No wildcard adds anything to a resource that has a name of its own."
+    if name == ANYTHING:
+        how = "by the wildcard '*.*', which is everything that no entry names more exactly"
+    elif name.is_wildcard:
+        how = f"by the wildcard '{one_line(str(name))}', which is {_group(name)} less what an entry names itself"
+    else:
+        how = "by its own name"
+    joined = (
+        "" if len(shown.entries) == 1 else "; their providers are joined in this order: the first one of all writes"
+    )
+    return f"{places} {verb} it {how}{joined}."
 
 
-def _writing(shown: ResourceView) -> str:
-    writer = shown.writer
-    if isinstance(writer, IdentityReader):
-        return "New values are written in PLAINTEXT."
-    return f"New values are written with {reader_in_full(writer)}."
+def _shadowed(config: EncryptionConfig | None, shown: ResourceView) -> Iterator[str]:
+    """Wildcards that would cover the resource, too, and are not looked at."""
+    wanted = GroupResource.parse(shown.resource)
+    for name in (GroupResource("*", wanted.group), ANYTHING):
+        places = [
+            f"resources[{index}]"
+            for index, entry in enumerate(config.entries if config else ())
+            if index not in shown.entries and name in map(GroupResource.parse, entry.resources)
+        ]
+        if places:
+            wildcard = f"The wildcard '{one_line(str(name))}' in {' and '.join(places)}"
+            yield f"{wildcard} adds nothing to that: the most exact name alone counts."
 
 
 def _reading(shown: ResourceView) -> Iterator[str]:
@@ -191,7 +225,7 @@ def _fates(shown: ResourceView) -> Iterator[Fate]:
         yield _fate(shown, reader)
     if _PLAINTEXT not in shown.readers:
         yield _fate(shown, _PLAINTEXT)
-    yield _other_fate(shown, "any other key", None)
+    yield _not_there(shown, "any other key", None)
 
 
 def _asked_fates(shown: ResourceView, asked: Asked) -> Iterator[Fate]:
@@ -204,27 +238,36 @@ def _asked_fates(shown: ResourceView, asked: Asked) -> Iterator[Fate]:
         yield _fate(shown, reader)
     if named and asked.name is not None:
         if asked.provider in STATIC_PROVIDERS:
-            yield _other_fate(shown, f"other bytes of the name {asked}", None, tried=True)
+            yield _other_bytes(asked)
         return
     under = str(asked) if asked.name is not None else f"any {'other ' if named else ''}key of {asked}"
-    yield _other_fate(shown, under, asked)
+    yield _not_there(shown, under, asked)
 
 
 def _fate(shown: ResourceView, reader: Reader) -> Fate:
-    under = "plaintext" if isinstance(reader, IdentityReader) else f"values under {reader_in_full(reader)}"
-    verb = "is" if isinstance(reader, IdentityReader) else "are"
-    if reader not in shown.readers:
-        return Fate(reader, Outcome.UNREADABLE, f'{under} {verb} refused ("{_NO_PREFIX}"): {_BLOCKED}.')
+    if isinstance(reader, IdentityReader):
+        return _plaintext_fate(shown)
+    under = f"values under {reader_in_full(reader)}"
     if reader == shown.writer:
-        return Fate(reader, Outcome.CURRENT, f"{under} {verb} read and current: {_current(reader)}.")
-    counts = "counts" if isinstance(reader, IdentityReader) else "count"
-    return Fate(reader, Outcome.STALE, f"{under} {verb} read and {counts} as stale: {_stale(shown.writer)}.")
+        return Fate(reader, Outcome.CURRENT, f"{under} are read and current: {_current(reader)}.")
+    mistaken = " and ".join(reader_in_full(other) for other in may_be_mistaken(shown.readers, reader))
+    care = f" Some may come out as garbage under {mistaken}, which is tried first." if mistaken else ""
+    text = f"{under} are read and count as stale: the next update, {_rewrite(shown)}.{care}"
+    return Fate(reader, Outcome.STALE, text)
+
+
+def _plaintext_fate(shown: ResourceView) -> Fate:
+    if _PLAINTEXT not in shown.readers:
+        text = f'plaintext is unreadable: it is refused where identity is not listed ("{_NO_PREFIX}").'
+        return Fate(_PLAINTEXT, Outcome.UNREADABLE, text)
+    if shown.writer == _PLAINTEXT:
+        return Fate(_PLAINTEXT, Outcome.CURRENT, "plaintext is read and current: no update encrypts it.")
+    text = f"plaintext is read and counts as stale: the next update, {_rewrite(shown)}."
+    return Fate(_PLAINTEXT, Outcome.STALE, text)
 
 
 def _current(writer: Reader) -> str:
     unchanged = "an update that changes nothing writes nothing"
-    if isinstance(writer, IdentityReader):
-        return f"{unchanged}, and no update encrypts them"
     if not isinstance(writer, KmsReader):
         return unchanged
     if writer.version == "v1":
@@ -235,22 +278,29 @@ def _current(writer: Reader) -> str:
     return f"{unchanged}, unless the plugin's own key (its key_id) has changed since; then they count as stale"
 
 
-def _stale(writer: Reader) -> str:
-    """What the next write does; the command where keyctl has one."""
-    update = "the next update, even one that changes nothing, writes them"
+def _rewrite(shown: ResourceView) -> str:
+    """What the next update does to a stale value; the command where keyctl has one."""
+    writer = shown.writer
+    update = "even one that changes nothing, writes such a value anew"
     if isinstance(writer, IdentityReader):
         return f"{update} in PLAINTEXT. To encrypt instead: keyctl enable"
     if isinstance(writer, KmsReader):
         return f"{update} with {reader_name(writer)}"
-    return f"{update} with {reader_name(writer)}. keyctl rotate rewrites all of them, under a new key"
+    twins = any(reader.ref == writer.ref and reader != writer for reader in shown.readers)
+    name = reader_in_full(writer) if twins else reader_name(writer)
+    return f"{update} with {name}. All of them at once, under a new key: keyctl rotate"
 
 
-def _other_fate(shown: ResourceView, under: str, asked: Asked | None, *, tried: bool = False) -> Fate:
-    if tried:
-        return Fate(None, Outcome.UNREADABLE, f"values under {under} are unreadable: they do not open, so {_BLOCKED}.")
+def _not_there(shown: ResourceView, under: str, asked: Asked | None) -> Fate:
     said = _said(shown, asked)
     told = f' ("{said}")' if said else ""
-    return Fate(None, Outcome.UNREADABLE, f"values under {under} are unreadable{told}: {_BLOCKED}.")
+    return Fate(None, Outcome.UNREADABLE, f"values under {under} are unreadable: nothing here opens them{told}.")
+
+
+def _other_bytes(asked: Asked) -> Fate:
+    chance = ", or come out as garbage, about one in 256" if asked.provider is Provider.AESCBC else ""
+    text = f"values under {asked} that were written with other bytes than these are unreadable{chance}."
+    return Fate(None, Outcome.UNREADABLE, text)
 
 
 def _said(shown: ResourceView, asked: Asked | None) -> str:
@@ -262,7 +312,8 @@ def _said(shown: ResourceView, asked: Asked | None) -> str:
     held = [reader for reader in shown.readers if reader.ref.provider is asked.provider]
     if not held or asked.provider is Provider.KMS:
         return _NO_PREFIX
-    if asked.name is not None and any(f"{asked.name}:".startswith(f"{reader.ref.name}:") for reader in held):
+    # A name that goes on where one of the file ends is tried under that one, and fails in another way.
+    if asked.name is None or any(f"{asked.name}:".startswith(f"{reader.ref.name}:") for reader in held):
         return ""
     kind = "Secretbox" if asked.provider is Provider.SECRETBOX else "AES"
     return f"no matching key was found for the provided {kind} transformer"

@@ -23,6 +23,8 @@ from keyctl.keys.key import STATIC_PROVIDERS, Provider
 CURRENT = ("apiserver.config.k8s.io/v1", "EncryptionConfiguration")
 LEGACY = ("v1", "EncryptionConfig")
 KINDS = {CURRENT, LEGACY}
+# A group that is empty may be written out.
+_ACCEPTED = {*KINDS, (f"/{LEGACY[0]}", LEGACY[1])}
 
 _INT32 = "a whole number of 32 bits"
 _DECIMAL = re.compile("-?(0|[1-9][0-9]*)", re.ASCII)
@@ -151,7 +153,10 @@ class _FieldReader:
         texts = {
             name: node.text for name, node in said.items() if isinstance(node, Scalar) and node.kind is Kind.STRING
         }
-        if (texts.get("apiVersion"), texts.get("kind")) in KINDS:
+        if not self._server.strict and (other := next((key for key, _ in root.items if _is_respelt(key)), None)):
+            self._refuse(unread.IGNORED_FIELD, other, "apiVersion or kind in another spelling", "delete the field")
+            return False
+        if (texts.get("apiVersion"), texts.get("kind")) in _ACCEPTED:
             return True
         mixed = texts.get("apiVersion") in {version for version, _ in KINDS}
         order = ("apiVersion", "kind") if texts.get("kind") in {kind for _, kind in KINDS} else ("kind", "apiVersion")
@@ -309,6 +314,12 @@ def _is_json(node: Node) -> bool:
     if isinstance(node, Sequence):
         return all(map(_is_json, node.items))
     return node.kind is not Kind.NUMBER or is_finite(node.text)
+
+
+def _is_respelt(key: Scalar) -> bool:
+    """Whether Go's own JSON decoder, which finds the kind, takes `key` for apiVersion or kind, though it is not."""
+    folded = key.text.replace("\u212a", "k").replace("\u017f", "s").lower()
+    return folded in ("apiversion", "kind") and key.text not in ("apiVersion", "kind")
 
 
 def _is_null(node: Node) -> bool:

@@ -24,7 +24,7 @@ _DURATION_UNITS = {
     "m": 60 * 10**9,
     "h": 3600 * 10**9,
 }
-_DURATION = re.compile(r"\+?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+")
+_DURATION = re.compile(r"\+?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h))+")
 _DURATION_PART = re.compile(r"([0-9]*)\.?([0-9]*)(ns|us|µs|μs|ms|s|m|h)")
 _MAX_DURATION = 2**63 - 1
 # A subset of what Go's url.Parse takes: a path without control characters or percent signs always parses.
@@ -70,7 +70,7 @@ def _kms_timeout(kms: RawKms, path: str) -> Iterator[Violation]:
 
 
 def _nanoseconds(text: str) -> int:
-    """What Go's ParseDuration makes of `text`, rounded down; 0 when it is none. A value of 0 is refused either way."""
+    """What Go's ParseDuration makes of `text`; 0 when it is none. A value of 0 is refused either way."""
     if not _DURATION.fullmatch(text):
         return 0
     total = 0
@@ -78,8 +78,18 @@ def _nanoseconds(text: str) -> int:
         scale = _DURATION_UNITS[unit]
         # Twenty digits are beyond the limit already, and beyond a nanosecond.
         total += int(whole[-20:] or 0) * scale if len(whole.lstrip("0")) <= 20 else _MAX_DURATION + 1
-        total += int(fraction[:20] or 0) * scale // 10 ** len(fraction[:20])
+        total += _fraction(fraction, scale)
     return total
+
+
+def _fraction(digits: str, scale: int) -> int:
+    """The digits behind a point as Go counts them: as many as fit into 63 bits, and in floating point."""
+    value, power = 0, 1.0
+    for digit in digits[:20]:
+        if value > _MAX_DURATION // 10 or value * 10 + int(digit) > _MAX_DURATION + 1:
+            break
+        value, power = value * 10 + int(digit), power * 10
+    return int(value * (scale / power))
 
 
 def _kms_endpoint(kms: RawKms, path: str) -> Iterator[Violation]:

@@ -10,6 +10,17 @@ import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from keyctl.keys.key import Provider
+
+# Every field of the schema, by its lower-case spelling.
+FIELD_NAMES = {
+    name.lower(): name
+    for name in (
+        *("apiVersion", "kind", "resources", "providers", "keys", "name", "secret", "cachesize", "endpoint", "timeout"),
+        *(provider.value for provider in Provider),
+    )
+}
+
 _LINE = re.compile(r"(?P<indent>[ \t]*)(?P<text>[^\n]*?)(?P<end>\r?\n|\Z)")
 _DASH = re.compile(r"(?P<dash>-[ \t]+)(?P<text>.+)")
 _FIELD = re.compile(r"""(?P<quote>["']?)(?P<name>[A-Za-z]+)(?P=quote)[ \t]*:(?P<value>(?:[ \t].*)?)""")
@@ -52,7 +63,8 @@ class Line:
     """One line of a file.
 
     `indent` is its leading white space, `dash` its dash with the white space after it (or ""), `text` all the
-    rest, `end` the line break (or ""). `name` and `value` say what a `Form.FIELD` holds.
+    rest, `end` the line break (or ""). `name` and `value` say what a `Form.FIELD` holds, the name as the schema spells
+    it whatever its case here.
     """
 
     number: int
@@ -127,7 +139,8 @@ def _line(number: int, indent: str, text: str, end: str) -> Line:
     if match := _DASH.fullmatch(text):
         dash, text = match["dash"], match["text"]
     if match := _FIELD.fullmatch(text):
-        return Line(number, Form.FIELD, indent, dash, text, end, match["name"], value_form(match["value"]))
+        name = FIELD_NAMES.get(match["name"].lower(), match["name"])
+        return Line(number, Form.FIELD, indent, dash, text, end, name, value_form(match["value"]))
     is_item = bool(dash) and value_form(text) is Value.INLINE
     return Line(number, Form.ITEM if is_item else Form.UNCLEAR, indent, dash, text, end)
 

@@ -10,12 +10,8 @@ from __future__ import annotations
 import difflib
 import re
 
-from keyctl.encryption_config.lines import Value, value_form
-from keyctl.keys.key import Provider
+from keyctl.encryption_config.lines import FIELD_NAMES, Value, value_form
 
-_FIELDS = frozenset(provider.value for provider in Provider) | {
-    *("apiversion", "kind", "resources", "providers", "keys", "name", "secret", "cachesize", "endpoint", "timeout")
-}
 _VOCABULARY = frozenset({"EncryptionConfiguration", "EncryptionConfig"})
 
 # The white space, comment signs and dashes before what a line says.
@@ -26,16 +22,15 @@ _QUOTED = re.compile(r"""(?P<quote>["'])(?P<text>[^"'\\]*)(?P=quote)""")
 _PUNCTUATION = re.compile(r"[\[\]{}(),. \t-]*")
 _ONLY_BASE64 = re.compile(r"[A-Za-z0-9+/=_-]{8,}[\\ \t]*")
 _LOOKS_LIKE_KEY = re.compile(
-    # Lower-case paths stay readable, the rest of 16 characters or more does not.
+    # Lower-case paths stay readable.
     r"(?P<path>(?<![A-Za-z0-9+/])/{0,2}(?:/[a-z][a-z0-9.-]{0,23})+/?(?![A-Za-z0-9+/=]))"
-    r"|(?P<base64>[A-Za-z0-9+/]{16,}={0,2})"
-    # Perhaps base64 for URLs.
-    r"|(?P<dashed>[A-Za-z0-9_-]{24,})"
+    # Base64, also that for URLs.
+    r"|(?P<word>[A-Za-z0-9+/_-]{16,})={0,2}"
 )
-# The names of keys, flags and hosts: as long, but lower-case and in short parts.
-_DASHED_NAME = re.compile(r"(?:[a-z0-9]{0,15}[_-])*[a-z0-9]{0,15}")
+# The names of flags, hosts and keys are as long, but lower-case and in short parts; keyctl's own have the time.
+_NAME = re.compile(r"(?:[a-z0-9]{0,15}[_-])*[a-z0-9]{0,15}|key-[0-9]{8}t[0-9]{6}z-[0-9a-f]{4}")
 _RESOURCE = re.compile(r"[a-z]+")
-_RESOURCES_LINE = re.compile(r"[ \t#]*(?:(?:-[ \t]+)?resources[ \t]*:.*|-[ \t]+[\"']?[a-z.]+[\"']?[ \t]*(?:#.*)?)")
+_RESOURCES_LINE = re.compile(r"[ \t#]*(?:(?:-[ \t]+)?resources[ \t]*:.*|-[ \t]+[\"']?[a-z0-9.]+[\"']?[ \t]*(?:#.*)?)")
 
 
 def masked_diff(before: str, after: str, *, name: str) -> str:
@@ -89,7 +84,7 @@ def _masked_lines(text: str, masks: _Masks) -> list[str]:
 def _belongs_to_value(prefix: str, body: str, value: Value) -> bool:
     """Whether the line may continue a secret that began as `value` on a line above."""
     match = _FIELD.fullmatch(body)
-    if match is not None and match["name"].lower() in _FIELDS:
+    if match is not None and match["name"].lower() in FIELD_NAMES:
         return False
     if _PUNCTUATION.fullmatch(body):
         return False
@@ -114,14 +109,14 @@ def _without_keys(line: str, body: str, masks: _Masks) -> str:
     names_resources = _RESOURCES_LINE.fullmatch(line.rstrip("\r")) is not None
 
     def mask(match: re.Match[str]) -> str:
-        word = match[0]
+        word = match["word"]
         known = (
             match["path"] is not None
             or word in _VOCABULARY
+            or _NAME.fullmatch(word) is not None
             or (names_resources and _RESOURCE.fullmatch(word) is not None)
-            or (match["dashed"] is not None and _DASHED_NAME.fullmatch(word) is not None)
         )
-        return word if known else masks.of(word)
+        return match[0] if known else masks.of(match[0])
 
     if _ONLY_BASE64.fullmatch(body) and "-" not in line[: line.find(body)]:
         return masks.of(body)

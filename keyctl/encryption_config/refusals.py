@@ -60,8 +60,8 @@ NOT_UTF8 = _rule(
 CONTROL_CHARACTER = _rule(
     106,
     "a control character in the file",
-    "YAML allows no control characters but tab and line breaks, and no byte order mark except at the very start. "
-    "They mostly come from copying out of a terminal or a web page.",
+    "YAML allows no control characters but tab and line breaks. They mostly come from copying out of a terminal or a "
+    "web page.",
     "delete the character",
     _DECODER,
 )

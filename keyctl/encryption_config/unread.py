@@ -84,7 +84,8 @@ FIELD_TWICE = _rule(
 IGNORED_FIELD = _rule(
     211,
     "an unknown field that may not be ignored (before Kubernetes 1.31)",
-    "Kubernetes before 1.31 ignores unknown fields, but only when their names and numbers can be turned into JSON.",
+    "Kubernetes before 1.31 ignores unknown fields, but only when their names and numbers can be turned into JSON; and "
+    "it looks for apiVersion and kind without regard to case, so that another spelling may count.",
     "delete the field",
 )
 JSON_CHARACTERS = _rule(
@@ -106,6 +107,33 @@ KMS_V1_NAME = _rule(
     "Without automatic reload kube-apiserver lets KMS v1 names repeat; with it the file is refused. keyctl reads it as "
     "refused.",
     "give each KMS provider its own name",
+)
+FLOW_COLON = _rule(
+    215,
+    "a colon at the end of unquoted text in brackets",
+    "Before a comma or a bracket, without a blank between, the colon belongs to the text for Go's parser. Others take "
+    "it for that of a field, or for a mistake.",
+    "put the text in quotes, or a blank behind the colon",
+)
+ESCAPED_QUOTE = _rule(
+    216,
+    "a single quote escaped in double quotes",
+    "Go's parser takes a backslash and a single quote for the quote; YAML has no such escape.",
+    "write the quote without the backslash",
+)
+BEHIND = _rule(
+    217,
+    "bytes that are no text, behind the first document",
+    "kube-apiserver reads the first document only. How far behind it the parser looks, and stumbles over bytes that "
+    "are not UTF-8 or control characters, depends on where they stand.",
+    "delete everything from the second --- line on, or save the file as UTF-8",
+)
+ORDER_MARK = _rule(
+    218,
+    "a byte order mark inside the text",
+    "At the very start it is skipped. Elsewhere Go's parser takes it for a letter or for nothing, depending on the "
+    "place, and nobody sees it.",
+    "delete the character",
 )
 
 RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))

@@ -20,7 +20,7 @@ from keyctl.hosts.encryption_flags import CONFIG_FLAG, RELOAD_FLAG, REMOVED_FLAG
 from keyctl.hosts.manifest_rules import MISPLACED, REMOVED, UNMOUNTED, judge_manifest
 from keyctl.hosts.manifests import add_encryption_flag
 from keyctl.hosts.pod import Pod, Word, field_of, items_of, pods, text_of
-from keyctl.hosts.pod_edits import with_word, without_item
+from keyctl.hosts.pod_edits import with_shorter_name, without_item
 from keyctl.hosts.spare_mount import spare_mount, volume_is_used
 
 _EXPERIMENTAL = re.compile("experimental[-_](?=encryption[-_]provider[-_]config)")
@@ -125,14 +125,13 @@ class _Work:
                 word, pod = flag.words[0], self._pod(place)
                 # The edits so far were behind this word, but they made the nodes new.
                 word = next(new for new in pod.words() if (new.field, new.index) == (word.field, word.index))
-                text = _EXPERIMENTAL.sub("", word.text, count=1)
-                self.contents[place.file] = with_word(pod.document, word, _EXPERIMENTAL, text)
+                self.contents[place.file] = with_shorter_name(pod.document, word, _EXPERIMENTAL)
 
     def mount(self, place: _Place) -> None:
         """Mount the directory of the file, unless something is mounted there or it is not clear which file."""
         flags = self._flags(place)
         path = file_path(flags.config[-1].value) if flags.config else None
-        if path is None or flags.removed or len(flags.values) > 1 or self._pod(place).covering(path) is not None:
+        if path is None or len(flags.values) > 1 or self._pod(place).covering(path) is not None:
             return
         self._add(place, flags.config[-1].value, UNMOUNTED, reload=False)
 

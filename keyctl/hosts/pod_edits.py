@@ -92,19 +92,20 @@ def without_item(document: Document, parent: Mapping, name: str, index: int) -> 
     return _checked(document, edits, items.items[index], None)
 
 
-def with_word(document: Document, word: Word, pattern: re.Pattern[str], text: str) -> bytes:
-    """The manifest with `text` in the place of `word`, written by replacing what `pattern` finds in it with nothing.
+def with_shorter_name(document: Document, word: Word, prefix: re.Pattern[str]) -> bytes:
+    """The manifest with the flag `word` renamed: what `prefix` matches right behind the dashes goes; quotes stay.
 
-    Quotes stay. Raises `RefusedError` when the pattern does not stand in the file as it reads.
+    Raises `RefusedError` when the name does not stand in the file as it reads.
     """
     check_editable(document)
-    found = list(pattern.finditer(document.text, word.node.span.start, word.node.span.end))
-    if len(found) != 1:
-        line = word.node.span.line
+    start, line = word.node.span.start, word.node.span.line
+    name = start + (document.text[start] in "\"'") + len("--")
+    found, read = prefix.match(document.text, name), prefix.match(word.text, len("--"))
+    if found is None or read is None:
         raise RefusedError(
             f"{document.name}:{line}: a flag written with escapes", hint=f"write the flag on line {line} without them"
         )
-    return _checked(document, [(found[0].start(), found[0].end(), "")], word.node, text)
+    return _checked(document, [(name, found.end(), "")], word.node, f"--{word.text[read.end() :]}")
 
 
 def _checked(document: Document, edits: list[Edit], changed: Node, to: str | None) -> bytes:

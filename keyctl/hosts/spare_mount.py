@@ -38,8 +38,7 @@ def volume_is_used(pod: Pod, volume: str) -> bool:
         text_of(field_of(mount, "name")) == volume
         for containers in ("containers", "initContainers")
         for container in items_of(field_of(pod.spec, containers))
-        for mounts in ("volumeMounts", "volumeDevices")
-        for mount in items_of(field_of(container, mounts))
+        for mount in items_of(field_of(container, "volumeMounts"))
     )
 
 

@@ -162,7 +162,7 @@ _FAILURES = {
     Reason.NOT_AUTHENTIC: "{} does not open it: other key bytes under that name, copied here, or damaged",
     Reason.KMS: "only the plugin of {} can open it",
 }
-_PADDINGS = tuple(bytes([size]) * size for size in range(17))
+_PADDINGS = tuple(bytes([size]) * size for size in range(256))
 
 
 def _aescbc(material: bytes) -> Opener:
@@ -176,7 +176,8 @@ def _aescbc(material: bytes) -> Opener:
             return Reason.MALFORMED
         plain = decrypt(value[at:])
         padding = plain[-1]
-        if not 1 <= padding <= 16 or not plain.endswith(_PADDINGS[padding]):
+        # The server takes more than one block of padding too, as long as it all stands behind the first block.
+        if not 1 <= padding <= size - 16 or not plain.endswith(_PADDINGS[padding]):
             return Reason.BAD_PADDING
         return plain[16:-padding]
 

@@ -186,7 +186,7 @@ def program(kubernetes: str = DEFAULT) -> Path:
     kept = home / "oracle"
     with locked(home, patience=BUILD_SECONDS, on_wait=lambda: _progress("waiting for another build of the oracle")):
         if not kept.is_file():
-            _progress(f"building the oracle of Kubernetes {kubernetes} once (about a minute); kept in {home}")
+            _progress(f"building the oracle of Kubernetes {kubernetes} once (one to four minutes); kept in {home}")
             started = time.monotonic()
             for leftover in home.glob(".building-*"):
                 shutil.rmtree(leftover)

@@ -61,7 +61,7 @@ def test_no_advice_repeats_a_key() -> None:
 @pytest.mark.parametrize(
     ("entries", "tail", "minor", "expected"),
     [
-        pytest.param([_GOOD, entry("pods", _ID)], b"", 37, ("KC-CFG-006", 6, 15), id="a plaintext entry"),
+        pytest.param([_GOOD, entry("pods", _ID)], b"", 37, ("KC-CFG-006", 7, 15), id="a plaintext entry"),
         pytest.param([_GOOD, entry("secrets", static("b", 2))], b"", 37, ("KC-CFG-007", 6, 15), id="named twice"),
         pytest.param([_GOOD], b"---\n{broken", 37, ("KC-CFG-009", None, None), id="another document"),
         pytest.param([_GOOD, "  note: x\n"], b"", 30, ("KC-CFG-010", 6, 3), id="an ignored field"),

@@ -118,6 +118,10 @@ def test_tabs_become_spaces_and_the_values_stay() -> None:
     assert config(result) == config(GOOD)
 
 
+def test_a_field_in_the_wrong_case_is_moved_and_keeps_its_spelling() -> None:
+    assert changed(wrong(("          keys:\n", "        KEYS:\n"))) == "          KEYS:\n"
+
+
 def test_a_comment_moves_with_the_line_under_it_and_a_last_one_stays() -> None:
     text = wrong((INSIDE, f"      # older\n\n    # mine\n    # too\n    secret: {b64(1)}  # 32 bytes\n")) + "  # end\n"
     result = relayout(text)

@@ -105,6 +105,14 @@ def test_of_several_servers_the_one_in_the_same_directory_is_meant() -> None:
     assert repair_manifests(contents).contents.keys() == {"a/etcd.yaml", "a/api.yaml"}
 
 
+def test_a_server_in_another_directory_is_meant_when_it_is_the_only_one() -> None:
+    contents = {"b/api.yaml": SERVER.encode(), "a/etcd.yaml": ETCD.encode()}
+    assert repair_manifests(contents).contents == {
+        "b/api.yaml": SERVER_AFTER.encode(),
+        "a/etcd.yaml": ETCD_AFTER.encode(),
+    }
+
+
 def test_of_several_servers_in_one_directory_none_is_guessed() -> None:
     repaired, after = repair(etcd=ETCD, one=SERVER, two=SERVER)
     assert after == {"etcd": ETCD, "one": SERVER, "two": SERVER}
@@ -119,9 +127,45 @@ def test_a_server_that_has_the_flag_already_is_left_as_it_is() -> None:
 
 
 def test_a_server_that_has_only_the_file_is_given_the_reload() -> None:
-    _, after = repair(etcd=ETCD, api=server_with(f"--encryption-provider-config={FILE}"))
+    repaired, after = repair(etcd=ETCD, api=server_with(f"--encryption-provider-config={FILE}"))
+    assert [done.sentence.split(",")[0] for done in repaired.done] == [
+        "added --encryption-provider-config-automatic-reload",
+        "removed --encryption-provider-config",
+        "removed --encryption-provider-config-automatic-reload",
+        "removed the mount of /etc/kubernetes/enc",
+    ]
     assert read_flags(after["api"].encode(), name="api").automatic_reload
     assert after["etcd"] == ETCD_AFTER
+
+
+def test_a_server_that_has_the_reload_only_is_given_the_file() -> None:
+    server = server_with("--encryption-provider-config-automatic-reload")
+    repaired, after = repair(etcd=ETCD, api=server)
+    assert [done.sentence for done in repaired.done if done.file == "api.yaml"] == [f"added {FLAG}"]
+    assert after["api"] == server_with("--encryption-provider-config-automatic-reload", FLAG)
+
+
+@pytest.mark.parametrize("value", [FILE, "$(FILE)"])
+def test_a_server_that_has_the_flags_already_sees_the_file_as_it_likes(value: str) -> None:
+    server = server_with(f"--encryption-provider-config={value}", "--encryption-provider-config-automatic-reload")
+    server = server.replace("path: /etc/kubernetes\n", "path: /srv\n")
+    _, after = repair(etcd=ETCD.replace(FILE, value), api=server)
+    assert after["api"] == server
+    assert "--encryption" not in after["etcd"]
+
+
+def test_a_mount_without_its_volume_goes_too() -> None:
+    volume = "  - hostPath:\n      path: /etc/kubernetes/enc\n      type: DirectoryOrCreate\n    name: enc\n"
+    etcd = ETCD.replace(volume, "")
+    _, after = repair(etcd=etcd, api=server_with(FLAG, "--encryption-provider-config-automatic-reload"))
+    assert after["etcd"] == ETCD_AFTER
+
+
+def test_a_mount_of_the_file_alone_goes_too() -> None:
+    etcd = ETCD.replace("mountPath: /etc/kubernetes/enc", f"mountPath: {FILE}")
+    etcd = etcd.replace("path: /etc/kubernetes/enc\n      type: DirectoryOrCreate", f"path: {FILE}\n      type: File")
+    _, after = repair(etcd=etcd, api=SERVER)
+    assert after == {"etcd": ETCD_AFTER, "api": SERVER_AFTER}
 
 
 def test_a_reload_flag_that_says_no_is_only_removed() -> None:

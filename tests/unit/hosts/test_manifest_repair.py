@@ -76,6 +76,27 @@ def test_a_flag_written_with_escapes_is_left() -> None:
     assert "a flag written with escapes" in str(repaired.left[0].fix)
 
 
+def test_a_file_that_is_named_like_the_removed_flag_keeps_its_name() -> None:
+    value = "/etc/kubernetes/enc/experimental-encryption-provider-config.yaml"
+    _, after = repair(api=server_with(f"--experimental-encryption-provider-config={value}"))
+    assert after["api"] == server_with(f"--encryption-provider-config={value}")
+
+
+def test_a_server_with_anchors_is_left() -> None:
+    server = server_with(f"--experimental-encryption-provider-config={FILE}").replace(
+        "name: k8s", "name: &certs k8s", 1
+    )
+    repaired, after = repair(api=server)
+    assert after["api"] == server
+    assert "anchors" in str(repaired.left[0].fix)
+
+
+def test_a_file_that_the_server_sees_from_elsewhere_is_not_mounted_anew() -> None:
+    server = server_with(f"--encryption-provider-config={FILE}").replace("path: /etc/kubernetes\n", "path: /srv\n")
+    repaired, after = repair(api=server)
+    assert (after["api"], repaired.left) == (server, ())
+
+
 def test_nothing_is_moved_to_a_server_that_keeps_the_removed_flag() -> None:
     server = server_with(f'"--experimental\\x2dencryption-provider-config={FILE}"')
     repaired, after = repair(etcd=ETCD, api=server)

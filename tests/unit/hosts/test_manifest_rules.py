@@ -96,7 +96,9 @@ def test_a_file_from_a_volume_of_another_kind_is_seen_too() -> None:
     assert judge_manifest(content, "pod.yaml") == ()
 
 
-@pytest.mark.parametrize("value", ["enc.yaml", "/etc/$(DIR)/enc.yaml", "/etc/kubernetes/../enc.yaml", "/enc/", "//a/b"])
+@pytest.mark.parametrize(
+    "value", ["enc.yaml", "/etc/$(DIR)/enc.yaml", "/etc/kubernetes/../enc.yaml", "/enc/", "//a/b", "/."]
+)
 def test_a_path_that_keyctl_cannot_place_is_no_pass_and_no_failure(value: str) -> None:
     finding = only(manifest("kube-apiserver", f"--encryption-provider-config={value}"))
     assert (finding.id, finding.status) == ("KC-FLAG-003", Status.UNKNOWN)

@@ -25,6 +25,8 @@ from keyctl.stored.display import display
 
 WHAT = "the encryption configuration"
 _MANIFEST = "the API server's manifest"
+_DIFFER = "the API servers differ: each must be able to read what any other writes"
+_SAME_MEANING = "these files differ in layout only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The configurations that differ in what they mean, and what the reader should know of the search."""
+    """The configurations, alike ones together, and what the reader should know of the search."""
 
     configurations: tuple[Configuration, ...]
     notes: tuple[str, ...] = ()
@@ -122,14 +124,19 @@ def _of_cluster(api_servers: tuple[ApiServerSettings, ...], server: Server) -> F
             hint="name the file, or run this where the files are",
         )
     if len(groups) > 1:
-        notes.append("the API servers differ: each must be able to read what any other writes")
+        notes.append(_DIFFER if any(_differ(groups[0], other) for other in groups) else _SAME_MEANING)
     return Found(tuple(groups), tuple(notes))
 
 
 def _alike(one: Configuration, other: Configuration) -> bool:
+    """Whether one answer fits both: the same text at the same path, or none on either."""
+    texts = [None if found.decoded is None else found.decoded.text for found in (one, other)]
+    return one.file == other.file and texts[0] == texts[1]
+
+
+def _differ(one: Configuration, other: Configuration) -> bool:
     nothing = EncryptionConfig(())
-    same_place = one.file == other.file and (one.decoded is None) is (other.decoded is None)
-    return same_place and effective.same_view(one.config or nothing, other.config or nothing)
+    return not effective.same_view(one.config or nothing, other.config or nothing)
 
 
 def _of_server(one: ApiServerSettings, server: Server) -> Configuration:

@@ -9,12 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from shlex import quote
 
 from keyctl.encryption_config import step_rules as rules
 from keyctl.encryption_config.effective import all_static_keys
 from keyctl.encryption_config.fields import RawConfig, RawKms
 from keyctl.encryption_config.model import EncryptionConfig, IdentityReader, KmsReader, Reader, StaticReader
-from keyctl.encryption_config.view import ResourceView, probes, reader_in_full, reader_name, resource_name, view
+from keyctl.encryption_config.view import (
+    ResourceView,
+    one_line,
+    probes,
+    reader_in_full,
+    reader_name,
+    resource_name,
+    view,
+)
 from keyctl.findings import Finding, Location, Rule, Status
 from keyctl.keys.key import Key, KeyRef, Provider
 
@@ -63,12 +72,15 @@ class ResourceChange:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with one resource, or must be seen to: a sentence around its name, and the way that is safe."""
+    """What is wrong with one resource, or must be seen to: a sentence around its name.
+
+    `way` ends with the command that does the same safely; without one the rule's own advice is all there is.
+    """
 
     rule: Rule
     before: str
     after: str
-    fix: str | None = None
+    way: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +101,18 @@ class Comparison:
 
     def findings(self, location: Location) -> tuple[Finding, ...]:
         """What is not safe, then the conditions; resources with the same problem are told together."""
-        together: dict[Problem, list[str]] = {}
+        together: dict[Problem, list[ResourceChange]] = {}
         for change in self.changes:
             for problem in change.problems:
-                together.setdefault(problem, []).append(resource_name(change.resource))
+                together.setdefault(problem, []).append(change)
         return tuple(
             problem.rule.finding(
-                f"{problem.before} {', '.join(resources)}{problem.after}",
+                f"{problem.before} {', '.join(resource_name(change.resource) for change in changes)}{problem.after}",
                 location=location,
-                fix=problem.fix,
+                fix=None if problem.way is None else _way_for(problem.way, changes),
                 status=_status(problem.rule),
             )
-            for problem, resources in sorted(together.items(), key=lambda item: item[0].rule.id)
+            for problem, changes in sorted(together.items(), key=lambda item: item[0].rule.id)
         )
 
 
@@ -205,7 +217,7 @@ def _lost_problems(change: ResourceChange, renamed: set[KeyRef]) -> Iterator[Pro
         return
     moved = ""
     if change.before.covered_by not in (None, change.after.covered_by):
-        moved = f" (covered by {resource_name(change.after.covered_by or '')} now)"
+        moved = f" (covered by {one_line(change.after.covered_by or '')} now)"
     for reader in lost:
         yield _lost_problem(change, reader, moved)
 
@@ -273,6 +285,12 @@ def _way(change: ResourceChange) -> str | None:
         return "to bring in a key that every server reads before one writes with it: keyctl enable"
     to_provider = "" if old.ref.provider is new.ref.provider else f" --provider {new.ref.provider}"
     return f"to bring in a new key, and take the old one out after a proof: keyctl rotate{to_provider}"
+
+
+def _way_for(way: str, changes: list[ResourceChange]) -> str:
+    """`way`, its command for these resources only, under the names that OLD has for them."""
+    named = dict.fromkeys(change.before.covered_by or change.resource for change in changes)
+    return way + "".join(f" --resources {quote(name)}" for name in named)
 
 
 def _status(rule: Rule) -> Status:

@@ -181,16 +181,31 @@ def test_what_changes_is_told_by_resource() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "command"),
     [
-        pytest.param([A, _ID], [B, _ID], "keyctl rotate", id="another key"),
-        pytest.param([A], [static("s", 3, "secretbox")], "keyctl rotate --provider secretbox", id="another provider"),
-        pytest.param([_ID], [A, _ID], "keyctl enable", id="first encryption"),
-        pytest.param([A], [_ID], "keyctl disable", id="back to plaintext"),
+        pytest.param([A, _ID], [B, _ID], "keyctl rotate --resources secrets", id="another key"),
+        pytest.param(
+            [A],
+            [static("s", 3, "secretbox")],
+            "keyctl rotate --provider secretbox --resources secrets",
+            id="another provider",
+        ),
+        pytest.param([_ID], [static("s", 3, "secretbox")], "keyctl enable --resources secrets", id="first encryption"),
+        pytest.param([A], [_ID], "keyctl disable --resources secrets", id="back to plaintext"),
     ],
 )
 def test_the_way_that_is_safe_is_a_command(old: list[str], new: list[str], command: str) -> None:
     fixes = [finding.fix or "" for finding in compare(secrets(*old), secrets(*new)).findings(_NEW_YAML)]
     assert any(fix.endswith(command) for fix in fixes)
     assert [problem for fix in fixes for problem in wrong_commands(fix)] == []
+
+
+def test_the_command_is_for_the_resources_concerned_as_the_old_file_names_them() -> None:
+    old = config_of(entry("pods", A), entry("configmaps", A), entry("'*.*'", A))
+    found = compare(old, config_of(entry("pods", A), entry("'*.*'", B))).findings(_NEW_YAML)
+    assert [(finding.fix or "").partition("keyctl rotate")[2] for finding in found] == [
+        " --resources configmaps --resources '*.*'",
+        " --resources configmaps",
+        " --resources '*.*'",
+    ]
 
 
 def test_for_a_plugin_no_command_is_promised() -> None:

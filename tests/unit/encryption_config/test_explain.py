@@ -237,8 +237,8 @@ def test_what_is_called_readable_opens_and_what_is_called_unreadable_does_not(pr
         fates = explained(config, "secrets", Asked(one.provider, name)).fates
         readable = {fate.reader for fate in fates if fate.outcome is not Outcome.UNREADABLE}
         assert (StaticReader(one) in readable) is opens
-        value = seal.seal(one, place, seal.secret())
+        value = seal.seal(one, place, seal.secret("demo"))
         assert isinstance(open_value(readers, place, value), Opened if opens else NotOpened)
     (fate,) = explained(config, "secrets", asked("identity")).fates
     assert fate.reader == IdentityReader()
-    assert isinstance(open_value(readers, place, seal.secret()), NotOpened)
+    assert isinstance(open_value(readers, place, seal.secret("demo")), NotOpened)

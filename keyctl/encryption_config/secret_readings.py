@@ -1,0 +1,89 @@
+"""What a secret that kube-apiserver refuses may have been meant as. Says so in counts, and decides nothing.
+
+Takes a secret's text and the key lengths of its provider; a text that the server accepts is not for this module.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from keyctl.encryption_config.rules import decode_secret
+
+_HEX = re.compile(r"[0-9A-Fa-f]+")
+_WORD = re.compile(r"[!-~]+")
+# What people and templates write where a key is to go, and nobody fills in.
+_PLACEHOLDER = re.compile(r"[<>${}\s]|\A[^A-Za-z0-9+/]*\Z")
+_URL_SIGNS = str.maketrans("-_", "+/")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Key bytes of a length that the provider takes, and in which way the text holds them."""
+
+    meaning: str
+    material: bytes = field(repr=False)
+
+
+def readings(text: str, lengths: tuple[int, ...]) -> tuple[Reading, ...]:
+    """Every way to find a key of one of `lengths` in bytes in `text`; the same bytes once."""
+    if _PLACEHOLDER.search(text.rstrip("\r\n")):
+        return ()
+    found: dict[bytes, Reading] = {}
+    for reading in (*_decoded(text), *_as_it_stands(text)):
+        if len(reading.material) in lengths:
+            found.setdefault(reading.material, reading)
+    return tuple(found.values())
+
+
+def cause(text: str, lengths: tuple[int, ...]) -> str:
+    """Why `text` is refused, in counts only; `lengths` are in bytes."""
+    if not text:
+        return "there is no secret"
+    if _PLACEHOLDER.search(text.rstrip("\r\n")):
+        return f"a placeholder of {len(text)} characters: nobody fills it in"
+    takes = " or ".join(str(length) for length in sorted(lengths))
+    meanings = " or ".join(reading.meaning for reading in readings(text, lengths))
+    material = decode_secret(text)
+    if material is None:
+        return meanings or f"{len(text)} characters that are no base64"
+    return meanings or f"decodes to {len(material)} bytes, and the provider takes {takes}"
+
+
+def _decoded(text: str) -> Iterator[Reading]:
+    """Readings of what the base64 text holds."""
+    material = decode_secret(text)
+    if material is None:
+        return
+    size = len(material)
+    inner = decode_secret(material.decode("ascii", "replace").strip())
+    if inner is not None:
+        meaning = f"decodes to {size} bytes that are themselves the base64 of {len(inner)} bytes: encoded twice"
+        yield Reading(meaning, inner)
+    if material.endswith(b"\n"):
+        meaning = f"decodes to {size} bytes that end with a line break: it was encoded together with the key"
+        yield Reading(meaning, material.removesuffix(b"\n").removesuffix(b"\r"))
+
+
+def _as_it_stands(text: str) -> Iterator[Reading]:
+    """Readings of the text as something else than base64."""
+    word = text.strip()
+    is_base64 = decode_secret(word) is not None
+    if _WORD.fullmatch(word):
+        but = f" that decode to {len(decode_secret(word) or b'')} bytes" if is_base64 else " that are no base64"
+        yield Reading(f"{len(word)} characters{but}: not encoded", word.encode())
+    if _HEX.fullmatch(word) and len(word) % 2 == 0:
+        yield Reading(f"{len(word)} hexadecimal digits, which are {len(word) // 2} bytes", bytes.fromhex(word))
+    if not is_base64:
+        bare = word.rstrip("=").translate(_URL_SIGNS)
+        material = decode_secret(bare + "=" * (-len(bare) % 4))
+        if material is not None:
+            form = "base64 for URLs" if bare != word.rstrip("=") else "base64 with wrong padding"
+            yield Reading(f"{len(word)} characters of {form}, which are {len(material)} bytes", material)
+
+
+def encoded(material: bytes) -> str:
+    """The base64 text of `material`, as kube-apiserver wants it."""
+    return base64.b64encode(material).decode("ascii")

@@ -108,7 +108,7 @@ def _of_cluster(api_servers: tuple[ApiServerSettings, ...], server: Server) -> F
     notes: list[str] = []
     for one in api_servers:
         try:
-            found = _of_server(one, server)
+            found = of_server(one, server)
         except WrongUsageError as exc:
             notes.append(f"the configuration of {display(one.name)} was not read: {exc}")
             continue
@@ -139,7 +139,12 @@ def _differ(one: Configuration, other: Configuration) -> bool:
     return not effective.same_view(one.config or nothing, other.config or nothing)
 
 
-def _of_server(one: ApiServerSettings, server: Server) -> Configuration:
+def of_server(one: ApiServerSettings, server: Server) -> Configuration:
+    """What one API server of a cluster file uses; `decoded` is None when it was started without a configuration.
+
+    Raises `WrongUsageError` for a host that this version does not reach, `UnusableInputError` for a file that is
+    missing although the server was told to read it, or that `server` refuses.
+    """
     host = wiring.host(one)
     servers, path = (display(one.name),), one.encryption_config
     if one.manifest is not None:

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from keyctl.cli import wiring
+from keyctl.cli import configurations, wiring
 from keyctl.cli.files import read_regular, unreadable
 from keyctl.cli.options import Connection
 from keyctl.cluster_file.read import load
-from keyctl.cluster_file.settings import ApiServerSettings, ClusterSettings, EtcdConnection, EtcdOverride
+from keyctl.cluster_file.settings import ClusterSettings, EtcdConnection, EtcdOverride
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig
-from keyctl.errors import UnreachableError, UnusableInputError, WrongUsageError
+from keyctl.encryption_config.server import NEWEST_SERVER
+from keyctl.errors import UnreachableError, WrongUsageError
 from keyctl.etcd.interface import Etcd
 from keyctl.hosts.manifests import Flags, read_flags
 from keyctl.kube.interface import ApiServer
@@ -143,30 +144,13 @@ def _configs(settings: ClusterSettings) -> tuple[tuple[EncryptionConfig | None, 
     unread = []
     for server in settings.api_servers:
         try:
-            config = _server_config(server)
+            config = configurations.of_server(server, NEWEST_SERVER).config or _NOTHING
         except WrongUsageError as exc:
             unread.append(f"the configuration of {server.name} was not read: {exc}")
             continue
         if not any(effective.same_view(config, other) for other in configs):
             configs.append(config)
     return (tuple(configs) or (None,), tuple(unread))
-
-
-def _server_config(server: ApiServerSettings) -> EncryptionConfig:
-    host = wiring.host(server)
-    if server.manifest is not None:
-        manifest = host.read(server.manifest)
-        if manifest is not None and not read_flags(manifest.content, name=server.manifest).encryption_provider_config:
-            return _NOTHING
-    file = host.read(server.encryption_config)
-    if file is None:
-        if server.manifest is None:
-            return _NOTHING
-        raise UnusableInputError(
-            f"{server.encryption_config} is missing on {server.name}",
-            hint="the server was told to read it; put it back from another server",
-        )
-    return decode(file.content, name=f"{server.name}:{server.encryption_config}").config
 
 
 def _api(settings: ClusterSettings) -> ApiServer | None:

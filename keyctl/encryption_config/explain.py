@@ -72,8 +72,6 @@ class Asked:
     name: str | None
 
     def __str__(self) -> str:
-        if self.provider is Provider.IDENTITY:
-            return "plaintext"
         return one_line(str(KeyRef(self.provider, self.name))) if self.name else f"{self.provider}"
 
 

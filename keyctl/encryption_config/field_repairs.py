@@ -107,7 +107,7 @@ def _edits(document: Document, server: Server) -> Iterator[_Edit]:
     for one in (*found, *fields.ignored):
         where = (one.line or 0, one.column or 0)
         if one.rule is refusals.UNKNOWN_FIELD and where in names:
-            yield from _right_case(names[where])
+            yield from _right_case(document, names[where])
         elif one.rule is refusals.WRONG_TYPE and where in values:
             yield from _quoted(document, values[where])
         elif one.rule is refusals.NO_PROVIDER and where in names:
@@ -141,14 +141,14 @@ def _kind_edits(document: Document) -> Iterator[_Edit]:
             yield _replaced(document, value, today, Done(rule.id, value.span.line, sentence))
 
 
-def _right_case(place: _Place) -> Iterator[_Edit]:
+def _right_case(document: Document, place: _Place) -> Iterator[_Edit]:
     name = place.name
     right = FIELD_NAMES.get(name.text.lower())
     taken = any(key.text == right for key, _ in place.owner.items)
-    if right is None or taken or right == name.text:
-        return
-    # Quotes, where there are some, are one character on each side.
+    # Quotes, where there are some, are one character on each side; with escapes inside, nothing is done.
     start = name.span.start + int(name.quoted)
+    if right is None or taken or right == name.text or not document.text.startswith(name.text, start):
+        return
     sentence = f"the field {right} is written in its own case"
     yield _Edit(start, start + len(name.text), right, Done(refusals.UNKNOWN_FIELD.id, name.span.line, sentence))
 

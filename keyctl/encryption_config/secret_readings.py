@@ -15,7 +15,7 @@ from keyctl.encryption_config.rules import decode_secret
 _HEX = re.compile(r"[0-9A-Fa-f]+")
 _WORD = re.compile(r"[!-~]+")
 # What people and templates write where a key is to go, and nobody fills in.
-_PLACEHOLDER = re.compile(r"[<>${}\s]|\A[^A-Za-z0-9+/]*\Z")
+_PLACEHOLDER = re.compile(r"[<>${}]|\A[^A-Za-z0-9+/]*\Z")
 _URL_SIGNS = str.maketrans("-_", "+/")
 
 
@@ -29,7 +29,7 @@ class Reading:
 
 def readings(text: str, lengths: tuple[int, ...]) -> tuple[Reading, ...]:
     """Every way to find a key of one of `lengths` in bytes in `text`; the same bytes once."""
-    if _PLACEHOLDER.search(text.rstrip("\r\n")):
+    if _PLACEHOLDER.search(text):
         return ()
     found: dict[bytes, Reading] = {}
     for reading in (*_decoded(text), *_as_it_stands(text)):
@@ -42,7 +42,7 @@ def cause(text: str, lengths: tuple[int, ...]) -> str:
     """Why `text` is refused, in counts only; `lengths` are in bytes."""
     if not text:
         return "there is no secret"
-    if _PLACEHOLDER.search(text.rstrip("\r\n")):
+    if _PLACEHOLDER.search(text):
         return f"a placeholder of {len(text)} characters: nobody fills it in"
     takes = " or ".join(str(length) for length in sorted(lengths))
     meanings = " or ".join(reading.meaning for reading in readings(text, lengths))
@@ -77,11 +77,13 @@ def _as_it_stands(text: str) -> Iterator[Reading]:
     if _HEX.fullmatch(word) and len(word) % 2 == 0:
         yield Reading(f"{len(word)} hexadecimal digits, which are {len(word) // 2} bytes", bytes.fromhex(word))
     if not is_base64:
-        bare = word.rstrip("=").translate(_URL_SIGNS)
+        joined = "".join(word.split())
+        bare = joined.rstrip("=").translate(_URL_SIGNS)
         material = decode_secret(bare + "=" * (-len(bare) % 4))
         if material is not None:
-            form = "base64 for URLs" if bare != word.rstrip("=") else "base64 with wrong padding"
-            yield Reading(f"{len(word)} characters of {form}, which are {len(material)} bytes", material)
+            inside = joined != word
+            wrong = "for URLs" if bare != joined.rstrip("=") else f"with {'white space' if inside else 'wrong padding'}"
+            yield Reading(f"{len(word)} characters of base64 {wrong}, which are {len(material)} bytes", material)
 
 
 def encoded(material: bytes) -> str:

@@ -63,11 +63,15 @@ _TEXTS: dict[str, Callable[[], str]] = {
     "documents": lambda: _fill("---\n", before=_GOOD),
     "documents with content": lambda: _fill("--- {a: [b]}\n", before=_GOOD),
     # YAML bombs
-    "billion laughs": lambda: "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
-    + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 40)),
-    "quadratic aliases": lambda: HEAD
-    + f"- resources: &a [{', '.join(f'r{n}' for n in range(5000))}]\n{_TAIL}"
-    + f"- resources: *a\n{_TAIL}" * 100,
+    "billion laughs": lambda: (
+        "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+        + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 40))
+    ),
+    "quadratic aliases": lambda: (
+        HEAD
+        + f"- resources: &a [{', '.join(f'r{n}' for n in range(5000))}]\n{_TAIL}"
+        + f"- resources: *a\n{_TAIL}" * 100
+    ),
     "anchors": lambda: HEAD + "- resources:\n" + "".join(f"  - &a{n} r{n}\n" for n in range(60_000)) + _TAIL,
     "aliases": lambda: _fill("  - *a\n", before=HEAD + "- resources:\n  - &a r\n", after=_TAIL),
     "an anchor in itself": lambda: "&a [*a]",
@@ -117,10 +121,12 @@ _TEXTS: dict[str, Callable[[], str]] = {
     "a long exponent": lambda: HEAD + "- resources: [1e" + "9" * 1_000_000 + "]\n" + _TAIL,
     "underscores": lambda: HEAD + "- resources: [1" + "_" * 1_000_000 + "]\n" + _TAIL,
     "a long JSON number": lambda: '{"apiVersion": ' + "9" * 1_000_000 + "}",
-    "a long cachesize": lambda: HEAD
-    + "- resources: [secrets]\n  providers:\n  - kms: {name: a, endpoint: 'unix:///a', cachesize: "
-    + "9" * 1_000_000
-    + "}\n",
+    "a long cachesize": lambda: (
+        HEAD
+        + "- resources: [secrets]\n  providers:\n  - kms: {name: a, endpoint: 'unix:///a', cachesize: "
+        + "9" * 1_000_000
+        + "}\n"
+    ),
     # Width
     "a long secret": lambda: _keys([f"      - {{name: a, secret: {'QUFB' * (MIB // 4 - 60)}}}\n"]),
     "a long secret that is no base64": lambda: _keys([f"      - {{name: a, secret: {'QUFB' * 260_000}=Q}}\n"]),
@@ -141,24 +147,36 @@ _TEXTS: dict[str, Callable[[], str]] = {
     "null entries": lambda: HEAD + "-\n" * 100_000,
     "providers": lambda: HEAD + "- resources: [secrets]\n  providers:\n" + "  - identity: {}\n" * 60_000,
     "null providers": lambda: HEAD + "- resources: [secrets]\n  providers:\n" + "  -\n" * 200_000,
-    "KMS providers": lambda: HEAD
-    + "- resources: [secrets]\n  providers:\n"
-    + "".join(f"  - kms: {{apiVersion: v2, name: k{n}, endpoint: 'unix:///a'}}\n" for n in range(15_000)),
-    "KMS providers of one name": lambda: HEAD
-    + "- resources: [secrets]\n  providers:\n"
-    + "  - kms: {apiVersion: v2, name: k, endpoint: 'unix:///a'}\n" * 15_000,
-    "a long duration": lambda: HEAD
-    + "- resources: [secrets]\n  providers:\n"
-    + f"  - kms: {{apiVersion: v2, name: k, endpoint: 'unix:///a', timeout: {'1ns' * 300_000}}}\n",
-    "a long duration of digits": lambda: HEAD
-    + "- resources: [secrets]\n  providers:\n"
-    + f"  - kms: {{apiVersion: v2, name: k, endpoint: 'unix:///a', timeout: {'1' * 1_000_000}.{'1' * 10_000}s}}\n",
-    "no duration": lambda: HEAD
-    + "- resources: [secrets]\n  providers:\n"
-    + f"  - kms: {{apiVersion: v2, name: k, endpoint: 'unix:///a', timeout: {'1' * 1_000_000}x}}\n",
-    "an endpoint": lambda: HEAD
-    + "- resources: [secrets]\n  providers:\n"
-    + f"  - kms: {{apiVersion: v2, name: k, endpoint: 'unix:///{'a/' * 500_000}'}}\n",
+    "KMS providers": lambda: (
+        HEAD
+        + "- resources: [secrets]\n  providers:\n"
+        + "".join(f"  - kms: {{apiVersion: v2, name: k{n}, endpoint: 'unix:///a'}}\n" for n in range(15_000))
+    ),
+    "KMS providers of one name": lambda: (
+        HEAD
+        + "- resources: [secrets]\n  providers:\n"
+        + "  - kms: {apiVersion: v2, name: k, endpoint: 'unix:///a'}\n" * 15_000
+    ),
+    "a long duration": lambda: (
+        HEAD
+        + "- resources: [secrets]\n  providers:\n"
+        + f"  - kms: {{apiVersion: v2, name: k, endpoint: 'unix:///a', timeout: {'1ns' * 300_000}}}\n"
+    ),
+    "a long duration of digits": lambda: (
+        HEAD
+        + "- resources: [secrets]\n  providers:\n"
+        + f"  - kms: {{apiVersion: v2, name: k, endpoint: 'unix:///a', timeout: {'1' * 1_000_000}.{'1' * 10_000}s}}\n"
+    ),
+    "no duration": lambda: (
+        HEAD
+        + "- resources: [secrets]\n  providers:\n"
+        + f"  - kms: {{apiVersion: v2, name: k, endpoint: 'unix:///a', timeout: {'1' * 1_000_000}x}}\n"
+    ),
+    "an endpoint": lambda: (
+        HEAD
+        + "- resources: [secrets]\n  providers:\n"
+        + f"  - kms: {{apiVersion: v2, name: k, endpoint: 'unix:///{'a/' * 500_000}'}}\n"
+    ),
     "resources": lambda: _names(f"r{n}" for n in range(70_000)),
     "resources of groups": lambda: _names(f"r{n}.g{n}" for n in range(50_000)),
     "wildcards of groups": lambda: _names(f"*.g{n}" for n in range(70_000)),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
+from keyctl.cli.commands.config_diff import diff
+from keyctl.cli.commands.config_explain import explain
 from keyctl.cli.commands.config_new import new
+from keyctl.cli.commands.config_show import show
 from keyctl.cli.commands.config_validate import validate
 
 
@@ -21,5 +24,5 @@ def config() -> None:
     """  # noqa: D301 — click reads the \b
 
 
-for _command in (new, validate):
+for _command in (new, validate, show, explain, diff):
     config.add_command(_command)

@@ -182,6 +182,13 @@ def test_without_file_cluster_or_manifest_the_user_is_asked_for_one() -> None:
     assert isinstance(run().exception, WrongUsageError)
 
 
+def test_a_manifest_that_cannot_even_be_looked_for_is_unusable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wiring, "MANIFEST", folder / ("x" * 300))
+    error = run().exception
+    assert isinstance(error, UnusableInputError)
+    assert str(error).startswith("cannot read the API server's manifest")
+
+
 def test_a_file_beside_a_cluster_file_is_a_contradiction_unless_it_comes_from_the_environment(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyctl.encryption_config import step_rules as rules
@@ -373,12 +373,17 @@ def only_secrets(readers: list[Reader]) -> EncryptionConfig:
     return EncryptionConfig((ResourceEntry(("secrets",), elements),))
 
 
-_gains_and_orders = st.tuples(
-    st.lists(st.sampled_from(_CANDIDATES), min_size=1, max_size=4), st.lists(st.sampled_from(_CANDIDATES), max_size=2)
-).flatmap(lambda pair: st.tuples(st.just(pair[0]), st.permutations([*pair[0], *pair[1]])))
+# Few enough that twins, and names that go on from others, meet often.
+_few = st.sampled_from((_CANDIDATES[0], _CANDIDATES[1], _CANDIDATES[2], _CANDIDATES[4]))
 
 
-@given(_gains_and_orders)
+def _rearranged(before: list[Reader]) -> st.SearchStrategy[tuple[list[Reader], list[Reader]]]:
+    after = st.lists(_few, max_size=2).flatmap(lambda more: st.permutations([*before, *more]))
+    return st.tuples(st.just(before), after)
+
+
+@settings(max_examples=300)
+@given(st.lists(_few, min_size=1, max_size=3).flatmap(_rearranged))
 def test_the_verdict_on_new_readers_and_another_order_is_that_of_the_definition(
     step: tuple[list[Reader], list[Reader]],
 ) -> None:

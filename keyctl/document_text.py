@@ -18,8 +18,9 @@ _JSON_HINT = "correct the JSON (no comments, no trailing commas), or write block
 
 # What libyaml and goyaml call printable, less a byte order mark inside the text.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-# A line that ends the document before it; one that only starts the first document counts too.
-_NEXT_DOCUMENT = re.compile(r"^(---|\.\.\.)(?!\S)", re.MULTILINE)
+# The line that starts the first document, behind comments; and any that ends the document before it.
+_FIRST_DOCUMENT = re.compile(r"\ufeff?(?:[ \t]*(?:#[^\r\n]*)?[\r\n])*---(?!\S)")
+_NEXT_DOCUMENT = re.compile("(?:^|(?<=[\r\n\x85\u2028\u2029]))(?:---|\\.\\.\\.)(?!\\S)")
 _YAML_BREAK = re.compile("[\x85\u2028\u2029]")
 # What Go's unicode.IsSpace skips before apimachinery looks for the brace that means JSON.
 _GO_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -89,7 +90,9 @@ def decode_text(content: bytes, name: str) -> str:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8")
-        raise _at(before, _in_first(before, Problem.NOT_UTF8), name, "not UTF-8 text", "save the file as UTF-8") from None
+        raise _at(
+            before, _in_first(before, Problem.NOT_UTF8), name, "not UTF-8 text", "save the file as UTF-8"
+        ) from None
     match = _UNPRINTABLE.search(text, 1 if text.startswith(BOM) else 0)
     if match is not None:
         before = text[: match.start()]
@@ -102,13 +105,18 @@ def decode_text(content: bytes, name: str) -> str:
 
 def _in_first(before: str, problem: Problem) -> Problem:
     """`problem`, or BEHIND when the first document may end `before`: how far behind it a parser looks is its own."""
-    return Problem.BEHIND if _NEXT_DOCUMENT.search(before) else problem
+    start = _FIRST_DOCUMENT.match(before)
+    return Problem.BEHIND if _NEXT_DOCUMENT.search(before, start.end() if start else 0) else problem
 
 
-def _at(before: str, problem: Problem, name: str, message: str, hint: str) -> UnreadableDocumentError:
+def _at(
+    before: str, problem: Problem, name: str, message: str, hint: str, cause: str | None = None
+) -> UnreadableDocumentError:
     """The error for the place right behind the text `before`."""
-    line, column = before.count("\n") + 1, len(before.removeprefix(BOM)) - before.removeprefix(BOM).rfind("\n")
-    return UnreadableDocumentError(problem, name, message, line=line, column=column, hint=hint)
+    # Neither a byte order mark nor half a line break is something that an editor counts.
+    lines = before.removeprefix(BOM).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    line, column = len(lines), len(lines[-1]) + 1
+    return UnreadableDocumentError(problem, name, message, line=line, column=column, cause=cause, hint=hint)
 
 
 def check_json(text: str, name: str) -> None:
@@ -126,14 +134,16 @@ def check_json(text: str, name: str) -> None:
     try:
         json.loads(text, parse_constant=refuse_constant, parse_int=str, parse_float=str)
     except json.JSONDecodeError as error:
-        raise UnreadableDocumentError(
-            Problem.NOT_JSON,
-            name,
-            "not JSON",
-            line=error.lineno,
-            column=error.colno,
-            cause=f"{error.msg[0].lower()}{error.msg[1:]}; a file that starts with a brace is JSON to Kubernetes",
-            hint=_JSON_HINT,
-        ) from None
+        at, problem = _json_mistake(text, error)
+        cause = f"{problem}; a file that starts with a brace is JSON to Kubernetes"
+        raise _at(text[:at], Problem.NOT_JSON, name, "not JSON", _JSON_HINT, cause) from None
     except RecursionError:
         raise UnreadableDocumentError(Problem.DEPTH, name, "nested too deeply", hint=_JSON_HINT) from None
+
+
+def _json_mistake(text: str, error: json.JSONDecodeError) -> tuple[int, str]:
+    """Where the mistake is, and what. Pythons differ in whether they point at a trailing comma or behind it."""
+    comma = error.pos if text.startswith(",", error.pos) else len(text[: error.pos].rstrip()) - 1
+    if text.startswith(",", comma) and text[comma + 1 :].lstrip().startswith(("]", "}")):
+        return comma, "a comma before a closing bracket"
+    return error.pos, f"{error.msg[0].lower()}{error.msg[1:]}"

@@ -264,7 +264,9 @@ class _Composer:
             raise self._error(Problem.NOT_YAML, span, message, "write / without the backslash")
         if not quoted and self._brackets and "?" in event.value:
             # libyaml takes it for a part of the text, goyaml for the start of a field.
-            raise self._error(Problem.NOT_YAML, span, "a question mark in unquoted text in brackets", "put it in quotes")
+            raise self._error(
+                Problem.NOT_YAML, span, "a question mark in unquoted text in brackets", "put it in quotes"
+            )
         kind = Kind.STRING if quoted or tag == "str" else go_kind(event.value)
         if self._json and kind is Kind.STRING and not quoted:
             kind = Kind.NUMBER
@@ -306,9 +308,10 @@ class _Composer:
     def _key(self, event: yaml.Event, depth: int) -> Scalar:
         key, _ = self._node(event, depth=depth + 1)
         if not isinstance(key, Scalar):
-            if self._text.startswith("{{", key.span.start - 1) or self._text.startswith("{{", key.span.start):
+            if isinstance(key, Mapping) and self._text.startswith("{{", key.span.start - 1):
+                outer = Span(key.span.start - 1, key.span.end, key.span.line, key.span.column - 1)
                 message = "an unrendered template"
-                raise self._error(Problem.TEMPLATE, key.span, message, "render the template first")
+                raise self._error(Problem.TEMPLATE, outer, message, "render the template first")
             message = "a field name that is not text"
             raise self._error(Problem.FIELD_NOT_TEXT, key.span, message, "use a plain name before the colon")
         if key.text == "<<":

@@ -104,14 +104,15 @@ def _edits(document: Document, server: Server) -> Iterator[_Edit]:
     places = list(_places(document.root))
     names = {(place.name.span.line, place.name.span.column): place for place in places}
     values = {(place.value.span.line, place.value.span.column): place for place in places}
+    owners = {(place.owner.span.line, place.owner.span.column): place for place in places}
     for one in (*found, *fields.ignored):
         where = (one.line or 0, one.column or 0)
         if one.rule is refusals.UNKNOWN_FIELD and where in names:
             yield from _right_case(document, names[where])
         elif one.rule is refusals.WRONG_TYPE and where in values:
             yield from _quoted(document, values[where])
-        elif one.rule is refusals.NO_PROVIDER and where in names:
-            yield from _with_braces(document, names[where])
+        elif one.rule is refusals.NO_PROVIDER and where in owners:
+            yield from _with_braces(document, owners[where])
 
 
 def _places(node: Node) -> Iterator[_Place]:

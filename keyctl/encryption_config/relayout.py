@@ -22,7 +22,6 @@ _STEP = 2
 _STATIC = frozenset(provider.value for provider in STATIC_PROVIDERS)
 _KMS_ONLY = frozenset({"cachesize", "endpoint", "timeout"})
 _GROUP = "apiserver.config.k8s.io/"
-_MAY_BE_BLOCK = frozenset({"name", "secret"})
 
 
 def relayout(text: str) -> str | None:
@@ -85,8 +84,6 @@ class _Tree:
             _there(self._items).elements.append([_Field(line)])
             return
         if line.form is not Form.FIELD or line.value is Value.UNCLEAR:
-            raise _UnclearError
-        if line.value is Value.BLOCK and line.name not in _MAY_BE_BLOCK:
             raise _UnclearError
         self._items = None
         match line.name:

@@ -74,11 +74,15 @@ def repairs(
     replaced: tuple[Done, ...] = ()
     given = _with_fields(text, name, server)
     if given is not None and given.document.plain and (supply or reencode):
+        # Lines are told as the given file counts them: what was removed stood before all others.
+        removed = content.count(b"\n") - text.count("\n")
         text, replaced = replace_secrets(given.document, given.config, supply=supply, reencode=reencode)
+        replaced = tuple(dataclasses.replace(one, line=one.line + removed) for one in replaced)
     refused = _refused(text, name, server)
     wanting = {one.name for one in refused}
     unused = tuple(key for key in (*supply, *reencode) if not replaced or key in wanting)
-    return _told(text.encode(), (*done, *replaced), refused, name, server, unused)
+    in_order = tuple(sorted((*done, *replaced), key=lambda one: one.line))
+    return _told(text.encode(), in_order, refused, name, server, unused)
 
 
 def migrated(content: bytes, *, name: str, server: Server = NEWEST_SERVER) -> Repaired:
@@ -141,8 +145,7 @@ def _restructured(text: str, name: str, server: Server) -> tuple[str, tuple[Done
             if _is_settled(refixed, name, server):
                 rule = _first_rule(start, name, server)
                 moved = tuple(Done(rule, line, sentence) for line, sentence in moves(start, rebuilt))
-                fixed, done = refixed, tuple(sorted((*moved, *redone), key=lambda one: one.line))
-    # Lines are told as the given file counts them: what was removed stood before all of them.
+                fixed, done = refixed, (*moved, *redone)
     shifted = tuple(dataclasses.replace(one, line=one.line + len(removed)) for one in done)
     return fixed, (*removed, *shifted)
 
@@ -178,7 +181,7 @@ def _with_fields(text: str, name: str, server: Server) -> _Given | None:
         return None
     fields = read_fields(document, server)
     nameless = any(one.rule is refusals.NO_NAME for one in violations(fields.config, server))
-    return None if fields.violations or fields.ignored or nameless else _Given(document, fields.config)
+    return None if fields.violations or nameless else _Given(document, fields.config)
 
 
 def _refused(text: str, name: str, server: Server) -> tuple[RefusedSecret, ...]:

@@ -105,7 +105,7 @@ def replace_secrets(
         _check_bytes(document.name, one, keys)
     text = splice(document.text, [_edit(document, one) for one in replacements])
     return text, tuple(
-        Done(_rule(one.key).id, one.key.raw.secret.span.line, f"the secret of a key is replaced: {one.sentence}")
+        Done(_rule(one.key).id, one.key.raw.secret.span.line, f"the secret of {_label(one.key)} is {one.sentence}")
         for one in replacements
     )
 
@@ -122,6 +122,10 @@ def _rule(key: _Key) -> Rule:
     if not key.raw.secret.text:
         return refusals.NO_SECRET
     return refusals.NOT_BASE64 if decode_secret(key.raw.secret.text) is None else refusals.KEY_LENGTH
+
+
+def _label(key: _Key) -> str:
+    return shown_name(key.raw.name.text) or "a key"
 
 
 def _check(file: str, name: str, named: list[_Key], *, twice: bool) -> None:
@@ -143,11 +147,11 @@ def _check(file: str, name: str, named: list[_Key], *, twice: bool) -> None:
 def _replacements(key: _Key, supply: Mapping[str, bytes], reencode: Collection[str]) -> Iterator[_Replacement]:
     name = key.raw.name.text
     if name in supply:
-        yield _Replacement(key, supply[name], "by the bytes that were supplied")
+        yield _Replacement(key, supply[name], "the one that was supplied")
     elif name in reencode:
         found = readings(key.raw.secret.text, key.lengths)
         if len(found) == 1:
-            yield _Replacement(key, found[0].material, found[0].meaning)
+            yield _Replacement(key, found[0].material, f"the base64 of the key in it ({found[0].meaning})")
 
 
 def _check_bytes(file: str, one: _Replacement, keys: list[_Key]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Protocol
 
 # A page of stored values: (etcd key, value, mod_revision).
@@ -44,6 +45,61 @@ class ValueSource(Protocol):
 
     def info(self) -> SourceInfo:
         """What the last complete run of `batches` read. `RuntimeError` before that."""
+        ...
+
+
+class Area(StrEnum):
+    """A place in which values of etcd can lie."""
+
+    LIVE = "live"
+    HISTORY = "history"
+    FREE_PAGES = "freePages"
+    WAL = "wal"
+    SNAP_DIR = "snapDir"
+
+
+class Coverage(StrEnum):
+    """Whether an area was looked at; `ABSENT`: this source has none."""
+
+    SCANNED = "scanned"
+    NOT_SCANNED = "not-scanned"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """Something left behind outside of the live values and their history.
+
+    `place` is for a reader: "page 17", "0000000000000001-….wal offset 1234".
+    `value` is whole where the record around it was parsed `whole`, and `key` and
+    `revision` are known; otherwise it starts at the marker that was found and
+    ends at most 64 KiB on.
+    """
+
+    area: Area
+    place: str
+    key: bytes | None
+    revision: int | None
+    value: bytes = field(repr=False)
+    whole: bool
+
+
+class FileSource(ValueSource, Protocol):
+    """A source that lies on disk: it also holds what was overwritten.
+
+    All three raise `UnusableInputError` for a damaged file, at any item.
+    """
+
+    def history(self, prefix: bytes) -> Iterator[list[Value]]:
+        """Yield every retained value under `prefix` that is not live at the revision that is read, oldest first."""
+        ...
+
+    def fragments(self) -> Iterator[list[Fragment]]:
+        """Yield what lies outside of the records, each content once."""
+        ...
+
+    def coverage(self) -> Mapping[Area, Coverage]:
+        """What this source has, and what of it was read to its end so far."""
         ...
 
 

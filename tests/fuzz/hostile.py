@@ -13,8 +13,11 @@ import sys
 from collections.abc import Callable, Iterable
 
 from keyctl.encryption_config import effective
+from keyctl.encryption_config.compare import compare
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.judge import judge
+from keyctl.encryption_config.masking import masked_diff
+from keyctl.encryption_config.repair import repairs
 from keyctl.errors import KeyctlError
 
 MIB = 1 << 20
@@ -48,7 +51,9 @@ def _fill(piece: str, *, before: str = "", after: str = "") -> str:
 def _json_entries(count: int) -> str:
     entry = '{"resources": ["r%d.g"], "providers": [{"identity": {}}]}'
     body = ", ".join(entry % number for number in range(count))
-    return '{"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration", "resources": [%s]}' % body
+    return (
+        '{"apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration", "resources": [' + body + "]}"
+    )
 
 
 _GOOD = HEAD + "- resources: [secrets]\n" + _TAIL
@@ -214,15 +219,19 @@ _BYTES: dict[str, Callable[[], bytes]] = {
     "line separators": lambda: "a:\u2028 ".encode() * 180_000,
 }
 
-CASES: dict[str, Callable[[], bytes]] = {
-    **{name: (lambda text=text: text().encode()) for name, text in _TEXTS.items()},
-    **_BYTES,
-}
+CASES = (*_TEXTS, *_BYTES)
+
+
+def content_of(case: str) -> bytes:
+    """The input of that name."""
+    return _TEXTS[case]().encode() if case in _TEXTS else _BYTES[case]()
 
 
 def outcome(content: bytes) -> dict[str, object]:
-    """What keyctl makes of `content`: the number of entries and what is wrong with them, or the parts of the refusal."""
+    """What keyctl makes of `content`: how many entries and findings, or the parts of the refusal."""
     judged = judge(content, name=NAME)
+    repaired = repairs(content, name=NAME)
+    masked_diff(content.decode("utf-8", "replace"), repaired.content.decode("utf-8", "replace"), name=NAME)
     try:
         config = decode(content, name=NAME).config
     except KeyctlError as error:
@@ -231,8 +240,9 @@ def outcome(content: bytes) -> dict[str, object]:
     # What every command that reads a file asks of it next.
     effective.required_resources(config)
     effective.same_view(config, config)
+    compare(config, config)
     return {"exit": 0, "entries": len(config.entries), "findings": len(judged.findings)}
 
 
 if __name__ == "__main__":
-    json.dump(outcome(CASES[sys.argv[1]]()), sys.stdout)
+    json.dump(outcome(content_of(sys.argv[1])), sys.stdout)

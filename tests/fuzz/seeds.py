@@ -200,6 +200,10 @@ _JSON_MANIFEST = """\
  "exec kube-apiserver"], "args": ["--experimental_encryption_provider_config", "/a/b"]}]}}
 """
 
+# For what compares an input with another file.
+CONFIGURATION = _BLOCK.encode()
+API_SERVER = _MANIFEST.encode()
+
 _TEXTS = (
     _BLOCK,
     _FLOW,

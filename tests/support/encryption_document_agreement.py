@@ -30,9 +30,10 @@ _TRIES = 4
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What keyctl made of a file, and in which way it differs from the server; None when it does not."""
+    """What keyctl and the server made of a file, and in which way they differ; None when they do not."""
 
     judged: Judged
+    loaded: Loaded
     difference: str | None
 
 
@@ -45,16 +46,17 @@ def compare(content: bytes, kubernetes: str, kms_v1: bool | None = None) -> Comp
     """`content` as keyctl and as kube-apiserver `kubernetes` read it."""
     judged = judge(content, name=NAME, server=server_of(kubernetes, kms_v1))
     server = oracle(kubernetes, kms_v1)
-    resources = probes(judged.decoded.config) if judged.decoded else ()
-    loaded = server.load(content, resources=resources, etcd_key=AT, plain=PLAIN)
+    loaded = server.load(content)
     if judged.accepted is None:
-        return Compared(judged, None)
+        return Compared(judged, loaded, None)
     if judged.accepted != loaded.accepted:
         ids = ", ".join(finding.id for finding in judged.findings)
-        return Compared(judged, f"keyctl: {judged.accepted} ({ids}), the server: {loaded.accepted} ({loaded.error})")
+        return Compared(
+            judged, loaded, f"keyctl: {judged.accepted} ({ids}), the server: {loaded.accepted} ({loaded.error})"
+        )
     if judged.decoded is None:
-        return Compared(judged, None)
-    return Compared(judged, next(_misread(judged.decoded.config, content, server, loaded), None))
+        return Compared(judged, loaded, None)
+    return Compared(judged, loaded, "; ".join(misreadings(judged.decoded.config, content, server)) or None)
 
 
 def probes(config: EncryptionConfig) -> tuple[str, ...]:
@@ -63,16 +65,19 @@ def probes(config: EncryptionConfig) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*named, *PROBES)))
 
 
-def _misread(config: EncryptionConfig, content: bytes, server: Oracle, loaded: Loaded) -> Iterator[str]:
-    """Each way in which the effective view differs, for the probes."""
+def misreadings(config: EncryptionConfig, content: bytes, server: Oracle) -> tuple[str, ...]:
+    """Each way in which what `server` does with `content` is not what `config` says; `server` must accept it."""
+    loaded = server.load(content, resources=probes(config), etcd_key=AT, plain=PLAIN)
+    found: list[str] = []
     seen: set[tuple[Reader, ...]] = set()
     for resource in probes(config):
         readers = effective.readers(config, resource)
         if not _writes(readers[0], resource, loaded):
-            yield f"{resource}: written by another than {readers[0].ref}"
+            found.append(f"{resource}: written by another than {readers[0].ref}")
         if readers not in seen:
             seen.add(readers)
-            yield from _misread_values(readers, resource, content, server)
+            found += _misread_values(readers, resource, content, server)
+    return tuple(found)
 
 
 def _writes(reader: Reader, resource: str, loaded: Loaded) -> bool:

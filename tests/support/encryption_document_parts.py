@@ -57,7 +57,7 @@ def written(name: str, text: str | bytes, *rules: int, kubernetes: str = "1.37",
     """A document of `text`; `rules` are the numbers of the findings, the first one about the place HERE."""
     marked = text.encode() if isinstance(text, str) else text
     before, mark, behind = marked.partition(HERE.encode())
-    seen = before.decode(errors="replace").removeprefix("\ufeff")
+    seen = before.decode(errors="replace").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     line, column = (seen.count("\n") + 1, len(seen) - seen.rfind("\n")) if mark else (None, None)
     ids = tuple(f"KC-CFG-{rule:03}" for rule in rules)
     return Written(name, before + behind, ids, line, column, kubernetes, kms_v1)

@@ -1,13 +1,13 @@
 """Encryption configurations as people and programs might write them, right and wrong, for hypothesis.
 
-Made by structure (entries, providers, keys; one thing in ten odd, or none), laid out in one of many ways, then
-damaged as text. Judges nothing: what a document is worth is for the server and for keyctl to say.
+Made by structure (entries, providers, keys; one thing in ten odd, or none) and laid out in one of many ways, or taken
+from the hand-made set; then damaged as text. Judges nothing: what a document is worth is for the server and for keyctl
+to say.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,6 +15,7 @@ from typing import TypeVar
 from hypothesis import strategies as st
 
 from tests.support import encryption_document_words as words
+from tests.support.encryption_document_accepted import ACCEPTED
 from tests.support.encryption_document_layout import (
     Layout,
     Leaf,
@@ -26,6 +27,7 @@ from tests.support.encryption_document_layout import (
     as_yaml,
     with_another,
 )
+from tests.support.encryption_document_parts import secret
 
 Value = TypeVar("Value")
 
@@ -35,29 +37,33 @@ _KINDS = (CURRENT, LEGACY, (CURRENT[0], LEGACY[1]), (LEGACY[0], CURRENT[1]), ("/
 _STATIC = ("aescbc", "aesgcm", "secretbox")
 _FIELDS = ("apiVersion", "kind", "resources", "providers", "keys", "name", "secret", *_STATIC, "identity", "kms")
 _SOME_RESOURCES = st.lists(st.sampled_from(words.RESOURCES), min_size=1, max_size=3, unique=True)
+_ACCEPTED = tuple(document.content.decode() for document in ACCEPTED)
 _UNSET: tuple[Node, ...] = (Leaf("null", Style.RAW),)
 _IDENTITY: tuple[Node, ...] = (Map(()),)
 _ODD_IDENTITY: tuple[Node, ...] = (*_UNSET, Leaf("", Style.RAW), List(()), Map(((Leaf("a", Style.RAW), _UNSET[0]),)))
 
 
-def secret(number: int, length: int = 32) -> str:
-    """The base64 text of one of many keys, of up to 64 bytes."""
-    return base64.b64encode(hashlib.sha512(b"test key %d" % number).digest()[:length]).decode()
+@st.composite
+def documents(draw: st.DrawFn) -> bytes:
+    """The bytes of one file: made up from nothing, or one of the hand-made that a server accepts, hardly damaged."""
+    if draw(st.integers(0, 2)) == 0:
+        text, damages = draw(st.sampled_from(_ACCEPTED)), [0, 1, 1, 1, 1, 1, 2]
+    else:
+        text, damages = draw(_made_up()), [0, 0, 0, 0, 1, 1, 2, 4]
+    for _ in range(draw(st.sampled_from(damages))):
+        text = _damaged(draw, text)
+    return _as_bytes(draw, text)
 
 
 @st.composite
-def documents(draw: st.DrawFn) -> bytes:
-    """The bytes of one file."""
+def _made_up(draw: st.DrawFn) -> str:
     maker = _Maker(draw, calm=draw(st.integers(0, 2)) > 0)
     root = maker.root()
     for _ in range(0 if maker.calm else draw(st.integers(0, 2))):
         root = _other_structure(draw, root)
     form = draw(st.sampled_from(["yaml", "yaml", "yaml", "json"]))
     text = as_json(root, draw(st.sampled_from([None, 1, 2]))) if form == "json" else as_yaml(root, draw(_layouts()))
-    text = _around(draw, text)
-    for _ in range(draw(st.sampled_from([0, 0, 0, 0, 1, 1, 2, 4]))):
-        text = _damaged(draw, text)
-    return _as_bytes(draw, text)
+    return _around(draw, text)
 
 
 @dataclass(frozen=True)
@@ -205,7 +211,7 @@ def _damaged(draw: st.DrawFn, text: str) -> str:
         st.sampled_from(["insert", "insert", "delete", "replace", "drop", "double", "swap", "indent", "dedent", "cut"])
     )
     at = draw(st.integers(0, len(text)))
-    splinter = draw(st.sampled_from(words.SPLINTERS)) if how in ("insert", "replace") else ""
+    splinter = draw(st.sampled_from((*words.SPLINTERS, *words.ODD_NAMES))) if how in ("insert", "replace") else ""
     if how in ("insert", "delete", "replace"):
         return text[:at] + splinter + text[at + (how != "insert") :]
     if how == "cut":

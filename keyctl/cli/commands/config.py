@@ -6,6 +6,8 @@ import click
 
 from keyctl.cli.commands.config_diff import diff
 from keyctl.cli.commands.config_explain import explain
+from keyctl.cli.commands.config_fix import fix
+from keyctl.cli.commands.config_migrate import migrate
 from keyctl.cli.commands.config_new import new
 from keyctl.cli.commands.config_show import show
 from keyctl.cli.commands.config_validate import validate
@@ -24,5 +26,5 @@ def config() -> None:
     """  # noqa: D301 — click reads the \b
 
 
-for _command in (new, validate, show, explain, diff):
+for _command in (new, validate, show, explain, diff, fix, migrate):
     config.add_command(_command)

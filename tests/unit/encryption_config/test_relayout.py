@@ -177,6 +177,8 @@ def test_a_secret_whose_key_is_not_clear_leaves_the_document_alone() -> None:
         ("      - identity: {}\n", "      - identity: {\n}\n"),
         ("      - identity: {}\n", "      - identity: {}\n        secret: x\n"),
         ("      - identity: {}\n", "      - identity: {}\n      keys:\n"),
+        ("      - identity: {}\n", "          keys:\n      - identity: {}\n"),
+        ("      - secrets\n", "      - [it's]\n"),
         ("      - identity: {}\n", "      - kms:\n         name: a\n        name: b\n"),
         ("      - identity: {}\n", "      - kms:\n         endpoint: a\n        keys:\n"),
         ("      - aescbc:\n", "      - identity: {}\n"),

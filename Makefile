@@ -16,7 +16,7 @@ COMPILE   := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --upg
              --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check mutants bench generate lock clean
+.PHONY: help setup demo test check mutants oracle fuzz bench generate lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,12 @@ check: $(INSTALLED) ## format, lint, types, import contracts, generated files
 mutants: $(INSTALLED) ## remove each guard of the rules in turn: its test must turn red
 	@echo '== mutants: python -m tests.mutants (at most 8 minutes on 2 cores)'
 	@$(BIN)/python -m tests.mutants
+
+oracle: $(INSTALLED) ## 10,000 generated configurations: keyctl beside the real loader, three Kubernetes versions
+	@$(BIN)/python -m tests.oracle_runs
+
+fuzz: $(INSTALLED) ## ten minutes of broken configurations and manifests: no crash, no hang, no key in a message
+	@$(BIN)/python -m tests.fuzz
 
 bench: $(INSTALLED) ## keyctl beside etcdctl and kubectl, in one run
 	@$(BIN)/python -m tests.benchmarks

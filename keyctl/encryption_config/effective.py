@@ -128,6 +128,12 @@ def all_static_keys(config: EncryptionConfig) -> tuple[Key, ...]:
     )
 
 
+def refs(config: EncryptionConfig) -> tuple[KeyRef, ...]:
+    """Every key and plugin of the file, each once, in order of appearance."""
+    readers = (reader for entry in config.entries for element in entry.providers for reader in element.readers)
+    return tuple(dict.fromkeys(reader.ref for reader in readers if reader.ref.name))
+
+
 def same_view(a: EncryptionConfig, b: EncryptionConfig) -> bool:
     """Whether every resource gets the same readers, in order and with the same key bytes, from `a` and from `b`."""
     return all(readers(a, name) == readers(b, name) for name in (*named_resources(a), *named_resources(b)))

@@ -138,14 +138,14 @@ def _restructured(text: str, name: str, server: Server) -> tuple[str, tuple[Done
     """`text`, which the server refuses, with its fields repaired, and its indentation rebuilt if that is called for."""
     start, removed = _from_first_document(text, name, server)
     fixed, done = repair_fields(start, name=name, server=server)
-    if not _is_accepted(fixed, name, server):
-        rebuilt = relayout(start)
-        if rebuilt is not None and rebuilt != start:
-            refixed, redone = repair_fields(rebuilt, name=name, server=server)
-            if _is_settled(refixed, name, server):
-                rule = _first_rule(start, name, server)
-                moved = tuple(Done(rule, line, sentence) for line, sentence in moves(start, rebuilt))
-                fixed, done = refixed, (*moved, *redone)
+    rebuilt = relayout(start)
+    if rebuilt is not None and rebuilt != start:
+        # Also where the fields alone would do: YAML may have joined lines to one value that nobody meant.
+        refixed, redone = repair_fields(rebuilt, name=name, server=server)
+        if _is_settled(refixed, name, server):
+            rule = _first_rule(start, name, server)
+            moved = tuple(Done(rule, line, sentence) for line, sentence in moves(start, rebuilt))
+            fixed, done = refixed, (*moved, *redone)
     shifted = tuple(dataclasses.replace(one, line=one.line + len(removed)) for one in done)
     return fixed, (*removed, *shifted)
 
@@ -187,10 +187,6 @@ def _with_fields(text: str, name: str, server: Server) -> _Given | None:
 def _refused(text: str, name: str, server: Server) -> tuple[RefusedSecret, ...]:
     given = _with_fields(text, name, server)
     return refused_secrets(given.config) if given is not None else ()
-
-
-def _is_accepted(text: str, name: str, server: Server) -> bool:
-    return isinstance(attempt(text.encode(), name=name, server=server), Decoded)
 
 
 def _is_settled(text: str, name: str, server: Server) -> bool:

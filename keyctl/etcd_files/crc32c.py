@@ -43,7 +43,9 @@ def _tables() -> tuple[tuple[int, ...], ...]:
     """Table n: what a byte makes of the state, n zero bytes later."""
     first = tuple(map(_of_byte, range(256)))
     return tuple(
-        accumulate(repeat(None, 7), lambda table, _: tuple(first[state & 0xFF] ^ state >> 8 for state in table), initial=first)
+        accumulate(
+            repeat(None, 7), lambda table, _: tuple(first[state & 0xFF] ^ state >> 8 for state in table), initial=first
+        )
     )
 
 

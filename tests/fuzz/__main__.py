@@ -14,39 +14,46 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tests.fuzz.findings import Mistake, Target, try_out
 from tests.fuzz.seeds import SEEDS
 from tests.fuzz.targets import TARGETS
-from tests.fuzz.worker import SECONDS_EACH, Slot, save, work
+from tests.fuzz.worker import Slot, Task, save, work
 
-# Of the clock, for a worker that waits instead of working. Processor time is limited in the worker itself.
-_PATIENCE = 120.0
 _REPORT_EVERY = 10.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """For one input: seconds of the processor, and of the clock for one that waits instead of working."""
+
+    processor: float = 5.0
+    clock: float = 120.0
+
+
+_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class _Worker:
-    seed: str
+    number: int
+    restarts: int
     slot: Slot
     process: BaseProcess
-    restarts: int = 0
 
 
 class _Fuzzing:
     """The workers of one run. What a worker has found when it dies is in the folder already."""
 
-    def __init__(
-        self, folder: Path, seed: int, workers: int, seeds: Sequence[bytes], targets: Sequence[Target]
-    ) -> None:
-        self._folder, self._seeds, self._targets = folder, seeds, targets
+    def __init__(self, task: Task, slots: Path, workers: int, limits: Limits) -> None:
+        self._task, self._slots, self._limits = task, slots, limits
         self._tried = 0
-        # Forked, so that they have the targets of the parent, whatever these are.
-        self._context = multiprocessing.get_context("fork")
-        self._workers = [self._start(f"{seed}.{number}") for number in range(workers)]
+        # Not forked: the parent may have threads.
+        self._context = multiprocessing.get_context("spawn")
+        self._workers = [self._start(number) for number in range(workers)]
 
     def run(self, seconds: float) -> int:
         """Fuzz for that long; returns the number of inputs tried."""
@@ -56,9 +63,9 @@ class _Fuzzing:
                 time.sleep(0.1)
                 for index, worker in enumerate(self._workers):
                     if (mistake := self._death(worker)) is not None:
-                        save(self._folder, mistake, worker.slot.look()[3])
+                        save(self._task.folder, mistake, worker.slot.look()[3])
                         self._tried += worker.slot.look()[0]
-                        self._workers[index] = self._start(worker.seed, worker.restarts + 1)
+                        self._workers[index] = self._start(worker.number, worker.restarts + 1)
                 if now - told >= _REPORT_EVERY:
                     told = now
                     _say(self._progress(now - begun))
@@ -69,25 +76,26 @@ class _Fuzzing:
         _say(self._progress(time.monotonic() - begun))
         return self._total()
 
-    def _start(self, seed: str, restarts: int = 0) -> _Worker:
-        slot = Slot()
+    def _start(self, number: int, restarts: int = 0) -> _Worker:
+        path = self._slots / f"{number}.{restarts}"
         # Not the same chance again: it would lead to the same input.
-        arguments = (slot, self._folder, f"{seed}.{restarts}", self._seeds, self._targets)
-        process = self._context.Process(target=work, args=arguments, daemon=True)
+        task = replace(self._task, slot=path, seed=f"{self._task.seed}.{number}.{restarts}")
+        slot = Slot(path)
+        process = self._context.Process(target=work, args=(task,), daemon=True)
         process.start()
-        return _Worker(seed, slot, process, restarts)
+        return _Worker(number, restarts, slot, process)
 
     def _death(self, worker: _Worker) -> Mistake | None:
         code = worker.process.exitcode
         if code is None:
             since = worker.slot.look()[2]
-            if not since or time.monotonic() - since < _PATIENCE:
+            if not since or time.monotonic() - since < self._limits.clock:
                 return None
             worker.process.kill()
             worker.process.join()
-            return Mistake("hang clock", f"no end after {_PATIENCE:.0f} s")
+            return Mistake("hang clock", f"no end after {self._limits.clock} s")
         if code == -signal.SIGPROF:
-            return Mistake("hang", f"more than {SECONDS_EACH:.0f} s of processor time")
+            return Mistake("hang", f"more than {self._limits.processor} s of processor time")
         return Mistake(f"death {code}", f"the process ended with {code}")
 
     def _total(self) -> int:
@@ -96,16 +104,24 @@ class _Fuzzing:
     def _progress(self, elapsed: float) -> str:
         kept, total = sum(worker.slot.look()[1] for worker in self._workers), self._total()
         rate = f"{total} inputs, {total / elapsed:.0f} a second"
-        return f"{elapsed:.0f} s: {rate}, {kept} kept, {_count(self._folder)} mistakes"
+        return f"{elapsed:.0f} s: {rate}, {kept} kept, {_count(self._task.folder)} mistakes"
 
 
 def fuzz(
-    seconds: float, *, seed: int, workers: int, seeds: Sequence[bytes] = SEEDS, targets: Sequence[Target] = TARGETS
+    seconds: float,
+    *,
+    seed: int,
+    workers: int,
+    seeds: Sequence[bytes] = SEEDS,
+    targets: Sequence[Target] = TARGETS,
+    limits: Limits = _LIMITS,
 ) -> int:
     """Returns the exit code."""
     folder = Path(tempfile.mkdtemp(prefix="keyctl-fuzz-"))
     _say(f"seed {seed}, {workers} workers, {len(seeds)} inputs to start from")
-    tried = _Fuzzing(folder, seed, workers, seeds, targets).run(seconds)
+    with tempfile.TemporaryDirectory(prefix="keyctl-fuzz-") as slots:
+        task = Task(Path(slots), folder, str(seed), seeds, targets, limits.processor)
+        tried = _Fuzzing(task, Path(slots), workers, limits).run(seconds)
     found = sorted(folder.glob("*.txt"))
     for file in found:
         _say(f"{file.with_suffix('.input')}: {file.read_text().splitlines()[0]}")

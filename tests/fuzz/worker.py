@@ -14,13 +14,12 @@ import signal
 import struct
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fuzz.findings import Mistake, Target, try_out
 from tests.fuzz.mutations import LONGEST, mutate
 
-# Of processor time for one input: what a busy machine does to others does not count.
-SECONDS_EACH = 5.0
 _MEMORY = 1 << 30
 _HEADER = struct.Struct("<QQdI")
 # Inputs that others are made from: as many, and none longer in bytes, so that they stay quick.
@@ -30,8 +29,10 @@ _KEPT, _LONGEST_KEPT = 4000, 4096
 class Slot:
     """Shared with the parent: inputs tried so far, inputs kept, when the last began (monotonic), and that input."""
 
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _HEADER.size + LONGEST)
+    def __init__(self, path: Path) -> None:
+        with path.open("a+b") as file:
+            file.truncate(_HEADER.size + LONGEST)
+            self._memory = mmap.mmap(file.fileno(), 0)
 
     def begin(self, tried: int, kept: int, content: bytes) -> None:
         """Note what is tried next."""
@@ -54,29 +55,42 @@ def save(folder: Path, mistake: Mistake, content: bytes) -> None:
     (folder / f"{stem}.txt").write_text(f"{mistake.place}\n{mistake.told}\n", errors="backslashreplace")
 
 
-def work(slot: Slot, folder: Path, seed: str, seeds: Sequence[bytes], targets: Sequence[Target]) -> None:
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker is to do. `seconds` is the processor time for one input: what others on the machine do is not."""
+
+    slot: Path
+    folder: Path
+    seed: str
+    seeds: Sequence[bytes]
+    targets: Sequence[Target]
+    seconds: float
+
+
+def work(task: Task) -> None:
     """Never returns. An input whose outcome was not seen before becomes one that others are made from."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Its default action ends the process, also in the middle of a library.
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    chance = random.Random(seed)  # noqa: S311 — to be repeated, not to be secret
-    pool = list(seeds)
+    slot = Slot(task.slot)
+    chance = random.Random(task.seed)  # noqa: S311 — to be repeated, not to be secret
+    pool = list(task.seeds)
     seen: set[str] = set()
     tried = 0
     while True:
-        content = pool[tried] if tried < len(seeds) else mutate(_one(pool, chance), chance.choice(pool), chance)
+        content = pool[tried] if tried < len(task.seeds) else mutate(_one(pool, chance), chance.choice(pool), chance)
         slot.begin(tried, len(pool), content)
         tried += 1
-        signal.setitimer(signal.ITIMER_PROF, SECONDS_EACH)
+        signal.setitimer(signal.ITIMER_PROF, task.seconds)
         new = False
-        for target in targets:
+        for target in task.targets:
             outcome, mistake = try_out(target, content)
             new |= outcome not in seen
             seen.add(outcome)
             if mistake is not None:
-                save(folder, mistake, content)
+                save(task.folder, mistake, content)
         if new and len(pool) < _KEPT and len(content) <= _LONGEST_KEPT:
             pool.append(content)
 

@@ -140,11 +140,12 @@ def test_the_indentation_of_a_file_that_is_accepted_is_left_alone() -> None:
     assert repaired(text, server=Server(30)).accepted
 
 
-def test_a_field_that_older_servers_ignore_stays_where_the_rest_can_be_repaired_without_it() -> None:
-    kms = "    - kms:\n        apiVersion: v2\n        name: a\n        endpoint: unix:///a\n      timeout: 9s\n"
-    text = (HEAD + BODY).replace("    - identity: {}\n", f"{kms}    - identity:\n")
-    assert repaired(text, server=Server(30)).content.decode() == text.replace("identity:", "identity: {}")
-    assert "        timeout: 9s" in repaired(text).content.decode()
+def test_lines_that_yaml_joins_to_one_value_come_apart_in_a_file_that_is_refused_anyway() -> None:
+    text = (HEAD + BODY).replace("    - secrets\n", "    - secrets\n     - configmaps\n")
+    assert repaired(text).accepted
+    assert repaired(text).content == text.encode()
+    result = repaired(text.replace("identity: {}", "identity:"))
+    assert config(result.content).entries[0].resources == ("secrets", "configmaps")
 
 
 def test_a_new_kind_that_would_change_more_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

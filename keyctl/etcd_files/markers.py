@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
 
 from keyctl.etcd_files.bbolt_meta import Sliceable
 from keyctl.etcd_files.distinct import Distinct
@@ -46,25 +47,22 @@ class Found:
 def search(data: Sliceable, start: int, end: int, known: Distinct) -> Iterator[Found]:
     """Yield what begins with a marker in `data[start:end]` and is not `known` yet, in order of offset.
 
-    A marker inside a value whose length is known belongs to that value.
+    A value whose length stands before it ends there, and a marker inside it is
+    its own; any other ends where the next begins, so that no byte is read twice.
     """
     behind = start
-    for at in _hits(data, start, end):
+    for at, following in pairwise(chain(_hits(data, start, end), (end,))):
         if at < behind:
             continue
         head = data[max(start, at - _HEAD) : at]
         size = _declared_size(head)
-        record = _record(head) if size is not None and at + size <= end else None
-        if size is None:
-            found, behind = Found(at, None, None, data[at : min(at + LONGEST_FRAGMENT, end)], False), at + 1
-            identity = found.value
-        elif record is None:
-            behind = min(at + size, end)
-            found = Found(at, None, None, data[at : min(behind, at + LONGEST_FRAGMENT)], False)
+        behind = min(at + size, end) if size else following
+        record = _record(head) if size and at + size <= end else None
+        if record is None:
+            found = Found(at, None, None, data[at : min(behind, at + LONGEST_FRAGMENT)], whole=False)
             identity = found.value
         else:
-            behind = at + size
-            found = Found(at, record.key, record.revision, data[at:behind], True)
+            found = Found(at, record.key, record.revision, data[at:behind], whole=True)
             identity = record.before + found.value + _lease(data[behind : min(behind + _LEASE_BYTES, end)])
         if known.add(identity):
             yield found
@@ -82,8 +80,8 @@ def _hits(data: Sliceable, start: int, end: int) -> Iterator[int]:
         yield from sorted(hits)
 
 
-def _declared_size(head: bytes) -> int | None:
-    """The length that stands before a value, where the last bytes of `head` are the start of such a field."""
+def _declared_size(head: bytes) -> int:
+    """The length that stands before a value, where `head` ends with the start of such a field; 0 where none does."""
     for count in range(1, _SIZE_BYTES + 1):
         at = len(head) - count
         if at >= 1 and head[at - 1] in (_VALUE, _PUT_VALUE):
@@ -91,9 +89,9 @@ def _declared_size(head: bytes) -> int | None:
                 size, behind = varint(head, at, len(head))
             except DamagedError:
                 continue
-            if behind == len(head) and size:
+            if behind == len(head):
                 return size
-    return None
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +105,11 @@ class _Head:
 
 def _record(head: bytes) -> _Head | None:
     """The record whose value begins where `head` ends. Its revision stands in it twice, and both must agree."""
-    at = len(head)
-    while (at := head.rfind(_MIDDLE, 0, at)) >= _MAIN:
-        name = _name(head, at + _SUB)
-        if name is not None and name[1] == int.from_bytes(head[at - _MAIN : at], "big"):
-            return _Head(*name, head[at - _MAIN :])
-    return None
+    at = head.rfind(_MIDDLE)
+    name = _name(head, at + _SUB) if at >= _MAIN else None
+    if name is None or name[1] != int.from_bytes(head[at - _MAIN : at], "big"):
+        return None
+    return _Head(*name, head[at - _MAIN :])
 
 
 def _name(head: bytes, at: int) -> tuple[bytes, int] | None:

@@ -23,7 +23,7 @@ _PAD_MASK = 0x07
 # etcd's own rule: a record that holds a sector of zeros was not written to its end.
 _SECTOR = 512
 # A made-up length must not take the memory.
-_LONGEST_RECORD = 512 << 20
+_LONGEST_RECORD = 64 << 20
 _VARINT = 0
 _TYPE, _SUM, _DATA = 1, 2, 3
 
@@ -80,20 +80,21 @@ def log_records(file: OpenFile, chain: Chain, *, last: bool) -> Iterator[LogReco
             yield Tail(offset, cut=False)
             return
         size, padding = _length(head)
-        body = file[offset + _LENGTH_BYTES : offset + _LENGTH_BYTES + size + padding] if size <= file.size else b""
-        if size > _LONGEST_RECORD or len(body) < size + padding or len(head) < _LENGTH_BYTES:
+        start = offset + _LENGTH_BYTES
+        body = file[start : start + size + padding] if size <= _LONGEST_RECORD else b""
+        if len(body) < size + padding or len(head) < _LENGTH_BYTES:
             if last:
                 yield Tail(offset, cut=True)
                 return
-            raise damaged(file, offset, "a record reaches beyond the end of the file")
+            raise damaged(file, offset, f"a record of {size} bytes does not fit into the file")
         record = _record(body[:size], offset, chain)
         if isinstance(record, str):
-            if last and _is_torn(body, offset + _LENGTH_BYTES):
+            if last and _is_torn(body, start):
                 yield Tail(offset, cut=True)
                 return
             raise damaged(file, offset, record)
         yield record
-        offset += _LENGTH_BYTES + size + padding
+        offset = start + size + padding
 
 
 def damaged(file: OpenFile, offset: int, what: str) -> UnusableInputError:

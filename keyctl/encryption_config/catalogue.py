@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from keyctl.encryption_config import advice, key_advice, refusals, step_rules, unread
+from keyctl.encryption_config import refusals, unread
+from keyctl.encryption_config.checks import advice, key_advice
+from keyctl.encryption_config.views import step_rules
 from keyctl.findings import Rule
 
 RULES: tuple[Rule, ...] = (

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keyctl.encryption_config import unread
-from keyctl.encryption_config.advice import advice
+from keyctl.encryption_config.checks.advice import advice
+from keyctl.encryption_config.checks.key_advice import key_advice
 from keyctl.encryption_config.decode import Decoded, attempt
-from keyctl.encryption_config.key_advice import key_advice
 from keyctl.encryption_config.server import NEWEST_SERVER, Server
 from keyctl.encryption_config.violation import Violation
 from keyctl.findings import Finding, Location, Severity

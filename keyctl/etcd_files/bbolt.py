@@ -38,7 +38,8 @@ Entry = tuple[bytes, int, int]
 class Leaf(NamedTuple):
     """A leaf whose header was checked: `content` lies at `offset` of the file and starts with that header.
 
-    `held` is the number of its elements, which are not checked yet. An inline bucket has the number of the page around it.
+    `held` is the number of its elements, which are not checked yet. An inline
+    bucket has the number of the page around it.
     """
 
     number: int
@@ -81,6 +82,11 @@ class BoltFile:
         self.meta: Meta = choose_meta(data, length, name)
         self.page_size = self.meta.page_size
         self._headers = struct.Struct(f"{PAGE_HEADER.format}{self.page_size - PAGE_HEADER.size}x")
+
+    def buckets(self) -> list[bytes]:
+        """The names of the top-level buckets."""
+        leaves = self._tree(self.meta.root, self._marks())
+        return [name for leaf in leaves for name, _, _, is_bucket in self.elements(leaf) if is_bucket]
 
     def leaves(self, bucket: bytes) -> Generator[Leaf]:
         """The leaves of a top-level bucket in key order; none when there is no such bucket."""

@@ -1,4 +1,4 @@
-"""What etcd keeps in its bbolt file: the live values, and the revisions it stands at.
+"""What etcd keeps in its bbolt file: how a record reads, and the revisions the file stands at.
 
 Bucket `key` holds one record a change, in order of revision: the bbolt key is
 the revision (8 bytes main, "_", 8 bytes sub, and "t" for a deletion), the value
@@ -9,112 +9,112 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from keyctl.errors import UnusableInputError
-from keyctl.etcd_files.bbolt import BoltFile
+from keyctl.etcd_files.bbolt import LEAF_ELEMENT, BoltFile
+from keyctl.etcd_files.bbolt_meta import PAGE_HEADER
+from keyctl.stored.protobuf import DamagedError, fields, varint
 
-_REVISION = struct.Struct(">QcQ")
-_TOMBSTONE = b"t"
-# Protobuf: the wire types, and the tags of key (1) and value (5), both length-delimited.
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_KEY_TAG, _VALUE_TAG = 1 << 3 | _BYTES, 5 << 3 | _BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Where the newest record of a key lies in the file, and the revision that wrote it."""
-
-    offset: int
-    size: int
-    revision: int
+RECORDS = b"key"
+# The bbolt key of a change: main revision, separator, sub revision; a deletion has one byte more.
+REVISION = struct.Struct(">QcQ")
+TOMBSTONE = ord("t")
+SEPARATOR = b"_"
+_META = b"meta"
+# Of mvccpb.KeyValue.
+_KEY, _VERSION, _VALUE = 1, 4, 5
+_VARINT, _LENGTH_DELIMITED = 0, 2
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """The live records by etcd key, and the revisions: `current`, and `compacted` (0 when never compacted)."""
+class Standing:
+    """The revisions of a file.
 
-    records: dict[bytes, Record]
+    `current` is the newest, `compacted` what is compacted to the end (0: never),
+    `compacting` what a compaction that may have been interrupted aims at.
+    `storage_version` is that of etcd's storage; "" before 3.5, which did not tell.
+    """
+
     current: int
     compacted: int
+    compacting: int
+    storage_version: str
+
+    @property
+    def readable_from(self) -> int:
+        """The oldest revision at which every value is still there."""
+        return max(self.compacted, self.compacting)
 
 
-def read_head(bolt: BoltFile, name: str) -> Head:
-    """Find the newest record of every key that is not deleted. Raises `UnusableInputError` for a damaged record."""
-    records: dict[bytes, Record] = {}
-    last = (0, -1)
-    for entry, offset, size in bolt.entries(b"key"):
-        main, sub, deleted = _revision(entry, offset, name)
-        if (main, sub) <= last:
-            raise _damage(name, offset, f"revision {main} follows revision {last[0]}")
-        last = (main, sub)
-        # A restore that bumps the revision leaves a record without content.
-        if size == 0:
-            continue
-        key, _ = decode_key_value(bolt.value(offset, size), offset, name)
-        if deleted:
-            records.pop(key, None)
-        else:
-            records[key] = Record(offset, size, main)
-    finished = _compaction(bolt, b"finishedCompactRev", name)
-    # An interrupted compaction goes on when etcd starts; a compacted tombstone may have been the last record.
-    scheduled = _compaction(bolt, b"scheduledCompactRev", name)
-    return Head(records, max(last[0], finished, scheduled), finished)
+class Record(NamedTuple):
+    """A whole mvccpb.KeyValue. `version` counts the changes of a key since it was created."""
+
+    key: bytes
+    version: int
+    value: bytes
 
 
-def decode_key_value(data: bytes, offset: int, name: str) -> tuple[bytes, bytes]:
-    """Key and value of a serialized mvccpb.KeyValue that lies at `offset` of the file `name`."""
-    key = value = b""
-    position = 0
+def read_standing(bolt: BoltFile, name: str) -> Standing:
+    """The revisions that `bolt` stands at. Raises `UnusableInputError` for damage and what is no database of etcd."""
+    if RECORDS not in bolt.buckets():
+        raise UnusableInputError(
+            f"{name} is no etcd database",
+            cause='it is a bbolt database without a bucket "key"',
+            hint="name a snapshot that `etcdctl snapshot save` wrote, or the file member/snap/db of a data directory",
+        )
+    meta = {key: (bolt.value(offset, size), offset) for key, offset, size in bolt.entries(_META)}
+    compacted, compacting = (
+        split_revision(*meta[key], name)[0] if key in meta else 0
+        for key in (b"finishedCompactRev", b"scheduledCompactRev")
+    )
+    # NOTE: without the last record a compaction may be newer than all that is left.
+    newest = max(_last_revision(bolt, name), compacted, compacting)
+    told, _ = meta.get(b"storageVersion", (b"3.5" if b"term" in meta else b"", 0))
+    return Standing(newest, compacted, compacting, told.decode("ascii", "backslashreplace"))
+
+
+def split_revision(entry: bytes, offset: int, name: str) -> tuple[int, int, bool]:
+    """Main and sub revision of a bbolt key, and whether it is a deletion. Raises `UnusableInputError`."""
+    if len(entry) == REVISION.size or (len(entry) == REVISION.size + 1 and entry[-1] == TOMBSTONE):
+        main, separator, sub = REVISION.unpack_from(entry)
+        if separator == SEPARATOR:
+            return main, sub, len(entry) > REVISION.size
+    raise damage(name, offset, f"{len(entry)} bytes that are no revision")
+
+
+def read_record(data: bytes, offset: int, name: str) -> Record:
+    """A serialized mvccpb.KeyValue that lies at `offset` of the file `name`. Raises `UnusableInputError`."""
+    key, version, value = b"", 0, b""
     try:
-        while position < len(data):
-            tag, position = _varint(data, position)
-            kind = tag & 7
-            if kind == _BYTES:
-                length, position = _varint(data, position)
-                content = data[position : position + length]
-                position += length
-                if tag == _KEY_TAG:
-                    key = content
-                elif tag == _VALUE_TAG:
-                    value = content
-            elif kind == _VARINT:
-                _, position = _varint(data, position)
-            elif kind in (_FIXED64, _FIXED32):
-                position += 8 if kind == _FIXED64 else 4
-            else:
-                raise _damage(name, offset, f"wire type {kind} in a record")
-    except IndexError:
-        position = len(data) + 1
-    if position > len(data) or not key:
-        raise _damage(name, offset, "a record is cut or has no key")
-    return key, value
+        for number, kind, start, end in fields(data, 0, len(data)):
+            if number == _KEY and kind == _LENGTH_DELIMITED:
+                key = data[start:end]
+            elif number == _VALUE and kind == _LENGTH_DELIMITED:
+                value = data[start:end]
+            elif number == _VERSION and kind == _VARINT:
+                version, _ = varint(data, start, end)
+    except DamagedError:
+        raise damage(name, offset, "a record is cut, or is none") from None
+    if not key:
+        raise damage(name, offset, "a record has no key")
+    return Record(key, version, value)
 
 
-def _revision(entry: bytes, offset: int, name: str) -> tuple[int, int, bool]:
-    if len(entry) == _REVISION.size or (len(entry) == _REVISION.size + 1 and entry.endswith(_TOMBSTONE)):
-        main, separator, sub = _REVISION.unpack_from(entry)
-        if separator == b"_":
-            return main, sub, len(entry) > _REVISION.size
-    raise _damage(name, offset, f"{len(entry)} bytes that are no revision")
-
-
-def _compaction(bolt: BoltFile, which: bytes, name: str) -> int:
-    for key, offset, size in bolt.entries(b"meta"):
-        if key == which:
-            return _revision(bolt.value(offset, size), offset, name)[0]
-    return 0
-
-
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise IndexError("a number that does not end")
-
-
-def _damage(name: str, offset: int, what: str) -> UnusableInputError:
+def damage(name: str, offset: int, what: str) -> UnusableInputError:
+    """The error for damage found at `offset` of the file `name`."""
     return UnusableInputError(f"{name} is damaged at offset {offset}", cause=what, hint="use another copy")
+
+
+def _last_revision(bolt: BoltFile, name: str) -> int:
+    """The main revision of the last record, 0 when there is none."""
+    for run in bolt.runs_backwards(RECORDS):
+        for _, start, end, held in reversed(run.leaves):
+            if held:
+                element = start + PAGE_HEADER.size + (held - 1) * LEAF_ELEMENT.size
+                _, position, size, _ = LEAF_ELEMENT.unpack_from(run.content, element)
+                at = element + position
+                if at + size > end:
+                    raise damage(name, run.offset + element, "an entry reaches beyond its page")
+                return split_revision(run.content[at : at + size], run.offset + at, name)[0]
+    return 0

@@ -11,7 +11,7 @@ import re
 from pathlib import PurePosixPath
 
 from keyctl.documents import Document, Mapping, Node, Scalar, Sequence, parse, refuse, splice
-from keyctl.encryption_config.layout import Edit, check_editable, remove
+from keyctl.encryption_config.editing.layout import Edit, check_editable, remove
 from keyctl.errors import RefusedError
 from keyctl.hosts.encryption_flags import TRUE
 from keyctl.hosts.pod import PROGRAM, Pod, Word, field_of, items_of, text_of

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keyctl.encryption_config import edit, effective
+from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode, hash_of
+from keyctl.encryption_config.editing import edit
 from keyctl.encryption_config.model import EncryptionConfig, IdentityReader, StaticReader
 from keyctl.errors import RefusedError
 from keyctl.keys.key import Key, KeyRef, Provider

@@ -13,12 +13,17 @@ import sys
 from collections.abc import Callable, Iterable
 
 from keyctl.encryption_config import effective
-from keyctl.encryption_config.compare import compare
 from keyctl.encryption_config.decode import decode
+from keyctl.encryption_config.explain import explained
 from keyctl.encryption_config.judge import judge
-from keyctl.encryption_config.masking import masked_diff
-from keyctl.encryption_config.repair import repairs
+from keyctl.encryption_config.repair.masking import masked_diff
+from keyctl.encryption_config.repair.repairs import repairs
+from keyctl.encryption_config.views.compare import compare
 from keyctl.errors import KeyctlError
+from keyctl.hosts.manifest_repair import repair_manifests
+from keyctl.hosts.manifest_rules import judge_manifest
+from keyctl.hosts.manifests import add_encryption_flag, go_seconds, read_flags
+from tests.fuzz.seeds import API_SERVER
 
 MIB = 1 << 20
 HEAD = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n"
@@ -182,6 +187,11 @@ _TEXTS: dict[str, Callable[[], str]] = {
         + "- resources: [secrets]\n  providers:\n"
         + f"  - kms: {{apiVersion: v2, name: k, endpoint: 'unix:///{'a/' * 500_000}'}}\n"
     ),
+    "resources and keys": lambda: (
+        _names(f"r{n}" for n in range(20_000)).replace(_TAIL, "")
+        + "  providers:\n  - aescbc:\n      keys:\n"
+        + "".join(f"      - {{name: k{n}, secret: {secret(n)}}}\n" for n in range(10_000))
+    ),
     "resources": lambda: _names(f"r{n}" for n in range(70_000)),
     "resources of groups": lambda: _names(f"r{n}.g{n}" for n in range(50_000)),
     "wildcards of groups": lambda: _names(f"*.g{n}" for n in range(70_000)),
@@ -219,30 +229,104 @@ _BYTES: dict[str, Callable[[], bytes]] = {
     "line separators": lambda: "a:\u2028 ".encode() * 180_000,
 }
 
+# For `config fix`, which reads a file several times: a quarter of the size is enough to tell a blow-up.
+_BROKEN: dict[str, Callable[[], str]] = {
+    "a key to repair again and again": lambda: _keys(
+        f"      - name: k{n}\n      secret: {secret(n)}\n" for n in range(3500)
+    ),
+    "entries to repair": lambda: _entries(
+        f"- resources:\n  - r{n}\n  - providers:\n    - aesgcm:\n        keys:\n        - name: k\n          secret: {secret(n)}\n"
+        for n in range(1800)
+    ),
+    "tabs to repair": lambda: _keys(f"\t- name: k{n}\n\t  secret: {secret(n)}\n" for n in range(3500)),
+    "identity to repair": lambda: HEAD + "- resources: [secrets]\n  providers:\n" + "  - identity:\n" * 15_000,
+    "unknown fields to repair": lambda: _keys(f"      - {{Name: k, Secret: {secret(1)}}}\n" for _ in range(3500)),
+    "null entries to repair": lambda: HEAD + "-\n" * 20_000,
+    "brackets to repair": lambda: HEAD + "- resources: " + "[" * 100_000,
+    "dashes to repair": lambda: HEAD + "- " * 100_000,
+    "fields to repair": lambda: HEAD + "- resources:\n" * 15_000,
+    "quotes to repair": lambda: HEAD + "- resources: " + "'" * 250_001,
+    "slashes to repair": lambda: "secret: |\n" + "  /a" * 60_000 + "=",
+    "one long line to repair": lambda: HEAD + " " * 250_000 + "resources:",
+}
+
+_MANIFEST_HEAD = "kind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command:\n    - kube-apiserver\n"
+_MANIFESTS: dict[str, Callable[[], str]] = {
+    "flags": lambda: _MANIFEST_HEAD + "".join(f"    - --flag-{n}=a\n" for n in range(20_000)),
+    "one flag again and again": lambda: _MANIFEST_HEAD + "    - --encryption-provider-config=/a\n" * 20_000,
+    "a long flag": lambda: _MANIFEST_HEAD + f"    - --request-timeout={'1' * 1_000_000}\n",
+    "a long override": lambda: _MANIFEST_HEAD + f"    - --etcd-servers-overrides={'/a#b;c,' * 140_000}\n",
+    "a long path": lambda: _MANIFEST_HEAD + f"    - --encryption-provider-config={'/a' * 500_000}\n",
+    "mounts": lambda: (
+        _MANIFEST_HEAD
+        + "    volumeMounts:\n"
+        + "".join(f"    - {{name: v{n}, mountPath: /v/{n}}}\n" for n in range(12_000))
+        + "  volumes:\n"
+        + "".join(f"  - {{name: v{n}, hostPath: {{path: /v/{n}}}}}\n" for n in range(12_000))
+    ),
+    "volumes of our name": lambda: (
+        _MANIFEST_HEAD
+        + "  volumes:\n"
+        + "".join(f"  - {{name: keyctl-encryption-{n}, hostPath: {{path: /v}}}}\n" for n in range(12_000))
+    ),
+    "containers": lambda: (
+        "kind: Pod\nspec:\n  containers:\n"
+        + "".join(f"  - {{name: etcd{n}, command: [etcd, --encryption-provider-config=/a]}}\n" for n in range(12_000))
+    ),
+}
+
 CASES = (*_TEXTS, *_BYTES)
+CASES_TO_REPAIR = (*_BROKEN,)
+MANIFESTS = (*_MANIFESTS,)
 
 
 def content_of(case: str) -> bytes:
     """The input of that name."""
-    return _TEXTS[case]().encode() if case in _TEXTS else _BYTES[case]()
+    return _BYTES[case]() if case in _BYTES else (_TEXTS | _BROKEN | _MANIFESTS)[case]().encode()
 
 
-def outcome(content: bytes) -> dict[str, object]:
-    """What keyctl makes of `content`: how many entries and findings, or the parts of the refusal."""
+def read(content: bytes) -> dict[str, object]:
+    """What keyctl makes of a configuration: how many entries and findings, or the parts of the refusal."""
     judged = judge(content, name=NAME)
-    repaired = repairs(content, name=NAME)
-    masked_diff(content.decode("utf-8", "replace"), repaired.content.decode("utf-8", "replace"), name=NAME)
     try:
         config = decode(content, name=NAME).config
     except KeyctlError as error:
-        refused = {"exit": error.exit_code, "message": str(error), "cause": error.cause, "hints": error.hints}
-        return refused | {"findings": len(judged.findings), "rule": judged.findings[0].id}
-    # What every command that reads a file asks of it next.
+        return _refusal(error) | {"rule": judged.findings[0].id}
+    # What commands ask of it next.
     effective.required_resources(config)
     effective.same_view(config, config)
+    compare(None, config)
     compare(config, config)
+    explained(config, effective.SECRETS)
     return {"exit": 0, "entries": len(config.entries), "findings": len(judged.findings)}
 
 
+def repair(content: bytes) -> dict[str, object]:
+    """What `config fix` makes of a configuration."""
+    done = repairs(content, name=NAME)
+    diff = masked_diff(content.decode(), done.content.decode(), name=NAME)
+    return {"exit": 0, "accepted": done.accepted, "diff": diff.count("\n")}
+
+
+def manifest(content: bytes) -> dict[str, object]:
+    """What keyctl makes of a manifest, alone and beside another."""
+    try:
+        flags = read_flags(content, name=NAME)
+        judge_manifest(content, NAME)
+        repair_manifests({NAME: content, "kube-apiserver.yaml": API_SERVER})
+        go_seconds(flags.request_timeout or "")
+        _ = flags.etcd_servers_overrides
+        added = add_encryption_flag(content, config_path="/etc/keyctl/enc.yaml", reload=False, name=NAME)
+    except KeyctlError as error:
+        return _refusal(error)
+    return {"exit": 0, "flags": len(flags.given), "added": len(added) - len(content)}
+
+
+def _refusal(error: KeyctlError) -> dict[str, object]:
+    return {"exit": error.exit_code, "message": str(error), "cause": error.cause, "hints": error.hints}
+
+
 if __name__ == "__main__":
-    json.dump(outcome(content_of(sys.argv[1])), sys.stdout)
+    case = sys.argv[1]
+    act = repair if case in _BROKEN else manifest if case in _MANIFESTS else read
+    json.dump(act(content_of(case)), sys.stdout)

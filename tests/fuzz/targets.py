@@ -5,16 +5,16 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 
-from keyctl.encryption_config import edit
-from keyctl.encryption_config.compare import compare
 from keyctl.encryption_config.decode import Decoded, decode
-from keyctl.encryption_config.explain import explained, fate_fields
+from keyctl.encryption_config.editing import edit
 from keyctl.encryption_config.judge import Judged, judge
-from keyctl.encryption_config.masking import masked_diff
-from keyctl.encryption_config.relayout import relayout
-from keyctl.encryption_config.repair import migrated, repairs
+from keyctl.encryption_config.repair.masking import masked_diff
+from keyctl.encryption_config.repair.relayout import relayout
+from keyctl.encryption_config.repair.repairs import migrated, repairs
 from keyctl.encryption_config.server import NEWEST, OLDEST, Server
-from keyctl.encryption_config.view import probes, reader_mark, view_fields
+from keyctl.encryption_config.views.compare import compare
+from keyctl.encryption_config.views.explain import explained, fate_fields
+from keyctl.encryption_config.views.resource_view import probes, reader_mark, view_fields
 from keyctl.errors import KeyctlError
 from keyctl.findings import Finding, Location
 from keyctl.hosts.manifest_repair import repair_manifests

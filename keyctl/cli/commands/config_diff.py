@@ -7,10 +7,10 @@ import click
 from keyctl.cli import configurations, terminal
 from keyctl.cli.files import STDIN, name_of
 from keyctl.cli.options import server_of, server_options
-from keyctl.encryption_config.compare import Comparison, ResourceChange, compare, plugin_settings
 from keyctl.encryption_config.decode import Decoded, hash_of
 from keyctl.encryption_config.model import Reader
-from keyctl.encryption_config.view import reader_fields, reader_mark, resource_name
+from keyctl.encryption_config.views.compare import Comparison, ResourceChange, compare, plugin_settings
+from keyctl.encryption_config.views.resource_view import reader_fields, reader_mark, resource_name
 from keyctl.errors import ExitCode, WrongUsageError
 from keyctl.findings import Finding, Location, Report, Table
 

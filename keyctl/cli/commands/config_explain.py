@@ -12,8 +12,8 @@ from keyctl.cli import configurations, terminal
 from keyctl.cli.configurations import Found
 from keyctl.cli.options import cluster_option, server_of, server_options
 from keyctl.encryption_config.effective import GroupResource
-from keyctl.encryption_config.explain import Asked, Explanation, explained, fate_fields
-from keyctl.encryption_config.view import view_fields
+from keyctl.encryption_config.views.explain import Asked, Explanation, explained, fate_fields
+from keyctl.encryption_config.views.resource_view import view_fields
 from keyctl.errors import ExitCode, WrongUsageError
 from keyctl.findings import Report
 from keyctl.keys.key import Provider

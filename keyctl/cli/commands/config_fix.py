@@ -14,8 +14,8 @@ from keyctl.cli.files import STDIN, name_of, read_file
 from keyctl.cli.options import server_of, server_options
 from keyctl.cli.replacing import replace_file
 from keyctl.documents import parse
-from keyctl.encryption_config.masking import masked_diff
-from keyctl.encryption_config.repair import Repaired, repairs
+from keyctl.encryption_config.repair.masking import masked_diff
+from keyctl.encryption_config.repair.repairs import Repaired, repairs
 from keyctl.encryption_config.rules import decode_secret
 from keyctl.encryption_config.server import Server
 from keyctl.errors import ExitCode, UnusableInputError, WrongUsageError

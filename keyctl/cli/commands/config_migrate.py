@@ -7,7 +7,7 @@ import click
 from keyctl.cli.commands.config_fix import Fixed, check_stdin, finish, show
 from keyctl.cli.files import name_of, read_file
 from keyctl.cli.options import server_of, server_options
-from keyctl.encryption_config.repair import migrated
+from keyctl.encryption_config.repair.repairs import migrated
 
 
 @click.command()

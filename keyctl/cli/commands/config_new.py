@@ -46,7 +46,7 @@ def new(
         raise WrongUsageError(
             "a key store belongs to one cluster", hint="give both --key-store and --cluster-name, or neither"
         )
-    from keyctl.encryption_config.edit import new_document
+    from keyctl.encryption_config.editing.edit import new_document
     from keyctl.keys.generate import generate
 
     key = generate(Provider(provider), now=datetime.now(UTC))

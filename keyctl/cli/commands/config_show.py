@@ -10,7 +10,7 @@ from keyctl.cli import configurations, terminal
 from keyctl.cli.configurations import Configuration, Found
 from keyctl.cli.options import cluster_option, server_of, server_options
 from keyctl.encryption_config.model import StaticReader
-from keyctl.encryption_config.view import (
+from keyctl.encryption_config.views.resource_view import (
     ResourceView,
     probes,
     reader_in_full,

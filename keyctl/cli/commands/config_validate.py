@@ -137,13 +137,13 @@ def _resources(decoded: Decoded, required: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _effective(decoded: Decoded | None, required: tuple[str, ...]) -> list[dict[str, object]]:
-    from keyctl.encryption_config.view import view, view_fields
+    from keyctl.encryption_config.views.resource_view import view, view_fields
 
     return [view_fields(view(decoded.config, name)) for name in _resources(decoded, required)] if decoded else []
 
 
 def _table(decoded: Decoded, required: tuple[str, ...]) -> Table:
-    from keyctl.encryption_config.view import one_line, reader_mark, view
+    from keyctl.encryption_config.views.resource_view import one_line, reader_mark, view
 
     rows = []
     for name in _resources(decoded, required):

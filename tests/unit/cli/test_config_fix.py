@@ -19,7 +19,7 @@ from keyctl.encryption_config.judge import judge
 from keyctl.errors import ExitCode
 from tests.support.hints import wrong_commands, wrong_hints
 from tests.unit.encryption_config.configs import keys_of
-from tests.unit.encryption_config.test_repair import BODY, HEAD, KEY, LEGACY, SECRET, materials
+from tests.unit.encryption_config.repair.test_repairs import BODY, HEAD, KEY, LEGACY, SECRET, materials
 from tests.unit.hosts.manifest_texts import ETCD, FLAG
 
 MISINDENTED = (HEAD + BODY).replace("          secret:", "        secret:")

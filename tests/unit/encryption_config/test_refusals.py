@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from keyctl.encryption_config import advice, refusals, unread
+from keyctl.encryption_config import refusals, unread
+from keyctl.encryption_config.checks import advice
 from keyctl.findings import Rule, Severity
 from tests.support.encryption_documents import DOCUMENTS
 

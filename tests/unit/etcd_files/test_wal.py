@@ -175,7 +175,7 @@ def test_zeros_in_a_file_that_is_not_the_last_break_the_chain(tmp_path: Path) ->
     writer.entry(put_request(KEY, PLAIN))
     writer.last[offset:] = bytes(len(writer.last) - offset)
     writer.begin(1).write(tmp_path)
-    with pytest.raises(UnusableInputError, match="0000000000000003.wal is damaged at offset 0"):
+    with pytest.raises(UnusableInputError, match="3[.]wal is damaged at offset 0"):
         read(tmp_path)
 
 

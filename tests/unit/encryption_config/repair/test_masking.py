@@ -1,0 +1,190 @@
+"""Diffs without keys: what shows, what does not, whatever form the key has."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from keyctl.encryption_config.repair.masking import masked_diff
+from tests.unit.encryption_config.repair.test_relayout import GOOD
+from tests.unit.encryption_config.written import SECRETS
+
+KEY = base64.b64encode(bytes(range(3, 35))).decode()
+OTHER = base64.b64encode(bytes(range(77, 109))).decode()
+
+
+def both_sides(text: str) -> str:
+    """`text` as a diff shows it when all of it is new."""
+    return masked_diff("", text, name="enc.yaml")
+
+
+def shown(text: str) -> str:
+    """The lines of `text` as a diff shows them."""
+    return "".join(f"{line[1:]}\n" for line in both_sides(text).splitlines()[3:])
+
+
+def test_equal_texts_have_no_diff() -> None:
+    assert masked_diff(GOOD, GOOD, name="enc.yaml") == ""
+
+
+def test_a_moved_secret_shows_as_moved_and_as_the_same() -> None:
+    diff = masked_diff(f"keys:\n- name: a\n secret: {KEY}\n", f"keys:\n- name: a\n  secret: {KEY}\n", name="enc.yaml")
+    assert diff.splitlines() == [
+        "--- enc.yaml",
+        "+++ enc.yaml, fixed",
+        "@@ -1,3 +1,3 @@",
+        " keys:",
+        " - name: a",
+        "- secret: <secret 1>",
+        "+  secret: <secret 1>",
+    ]
+
+
+def test_a_replaced_secret_shows_as_another_one() -> None:
+    diff = masked_diff(f"- secret: {KEY}\n- secret: {OTHER}", f"- secret: {KEY}\n- secret: {KEY}", name="e")
+    assert diff.splitlines()[-2:] == ["-- secret: <secret 2>", "+- secret: <secret 1>"]
+
+
+def test_quotes_around_a_secret_show_when_they_are_what_changes() -> None:
+    diff = masked_diff("secret: 12345678901234567890\n", 'secret: "12345678901234567890"\n', name="e")
+    assert diff.splitlines()[-2:] == ["-secret: <secret 1>", '+secret: "<secret 1>"']
+
+
+def test_only_line_ends_changed_is_said() -> None:
+    assert "white space at line ends" in masked_diff("kind: a\n", "kind: a \n", name="e")
+
+
+def test_all_that_is_no_key_is_readable() -> None:
+    text = """---
+# Ask the platform team, see /etc/kubernetes/enc/readme.txt before you edit.
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+  - resources: [secrets, customresourcedefinitions.apiextensions.k8s.io]
+  - resources:
+      - validatingwebhookconfigurations.admissionregistration.k8s.io  # too
+      - '*.apps'
+    providers:
+      - kms:
+          apiVersion: v2
+          name: my-very-long-plugin-name-of-2026
+          endpoint: unix:///var/run/kmsplugin/socket.sock
+          timeout: 3s
+      - aescbc:
+          keys:
+            - name: key-20261121t100000z-ab12
+      - identity: {}
+"""
+    assert shown(text) == text
+
+
+def test_flags_of_a_manifest_are_readable() -> None:
+    text = """    - kube-apiserver
+    - --encryption-provider-config=/etc/kubernetes/enc/enc.yaml
+    - --encryption-provider-config-automatic-reload=true
+    - --etcd-servers=https://127.0.0.1:2379
+    - --profiling=false
+"""
+    assert shown(text) == text
+
+
+def test_a_comment_after_a_whole_secret_is_readable_and_one_in_a_block_is_not() -> None:
+    assert shown(f"secret: {KEY}\n# next\n- name: b\n") == "secret: <secret 1>\n# next\n- name: b\n"
+    assert "next" not in shown(f"secret: |\n  {KEY}\n# next\n- name: b\n")
+
+
+def test_a_control_character_is_escaped() -> None:
+    assert "\x1b" not in shown("kind: \x1b[31mred\n")
+
+
+FORMS = [
+    "secret: {key}",
+    "- secret: {key}  # mine",
+    'secret: "{key}"',
+    "secret: '{key}'",
+    "secret : {key}",
+    "secret:{key}",
+    "secret={key}",
+    "SECRET:\t{key}",
+    '"secret": "{key}",',
+    "'secret': {key}",
+    "# secret: {key}",
+    "  #   - secret: {key}",
+    "keys: [{{name: a, secret: {key}}}]",
+    '{{"name": "a", "secret": "{key}"}}]}}',
+    "{{secret: {key}, name: a}}",
+    "? secret\n: {key}",
+    "secret:\n  {key}",
+    "secret:\n\n# why\n  {key}",
+    "secret: |\n  {first}\n  {middle}\n  {last}\n",
+    "secret: >-  # folded\n  {first}\n\n  {middle}\n  {last}\n",
+    'secret: "{first}\\\n  {middle}\\\n  {last}"',
+    "secret: '{first}\n  {middle}\n\n  {last}'",
+    "secret: {first}\n  {middle}\n  {last}\n",
+    "# secret: |\n#   {first}\n#   {middle}\n#   {last}\n",
+    "# secret: |\n#\n#   {first}\n#   {middle}\n#   {last}\n",
+    "secret: &a {key}",
+    "secret: !!str {key}",
+    "secret: !!binary |\n  {first}\n  {middle}\n  {last}",
+    "key: {key}",
+    "name: {key}",
+    "# old: {key}",
+    "# {key}",
+    "#{key}",
+    "{key}",
+    "- {key}",
+    "\t{key}",
+    "kind: [{key}]",
+    "resources: [{key}]",
+    "secrte: {key}  # a typo",
+    "endpoint: unix:///{key}",
+    "{first}\n{middle}\n{last}",
+    "secret: {urls}",
+    "was: {urls}",
+    "# {urls}",
+]
+
+
+def written(form: str, key: str) -> str:
+    urls = key.replace("+", "-").replace("/", "_")
+    return form.format(key=key, urls=urls, first=key[:10], middle=key[10:25], last=key[25:])
+
+
+def readable_parts(key: str, diff: str) -> list[str]:
+    """The runs of eight characters of the key that `diff` shows."""
+    urls = key.replace("+", "-").replace("/", "_")
+    return [one[i : i + 8] for one in (key, urls) for i in range(len(key) - 7) if one[i : i + 8] in diff]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_part_of_a_key_shows_whatever_form_it_has(form: str) -> None:
+    text = f"- name: a\n{written(form, KEY)}\n- identity: {{}}\n"
+    assert readable_parts(KEY, both_sides(text)) == []
+    assert "identity: {}" in both_sides(text)
+
+
+@given(st.lists(st.tuples(st.sampled_from(FORMS), SECRETS), min_size=1, max_size=6), st.data())
+@example([("secret: {key}", KEY)], None).via("a document without damage")
+def test_no_part_of_any_key_shows_in_a_broken_document(keys: list[tuple[str, str]], data: st.DataObject | None) -> None:
+    texts = []
+    for _ in range(2):
+        lines = [
+            *"apiVersion: a\nkind: b\nresources:\n- resources: [secrets]\n  providers:\n  - aescbc:\n".splitlines(),
+            *(line for form, key in keys for line in f"- name: a\n{written(form, key)}\n- identity: {{}}".splitlines()),
+        ]
+        if data is not None:
+            for number in data.draw(st.sets(st.integers(0, len(lines) - 1), max_size=5)):
+                lines[number] = data.draw(st.sampled_from(["", " ", "\t", "     "])) + lines[number].lstrip()
+            # A file that was cut off; where it is cut within a key, too little may be left to know it by.
+            del lines[data.draw(st.integers(1, len(lines)) | st.just(len(lines))) :]
+        texts.append("\n".join(lines))
+    diff = masked_diff(*texts, name="enc.yaml")
+    assert [part for _, key in keys for part in readable_parts(key, diff)] == []
+
+
+def test_a_megabyte_of_anything_is_masked_at_once() -> None:
+    for text in ("-_" * 500_000, "a" * 1_000_000, "/a" * 500_000, "secret: '" * 100_000, "#" * 1_000_000):
+        assert len(masked_diff("", text, name="e")) < 2_000_000

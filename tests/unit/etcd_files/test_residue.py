@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keyctl.errors import UnusableInputError
+from keyctl.etcd_files.bbolt import BoltFile
+from keyctl.etcd_files.markers import LONGEST_FRAGMENT
+from keyctl.etcd_files.residue import free_page_fragments, in_batches
+from keyctl.stored.source import Area, Fragment
+from tests.support.bolt_writer import BoltBuilder, Item, branch, inline_bucket, leaf, revision, varint
+
+PAGE = 4096
+KEY = b"/registry/secrets/ns/one"
+LIVE = b"k8s:enc:aescbc:v1:key1:live"
+PLAIN = b"k8s\0\n\x0c\n\x02v1\x12\x06Secret <one>"
+JSON = b'{"kind":"Secret","apiVersion":"v1"}'
+
+
+def record(key: bytes, value: bytes, main: int, *, lease: int = 0) -> bytes:
+    parts = b"\x0a" + varint(len(key)) + key + b"\x10" + varint(main) + b"\x18" + varint(main) + b"\x20\x01"
+    parts += b"\x2a" + varint(len(value)) + value if value else b""
+    return parts + (b"\x30" + varint(lease) if lease else b"")
+
+
+def item(main: int, value: bytes, key: bytes = KEY, *, lease: int = 0) -> Item:
+    return 0, revision(main), record(key, value, main, lease=lease)
+
+
+LIVE_ITEM = item(9, LIVE)
+
+
+def file_with(pages: dict[int, bytes], *live: Item, end: int = 30) -> bytes:
+    """A database whose live records lie in page 3; page `end` is live too, and all between are free."""
+    builder = BoltBuilder().bucket_leaf(live or [LIVE_ITEM])
+    builder.pages |= pages
+    builder.pages[end] = leaf(end, [(0, b"a", b"b")])
+    buckets = {b"key": struct.pack("<QQ", 3, 0), b"meta": struct.pack("<QQ", end, 0)}
+    return builder.root(buckets).data()
+
+
+def left(data: bytes) -> list[Fragment]:
+    return list(free_page_fragments(BoltFile(data, len(data), "db"), data, len(data)))
+
+
+def told(data: bytes) -> list[tuple[bytes | None, int | None, bytes, bool]]:
+    return [(found.key, found.revision, found.value, found.whole) for found in left(data)]
+
+
+def test_a_record_of_a_freed_leaf_is_told_whole_with_key_revision_and_page() -> None:
+    (found,) = left(file_with({17: leaf(17, [item(7, PLAIN)])}))
+    assert (found.area, found.place) == (Area.FREE_PAGES, "page 17")
+    assert (found.key, found.revision, found.value, found.whole) == (KEY, 7, PLAIN, True)
+
+
+def test_a_value_without_a_marker_is_told_where_its_record_is_whole() -> None:
+    assert told(file_with({5: leaf(5, [item(7, b"anything")])})) == [(KEY, 7, b"anything", True)]
+
+
+def test_a_stale_copy_of_a_record_that_is_still_there_is_nothing_left_behind() -> None:
+    in_history = item(4, PLAIN)
+    assert told(file_with({5: leaf(5, [in_history, LIVE_ITEM])}, in_history, LIVE_ITEM)) == []
+
+
+def test_the_same_revision_with_other_bytes_is_left_behind() -> None:
+    assert told(file_with({5: leaf(5, [item(9, PLAIN)])})) == [(KEY, 9, PLAIN, True)]
+
+
+def test_many_stale_copies_of_one_record_are_told_once() -> None:
+    found = left(file_with({page: leaf(page, [item(7, PLAIN), item(8, JSON)]) for page in (5, 8, 12)}))
+    assert [(fragment.revision, fragment.place) for fragment in found] == [(7, "page 5"), (8, "page 5")]
+
+
+def test_deletions_and_empty_records_leave_no_value() -> None:
+    deleted = (0, revision(7, deleted=True), b"\x0a" + varint(len(KEY)) + KEY)
+    assert told(file_with({5: leaf(5, [deleted, (0, revision(8), b""), item(10, b"")])})) == []
+
+
+def test_other_buckets_and_branches_leave_nothing() -> None:
+    pages = {5: leaf(5, [(0, b"consistent_index", b"\0\0\0\0\0\0\0\1")]), 6: branch(6, [(revision(4), 17)])}
+    assert told(file_with(pages)) == []
+
+
+def test_the_bucket_in_a_freed_root_is_found_by_its_values() -> None:
+    freed_root = leaf(5, [(1, b"key", inline_bucket([item(6, PLAIN), item(7, JSON)]))])
+    assert told(file_with({5: freed_root})) == [(KEY, 6, PLAIN, True), (KEY, 7, JSON, True)]
+
+
+def test_a_page_with_another_number_is_searched_and_its_records_still_named() -> None:
+    copied = leaf(5, [item(6, PLAIN), item(7, b"no marker")])
+    assert told(file_with({8: copied})) == [(KEY, 6, PLAIN, True)]
+
+
+def big(main: int, size: int) -> Item:
+    return item(main, PLAIN + b"." * size)
+
+
+def test_records_behind_the_page_that_was_used_again_are_not_believed() -> None:
+    """Pages 5 to 7 held one leaf; page 6 was written again, and freed again."""
+    older = leaf(5, [item(5, JSON), big(6, 5000), item(7, LIVE + b"old")], overflow=1)
+    newer = leaf(6, [item(8, LIVE + b"new")])
+    data = told(file_with({5: older[:PAGE], 6: newer}))
+    assert (KEY, 5, JSON, True) in data
+    assert (KEY, 8, LIVE + b"new", True) in data
+    (cut,) = [entry for entry in data if not entry[3]]
+    assert (cut[0], cut[1]) == (None, None)
+    assert big(6, 5000)[2].endswith(b"." * 5000)
+    assert (PLAIN + b"." * 5000).startswith(cut[2])
+    assert len(data) == 3
+
+
+def test_a_leaf_whose_pages_behind_went_to_others_ends_at_the_run() -> None:
+    older = leaf(29, [item(5, JSON), big(6, 9000)], overflow=2)
+    data = told(file_with({29: older[:PAGE]}))
+    assert [(entry[0], entry[3]) for entry in data] == [(KEY, True), (None, False)]
+    assert len(data[1][2]) < PAGE
+
+
+def test_a_record_in_a_page_without_a_header_is_named_by_the_revision_before_it() -> None:
+    older = leaf(5, [big(5, 5000), item(6, JSON), item(7, LIVE + b"old", lease=77)], overflow=1)
+    newer = leaf(5, [item(8, b"short")])
+    data = file_with({5: newer, 6: older[PAGE:]})
+    assert told(data) == [(KEY, 8, b"short", True), (KEY, 6, JSON, True), (KEY, 7, LIVE + b"old", True)]
+
+
+def test_a_record_in_a_page_without_a_header_that_is_still_there_is_nothing_left_behind() -> None:
+    kept = [item(6, JSON), item(7, LIVE + b"old", lease=77)]
+    older = leaf(5, [big(5, 5000), *kept], overflow=1)
+    assert told(file_with({5: leaf(5, [(0, b"x", b"y")]), 6: older[PAGE:]}, *kept)) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "why"),
+    [
+        (revision(9) + record(KEY, JSON, 6)[: -len(JSON)], "the two revisions differ"),
+        (revision(6) + record(KEY, JSON + b"!!", 6)[: -len(JSON) - 2], "the length reaches beyond the run"),
+        (revision(6) + b"\x0b" + record(KEY, JSON, 6)[1 : -len(JSON)], "the first field is no key"),
+        (revision(6) + record(KEY, JSON, 6)[: -len(JSON) - 2], "no length before the value"),
+        (b"\0_" + bytes(8) + record(KEY, JSON, 0)[: -len(JSON)], "half a revision"),
+    ],
+)
+def test_a_name_that_does_not_fit_to_the_byte_is_not_told(before: bytes, why: str) -> None:
+    page = (b"\1" * PAGE + before + JSON)[-PAGE:]
+    assert told(file_with({29: page})) == [(None, None, JSON, False)], why
+
+
+@pytest.mark.parametrize("value", [PLAIN, LIVE, JSON, b'{"apiVersion":"v1","kind":"Secret"}'])
+def test_a_bare_value_is_found_by_its_beginning_and_ends_where_its_length_says(value: bytes) -> None:
+    page = b"\2" * 100 + b"\x2a" + varint(len(value)) + value + b"rest"
+    assert told(file_with({5: page})) == [(None, None, value, False)]
+
+
+def test_a_marker_across_two_free_pages_is_found_and_across_a_live_one_is_not() -> None:
+    assert len(told(file_with({5: bytes(PAGE - 2) + PLAIN[:2], 6: PLAIN[2:]}))) == 1
+    assert told(file_with({29: bytes(PAGE - 2) + PLAIN[:2], 31: PLAIN[2:]})) == []
+
+
+@pytest.mark.parametrize("at", [(1 << 20) - 7, (1 << 20) - 1, 1 << 20])
+def test_a_marker_across_two_steps_of_the_search_is_found_once(at: int) -> None:
+    filler = bytearray(2 << 20)
+    filler[at : at + len(JSON)] = JSON
+    assert [found.value[: len(JSON)] for found in left(file_with({5: bytes(filler)}, end=600))] == [JSON]
+
+
+def test_a_value_of_unknown_length_ends_at_the_bound_and_at_the_next_one() -> None:
+    pages = {5: JSON + b"." * 100 + PLAIN + b"." * 100_000}
+    lengths = [len(found.value) for found in left(file_with(pages, end=60))]
+    assert lengths == [len(JSON) + 100, LONGEST_FRAGMENT]
+
+
+def test_a_whole_value_is_not_cut_however_long_it_is() -> None:
+    found = leaf(5, [big(7, 300_000)], overflow=80)
+    (fragment,) = left(file_with({5: found}, end=200))
+    assert fragment.value == PLAIN + b"." * 300_000
+
+
+def test_a_manifest_inside_a_value_belongs_to_that_value() -> None:
+    value = PLAIN + JSON + b"the end"
+    assert told(file_with({5: leaf(5, [item(7, value)])})) == [(KEY, 7, value, True)]
+    bare = b"\2" * 100 + b"\x2a" + varint(len(value)) + value
+    assert told(file_with({5: bare})) == [(None, None, value, False)]
+
+
+def test_bytes_behind_the_high_water_mark_are_searched() -> None:
+    data = file_with({5: b""})
+    behind = len(data) // PAGE
+    assert [found.place for found in left(data + bytes(PAGE) + leaf(behind + 1, [item(7, PLAIN)]))] == [
+        f"page {behind + 1}"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("position", "size"), [(0xFFFFFFFF, 17), (PAGE, 17), (16, 0xFFFFFFFF), (0, 17)], ids=["far", "out", "long", "zero"]
+)
+def test_an_element_that_points_elsewhere_is_not_followed(position: int, size: int) -> None:
+    page = struct.pack("<QHHI", 5, 2, 2, 0) + struct.pack("<IIII", 0, position, 17, size)
+    page += struct.pack("<IIII", 0, 16, 17, len(item(7, PLAIN)[2])) + revision(7) + item(7, PLAIN)[2]
+    assert told(file_with({5: page})) == [(KEY, 7, PLAIN, True)]
+
+
+def test_a_count_beyond_the_page_is_not_followed() -> None:
+    page = struct.pack("<QHHI", 5, 2, 0xFFFF, 0xFFFFFFFF) + leaf(5, [item(7, PLAIN)])[16:]
+    assert [entry[2] for entry in told(file_with({5: page}))] == [PLAIN]
+
+
+def test_damage_in_the_tree_is_an_error_and_not_a_short_list() -> None:
+    data = bytearray(file_with({5: leaf(5, [item(7, PLAIN)])}))
+    data[3 * PAGE + 8] = 0x40
+    with pytest.raises(UnusableInputError, match="damaged at page 3"):
+        left(bytes(data))
+
+
+PLANTED = re.compile(rb"k8s\0<(\d+)>")
+
+
+def planted(parts: Iterable[bytes]) -> set[bytes]:
+    return {marker for part in parts for marker in PLANTED.findall(part)}
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(4, 28), st.lists(st.integers(0, 9000), min_size=1, max_size=4)), min_size=1, max_size=25
+    )
+)
+def test_whatever_was_written_over_whatever_a_byte_search_finds_no_more(
+    writes: list[tuple[int, list[int]]],
+) -> None:
+    pages = bytearray(30 * PAGE)
+    for turn, (number, sizes) in enumerate(writes):
+        items = [
+            item(10 + turn * 10 + place, b"k8s\0<%d>" % (turn * 10 + place) + b"." * size)
+            for place, size in enumerate(sizes)
+        ]
+        overflow = (len(leaf(number, items)) - 1) // PAGE
+        if number + overflow < 30:
+            written = leaf(number, items, overflow).ljust((1 + overflow) * PAGE, b"\0")
+            pages[number * PAGE : number * PAGE + len(written)] = written
+    data = file_with({number: bytes(pages[number * PAGE : (number + 1) * PAGE]) for number in range(4, 30)})
+    found = left(data)
+    assert planted(fragment.value for fragment in found) == planted([data])
+    for fragment in found:
+        if fragment.whole and fragment.revision is not None:
+            ((turn, place),) = {divmod(fragment.revision - 10, 10)}
+            assert fragment.value == b"k8s\0<%d>" % (turn * 10 + place) + b"." * writes[turn][1][place]
+
+
+@given(st.lists(st.tuples(st.integers(4 * PAGE, 30 * PAGE - 1), st.integers(0, 255)), max_size=40))
+def test_no_byte_in_free_pages_can_stop_the_reader(changes: list[tuple[int, int]]) -> None:
+    older = leaf(5, [item(5, JSON), big(6, 5000), item(7, LIVE + b"old", lease=7)], overflow=1)
+    data = bytearray(file_with({5: older, 9: leaf(9, [item(8, PLAIN)] * 3), 11: inline_bucket([item(9, PLAIN)])}))
+    for at, value in changes:
+        data[at] = value
+    left(bytes(data))
+
+
+def test_batches_are_bounded_in_number_and_bytes() -> None:
+    small = [Fragment(Area.WAL, "x", None, None, b"v", whole=False)] * 2500
+    assert [len(batch) for batch in in_batches(small)] == [1000, 1000, 500]
+    large = [Fragment(Area.WAL, "x", None, None, bytes(3 << 20), whole=False)] * 3
+    assert [len(batch) for batch in in_batches(large)] == [2, 1]
+    assert list(in_batches([])) == []

@@ -34,6 +34,8 @@ class ExitCode(IntEnum):
     STALE = 11, "verify: values under another provider or key than the one that writes (or that --require names)"
     UNREADABLE = 12, "verify: unreadable, unrecognised or missing values"
     PLAINTEXT = 13, "verify: plaintext where encryption is required"
+    RESIDUE = 14, "verify `--residue`: live values clean, plaintext or a retired key left in history, free pages or WAL"
+    INCOMPLETE = 15, "verify `--residue`: an area that had to be looked at could not be"
     FINDINGS = 20, "audit, certs check, config validate: a finding at or above `--fail-on`"
     INTERRUPTED = 130, "interrupted before anything was changed"
 
@@ -86,6 +88,10 @@ class StoppedError(KeyctlError):
     """Work stopped part-way in a state that is safe to stay in and to resume from."""
 
     exit_code = ExitCode.STOPPED
+
+
+class RevisionLostError(StoppedError):
+    """The revision that was being read was compacted away: what was read of it can never be completed."""
 
 
 class InterruptedEarlyError(KeyctlError):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import textwrap
 
+from keyctl.backup import rules as backup_rules
 from keyctl.encryption_config import catalogue
 from keyctl.findings import Rule
 from keyctl.hosts import manifest_rules
 from keyctl.stored import rules
 
 CATALOGUE: tuple[Rule, ...] = tuple(
-    sorted((*catalogue.RULES, *manifest_rules.RULES, *rules.RULES), key=lambda rule: rule.id)
+    sorted((*catalogue.RULES, *manifest_rules.RULES, *rules.RULES, *backup_rules.RULES), key=lambda rule: rule.id)
 )
 _WIDTH = 100
 
@@ -47,6 +48,7 @@ What keyctl can find wrong, by id; `keyctl explain ID` prints the same offline. 
 | KC-KEY-0xx | the names and bytes of keys |
 | KC-FLAG-0xx | the flags of the static pods |
 | KC-DAT-0xx | stored values |
+| KC-SNAP-0xx | snapshots |
 | KC-SRV-0xx | the API servers beside each other |
 
 """

@@ -25,6 +25,8 @@ _COMMANDS = {
     "disable": ("disable:disable", "Turn it off again: back to plaintext, and prove it."),
     "rotate": ("rotate:rotate", "Change the key safely; resumable after any crash."),
     "keys": ("keys:keys", "The key store: list keys, and destroy one that nothing needs any more."),
+    "snapshot": ("snapshot:snapshot", "Back up etcd, prove that a backup is whole, and see what it needs and leaks."),
+    "sanitize": ("sanitize:sanitize", "Free etcd's files of what was overwritten, and say what is left."),
     "config": ("config:config", "Judge, explain, repair and compare EncryptionConfiguration files."),
     "demo": ("demo:demo", "Watch it all happen on a real control plane on this machine."),
     "lab": ("lab:lab", "A real control plane on loopback, to try things on."),

@@ -16,23 +16,24 @@ from keyctl.cluster_file.settings import ClusterSettings, EtcdConnection, EtcdOv
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig
-from keyctl.encryption_config.server import NEWEST_SERVER
+from keyctl.encryption_config.server import NEWEST_SERVER, Server
 from keyctl.errors import UnreachableError, WrongUsageError
 from keyctl.etcd.interface import Etcd
 from keyctl.hosts.manifests import Flags, read_flags
 from keyctl.kube.interface import ApiServer
 from keyctl.stored.decrypt import Opened, open_value
-from keyctl.stored.source import JoinedSource, ValueSource
+from keyctl.stored.source import FileSource, JoinedSource, ValueSource
 
 _NOTHING = EncryptionConfig(())
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to read, and the distinct configurations to judge by; (None,) when there is none to be had.
+    """Where to read: etcds, or a `file`; and the configurations to judge by, (None,) when there is none to be had.
 
     `notes` say what was taken from where; `unread` names the servers whose
-    configuration could not be looked at, and why.
+    configuration could not be looked at, and why. `connections` are those of
+    `etcds`; `settings` is the cluster file, where there is one.
     """
 
     etcds: tuple[Etcd, ...]
@@ -42,9 +43,14 @@ class Target:
     revision: int
     notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    file: FileSource | None = None
+    connections: tuple[EtcdConnection, ...] = ()
+    settings: ClusterSettings | None = None
 
     def source(self) -> ValueSource:
-        """All values of all etcds."""
+        """All values of all etcds, or of the file."""
+        if self.file is not None:
+            return self.file
         return JoinedSource(tuple(etcd.source(revision=self.revision) for etcd in self.etcds))
 
     def counts(self, resources: tuple[str, ...]) -> dict[str, int]:
@@ -67,19 +73,29 @@ class Target:
     def neighbours(self) -> tuple[tuple[str, int], ...]:
         """The largest first parts of all keys in the main etcd, for a wrong prefix."""
         counts: Counter[bytes] = Counter()
-        for batch in self.etcds[0].source().batches(b""):
+        source = self.etcds[0].source() if self.file is None else self.file
+        for batch in source.batches(b""):
             counts.update(b"/".join(key.split(b"/")[:2]) for key, _, _ in batch)
         return tuple((name.decode(errors="backslashreplace"), count) for name, count in counts.most_common(3))
 
 
 @contextlib.contextmanager
-def target(given: Connection, encryption_config: Path | None, *, revision: int) -> Iterator[Target]:
-    """Build the target; its connections are closed at the end.
+def target(
+    given: Connection,
+    encryption_config: Path | None,
+    *,
+    revision: int,
+    file: FileSource | None = None,
+    server: Server = NEWEST_SERVER,
+) -> Iterator[Target]:
+    """Build the target; its connections are closed at the end. With `file` there are none.
+
+    `server` is the version whose reading of the configurations counts.
 
     Raises `WrongUsageError` when the connection is not complete, and
     `UnreachableError` when the etcd is not the one behind the API.
     """
-    found = _target(given, encryption_config, revision)
+    found = _target(given, encryption_config, revision, file, server)
     try:
         if found.api is not None:
             _check_binding(found, found.api)
@@ -89,30 +105,37 @@ def target(given: Connection, encryption_config: Path | None, *, revision: int) 
             etcd.close()
 
 
-def _target(given: Connection, encryption_config: Path | None, revision: int) -> Target:
+def _target(
+    given: Connection, encryption_config: Path | None, revision: int, file: FileSource | None, server: Server
+) -> Target:
     path = wiring.find_cluster_file(given.cluster)
     configs: tuple[EncryptionConfig | None, ...] = (None,)
     api: ApiServer | None = None
     notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     overrides: tuple[EtcdOverride, ...] = ()
+    settings: ClusterSettings | None = None
     prefix: str | None = None
     main = EtcdConnection()
     if path is not None:
         settings = load(path)
         main, prefix, overrides = settings.etcd.connection, settings.etcd.prefix, settings.etcd.overrides
         if encryption_config is None:
-            configs, unread = _configs(settings)
-        api = _api(settings)
+            configs, unread = _configs(settings, server)
+        api = _api(settings) if file is None else None
         notes = (f"the cluster is that of {path}",) if given.cluster is None else ()
-    elif not given.complete and _on_this_machine(wiring.MANIFEST):
-        main, prefix, config, overrides = _from_manifest(wiring.MANIFEST)
+    elif (file is not None or not given.complete) and _on_this_machine(wiring.MANIFEST):
+        main, prefix, config, overrides = _from_manifest(wiring.MANIFEST, server)
         configs = (config,) if encryption_config is None else configs
         notes = (f"taken from {wiring.MANIFEST}",)
     if encryption_config is not None:
-        configs = (_read_config(encryption_config),)
-    etcds = (wiring.etcd(wiring.with_flags(main, given)), *(wiring.etcd(other.connection) for other in overrides))
-    return Target(etcds, given.etcd_prefix or prefix or "/registry", configs, api, revision, notes, unread)
+        configs = (_read_config(encryption_config, server),)
+    root = given.etcd_prefix or prefix or "/registry"
+    if file is not None:
+        return Target((), root, configs, None, revision, notes, unread, file)
+    connections = (wiring.with_flags(main, given), *(other.connection for other in overrides))
+    etcds = tuple(map(wiring.etcd, connections))
+    return Target(etcds, root, configs, api, revision, notes, unread, None, connections, settings)
 
 
 def _on_this_machine(path: Path) -> bool:
@@ -138,15 +161,15 @@ def _check_binding(found: Target, api: ApiServer) -> None:
         )
 
 
-def _configs(settings: ClusterSettings) -> tuple[tuple[EncryptionConfig | None, ...], tuple[str, ...]]:
+def _configs(settings: ClusterSettings, server: Server) -> tuple[tuple[EncryptionConfig | None, ...], tuple[str, ...]]:
     """The distinct configurations of all API servers, and what could not be read of them, a sentence a server."""
     configs: list[EncryptionConfig] = []
     unread = []
-    for server in settings.api_servers:
+    for one in settings.api_servers:
         try:
-            config = configurations.of_server(server, NEWEST_SERVER).config or _NOTHING
+            config = configurations.of_server(one, server).config or _NOTHING
         except WrongUsageError as exc:
-            unread.append(f"the configuration of {server.name} was not read: {exc}")
+            unread.append(f"the configuration of {one.name} was not read: {exc}")
             continue
         if not any(effective.same_view(config, other) for other in configs):
             configs.append(config)
@@ -161,7 +184,9 @@ def _api(settings: ClusterSettings) -> ApiServer | None:
     return next((server for server in servers if server.probe().ready), None)
 
 
-def _from_manifest(path: Path) -> tuple[EtcdConnection, str | None, EncryptionConfig, tuple[EtcdOverride, ...]]:
+def _from_manifest(
+    path: Path, server: Server
+) -> tuple[EtcdConnection, str | None, EncryptionConfig, tuple[EtcdOverride, ...]]:
     flags = read_flags(read_regular(path, "the API server's manifest"), name=str(path))
     connection = EtcdConnection(
         endpoints=flags.etcd_servers,
@@ -175,7 +200,7 @@ def _from_manifest(path: Path) -> tuple[EtcdConnection, str | None, EncryptionCo
         for resource, endpoints in flags.etcd_servers_overrides
     )
     config = flags.encryption_provider_config
-    return connection, flags.etcd_prefix, _read_config(Path(config)) if config else _NOTHING, overrides
+    return connection, flags.etcd_prefix, _read_config(Path(config), server) if config else _NOTHING, overrides
 
 
 def _flag_path(flags: Flags, name: str) -> Path | None:
@@ -183,5 +208,5 @@ def _flag_path(flags: Flags, name: str) -> Path | None:
     return Path(value) if value else None
 
 
-def _read_config(path: Path) -> EncryptionConfig:
-    return decode(read_regular(path, "the encryption configuration"), name=str(path)).config
+def _read_config(path: Path, server: Server) -> EncryptionConfig:
+    return decode(read_regular(path, "the encryption configuration"), name=str(path), server=server).config

@@ -31,7 +31,7 @@ from keyctl.cluster_file.settings import (
     ReloadActivation,
 )
 from keyctl.errors import UnusableInputError, WrongUsageError
-from keyctl.etcd.interface import Etcd
+from keyctl.etcd.interface import MaintainedEtcd
 from keyctl.hosts.interface import Host
 from keyctl.keys.interface import KeyStore
 from keyctl.keys.key import KeyRef, Provider
@@ -95,7 +95,7 @@ def with_flags(settings: EtcdConnection, given: Connection) -> EtcdConnection:
     )
 
 
-def etcd(settings: EtcdConnection) -> Etcd:
+def etcd(settings: EtcdConnection) -> MaintainedEtcd:
     """A client for one etcd. Raises `WrongUsageError` naming what is missing; connects nowhere yet."""
     missing = [
         flag

@@ -12,16 +12,14 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from keyctl.encryption_config import refusals, unread
+from keyctl.encryption_config import refusals
 from keyctl.encryption_config.effective import ANYTHING, GroupResource
 from keyctl.encryption_config.fields import RawConfig, RawEntry, RawKey, RawProvider
 from keyctl.encryption_config.kms_rules import kms_names_unique, kms_violations
+from keyctl.encryption_config.resource_names import problem_of
 from keyctl.encryption_config.server import Server
 from keyctl.encryption_config.violation import Violation, violation_at
 from keyctl.keys.key import STATIC_PROVIDERS, Provider
-
-_CAPITALS = re.compile("[A-Z]")
-_NOT_REST = frozenset({"apiserveripinfo", "serviceipallocations", "servicenodeportallocations"})
 
 
 def violations(config: RawConfig, server: Server) -> tuple[Violation, ...]:
@@ -72,67 +70,11 @@ def _has_lists(entry: RawEntry, path: str) -> Iterator[Violation]:
             )
 
 
-def _no_capitals(entry: RawEntry, path: str) -> Iterator[Violation]:
+def _names(entry: RawEntry, path: str) -> Iterator[Violation]:
     for i, item in enumerate(entry.resources):
-        where = f"{path}.resources[{i}]"
-        if _CAPITALS.search(item.text):
-            yield violation_at(refusals.CAPITALS, item.span, where, "capital letters in a resource name")
-        elif not item.text.isascii():
-            yield violation_at(unread.LETTERS, item.span, where, "a resource name with letters beyond ASCII")
-
-
-def _no_bare_star(entry: RawEntry, path: str) -> Iterator[Violation]:
-    for i, item in enumerate(entry.resources):
-        if item.text == "*":
-            yield violation_at(
-                refusals.BARE_STAR,
-                item.span,
-                f"{path}.resources[{i}]",
-                "a bare *",
-                "write '*.' for the core group, '*.*' for everything",
-            )
-
-
-def _rest_only(entry: RawEntry, path: str) -> Iterator[Violation]:
-    for i, item in enumerate(entry.resources):
-        if item.text in _NOT_REST:
-            yield violation_at(
-                refusals.NOT_REST,
-                item.span,
-                f"{path}.resources[{i}]",
-                f'"{item.text}" has no REST API',
-                "delete the line",
-            )
-
-
-def _groups_exist(entry: RawEntry, path: str) -> Iterator[Violation]:
-    hints = {
-        "events.k8s.io": "write events: that is how both event groups are stored",
-        "extensions": "write the group that has the resource today, such as ingresses.networking.k8s.io",
-    }
-    for i, item in enumerate(entry.resources):
-        group = GroupResource.parse(item.text).group
-        if group in hints:
-            yield violation_at(
-                refusals.GROUP_WITHOUT_STORAGE,
-                item.span,
-                f"{path}.resources[{i}]",
-                f"nothing is stored under the group {group}",
-                hints[group],
-            )
-
-
-def _no_star_group(entry: RawEntry, path: str) -> Iterator[Violation]:
-    for i, item in enumerate(entry.resources):
-        parsed = GroupResource.parse(item.text)
-        if parsed.group == "*" and parsed.resource != "*":
-            yield violation_at(
-                refusals.STAR_GROUP,
-                item.span,
-                f"{path}.resources[{i}]",
-                "one resource across all groups cannot be named",
-                "name each group, or write '*.*' for everything",
-            )
+        problem = problem_of(item.text)
+        if problem is not None:
+            yield violation_at(problem.rule, item.span, f"{path}.resources[{i}]", problem.message, problem.hint)
 
 
 def _no_duplicates(entry: RawEntry, path: str) -> Iterator[Violation]:
@@ -246,11 +188,7 @@ def _not_masked(config: RawConfig) -> Iterator[Violation]:
 
 _ENTRY_RULES: tuple[Callable[[RawEntry, str], Iterator[Violation]], ...] = (
     _has_lists,
-    _no_capitals,
-    _no_bare_star,
-    _rest_only,
-    _groups_exist,
-    _no_star_group,
+    _names,
     _no_duplicates,
     _no_overlap,
 )

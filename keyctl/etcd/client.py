@@ -1,6 +1,6 @@
 """`EtcdClient`: the `Etcd` of `keyctl.etcd.interface` over mutual TLS. Importing this loads gRPC.
 
-Reads, but for `compact`; no call writes or deletes a value.
+Reads, but for `compact`, `finish_compaction` and `defragment`; no call writes or deletes a live value.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from keyctl.etcd import history, maintenance
+from keyctl.etcd import history, maintenance, upkeep
 from keyctl.etcd.connections import Connections
-from keyctl.etcd.interface import EndpointStatus, SavedSnapshot
+from keyctl.etcd.interface import Alarm, EndpointStatus, Member, SavedSnapshot
 from keyctl.etcd.scan import LiveSource, prefix_range
 from keyctl.etcd.tls import MutualTls
 
@@ -79,6 +79,22 @@ class EtcdClient:
     def is_compacted(self, revision: int) -> bool:
         """Whether what stood at `revision` can no longer be read."""
         return history.is_compacted(self._connections, revision)
+
+    def members(self) -> tuple[Member, ...]:
+        """Every member that the cluster knows, linearizable."""
+        return upkeep.members(self._connections)
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Every alarm that stands."""
+        return upkeep.alarms(self._connections)
+
+    def finish_compaction(self, revision: int, *, timeout: float) -> None:
+        """Wait until the one member here has deleted what was compacted; see `keyctl.etcd.upkeep`."""
+        upkeep.finish_compaction(self._connections, revision, timeout=timeout)
+
+    def defragment(self, *, timeout: float) -> None:
+        """Let the one member here write its file anew; see `keyctl.etcd.upkeep`."""
+        upkeep.defragment(self._connections, timeout=timeout)
 
     def close(self) -> None:
         """Close the connections."""

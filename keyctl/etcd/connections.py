@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from keyctl.errors import KeyctlError, StoppedError, UnreachableError, WrongUsageError
+from keyctl.errors import KeyctlError, RevisionLostError, UnreachableError, WrongUsageError
 from keyctl.etcd.rpc import CallError, Session
 from keyctl.etcd.tls import MutualTls
 
@@ -82,7 +82,7 @@ class Connections:
         self.endpoints = tuple(Endpoint.parse(url) for url in endpoints)
         tls.check()
         self._tls = tls
-        self._timeout = timeout
+        self.timeout = timeout
         self._server_name = server_name
         self._user = user
         self._password = password
@@ -100,7 +100,7 @@ class Connections:
         except CallError as error:
             if error.code != "UNAUTHENTICATED" or self._user is None:
                 raise
-        self._sessions.pop(endpoint).close()
+        self.forget(endpoint)
         return question(self._session(endpoint))
 
     def ask_any(self, question: Callable[[Session], _Answer]) -> tuple[Endpoint, _Answer]:
@@ -118,19 +118,23 @@ class Connections:
                 if error.code == "OUT_OF_RANGE" or is_authorisation(error):
                     raise self.failure(endpoint, error) from error
                 failures.append((endpoint, error))
+        raise self.no_answer(failures) from failures[-1][1]
+
+    def no_answer(self, failures: Sequence[tuple[Endpoint, CallError]]) -> KeyctlError:
+        """What it means for the user that each of these endpoints failed; one at least."""
         if len(failures) == 1:
-            raise self.failure(*failures[0]) from failures[0][1]
+            return self.failure(*failures[0])
         found = [(endpoint, self._explain(endpoint, error)) for endpoint, error in failures]
-        raise UnreachableError(
+        return UnreachableError(
             f"no etcd endpoint answered (0 of {len(failures)})",
             cause="\n".join(f"{endpoint} {cause}" for endpoint, (cause, *_) in found),
             hint=tuple(dict.fromkeys(hint for _, (_, *hints) in found for hint in hints)),
-        ) from failures[-1][1]
+        )
 
     def failure(self, endpoint: Endpoint, error: CallError) -> KeyctlError:
         """What `error` of `endpoint` means for the user."""
         if error.code == "OUT_OF_RANGE" and "compacted" in error.detail:
-            return StoppedError(
+            return RevisionLostError(
                 f"etcd at {endpoint} no longer has the revision that was being read",
                 cause="it was compacted away; kube-apiserver compacts what is older than 5 to 10 minutes",
                 hint="run it again: a new scan starts at the revision of that moment",
@@ -151,6 +155,11 @@ class Connections:
         cause, *hints = self._explain(endpoint, error)
         return UnreachableError(f"etcd at {endpoint} could not be reached", cause=cause, hint=tuple(hints))
 
+    def forget(self, endpoint: Endpoint) -> None:
+        """Close the session of `endpoint`, so that the next question goes over a new connection."""
+        if (session := self._sessions.pop(endpoint, None)) is not None:
+            session.close()
+
     def close(self) -> None:
         """Close every session."""
         while self._sessions:
@@ -162,7 +171,7 @@ class Connections:
                 endpoint.host,
                 endpoint.port,
                 self._tls,
-                timeout=self._timeout,
+                timeout=self.timeout,
                 server_name=self._server_name,
                 user=self._user,
                 password=self._password,
@@ -173,7 +182,7 @@ class Connections:
         if self._diagnose is not None and (found := self._diagnose(endpoint.url).splitlines()):
             return found
         if error.code == "DEADLINE_EXCEEDED":
-            return [f"no answer within {self._timeout:g} s"]
+            return [f"no answer within {self.timeout:g} s"]
         return [f"{error.code.lower().replace('_', ' ')}: {error.detail}"]
 
 

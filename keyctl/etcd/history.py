@@ -1,6 +1,6 @@
 """What etcd keeps of the past: whether a revision can still be read, and forgetting it (rule R6).
 
-`compact` is the only call of keyctl's that changes etcd; what stands there now it leaves as it is.
+`compact` makes the past unreadable; what stands there now it leaves as it is.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from keyctl.etcd.rpc import CallError, Session
 _ANY_KEY = b"\0"
 
 
-def compact(connections: Connections, revision: int) -> None:
+def compact(connections: Connections, revision: int, ask: Callable[[Session], object] | None = None) -> None:
     """Make every revision before `revision` unreadable; no-op where that is so already.
 
+    `ask` puts the request, for who wants more of the answer than that.
     Raises `RefusedError` where our certificate or user may not, and
     `UnreachableError` where etcd has not reached `revision`.
     """
     # NOTE: "compacted" is success: an answer may be lost, and the next endpoint is then asked for what is done.
-    _is_gone(connections, revision, lambda session: session.compact(revision))
+    _is_gone(connections, revision, ask or (lambda session: session.compact(revision)))
 
 
 def is_compacted(connections: Connections, revision: int) -> bool:

@@ -12,7 +12,11 @@ from keyctl.stored.source import ValueSource
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatus:
-    """What one member says of itself. Sizes in bytes; `quota` is 0 where the server does not tell (etcd < 3.6)."""
+    """What one member says of itself. Sizes in bytes; `quota` is 0 where the server does not tell (etcd < 3.6).
+
+    `in_use` is what of `db_size` is not free pages. `leader` is the id of the member that this one follows, "0" for
+    none.
+    """
 
     endpoint: str
     version: str
@@ -21,19 +25,45 @@ class EndpointStatus:
     revision: int
     db_size: int
     quota: int
+    in_use: int = 0
+    leader: str = ""
+    learner: bool = False
+    errors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member as the cluster knows it. `urls` are where clients reach it; none before it was started once."""
+
+    id: str
+    name: str
+    urls: tuple[str, ...]
+    learner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm that stands against a member: `kind` is etcd's name of it, NOSPACE or CORRUPT."""
+
+    member_id: str
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
 class SavedSnapshot:
-    """A snapshot file whose trailing SHA-256 was checked while it arrived."""
+    """A snapshot file whose trailing SHA-256 was checked while it arrived.
+
+    `sha256` is that of the database, which is all but the last 32 bytes. `member` is who sent it.
+    """
 
     path: Path
     size: int
     sha256: str
+    member: EndpointStatus | None = None
 
 
 class Etcd(Protocol):
-    """One etcd cluster. Values are only ever read; `compact` is the one thing that changes it.
+    """One etcd cluster. Values are only ever read; `compact` is the one thing here that changes it.
 
     Every call has a deadline and raises `UnreachableError` with the stage that
     failed (name, TCP, TLS of the server, TLS of the client, authorisation).
@@ -77,4 +107,32 @@ class Etcd(Protocol):
 
     def close(self) -> None:
         """Close the connections."""
+        ...
+
+
+class MaintainedEtcd(Etcd, Protocol):
+    """An etcd whose files can be worked on, too. What is said to be of one member needs a client of one endpoint."""
+
+    def members(self) -> tuple[Member, ...]:
+        """Every member that the cluster knows, linearizable."""
+        ...
+
+    def alarms(self) -> tuple[Alarm, ...]:
+        """Every alarm that stands."""
+        ...
+
+    def finish_compaction(self, revision: int, *, timeout: float) -> None:
+        """Wait until this one member has deleted from its file what `compact` to `revision` made unreadable.
+
+        Compacts first where that was not done. Raises what `compact` raises, and `UnreachableError` after `timeout`
+        seconds; the member goes on by itself.
+        """
+        ...
+
+    def defragment(self, *, timeout: float) -> None:
+        """Let this one member write its file anew, without free pages; it answers nobody until that is done.
+
+        Raises `RefusedError` where our certificate or user may not, and `UnreachableError` after `timeout` seconds;
+        the member goes on by itself.
+        """
         ...

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from keyctl.errors import RefusedError, StoppedError, UnreachableError
 from keyctl.etcd.connections import Connections, Endpoint
 from keyctl.etcd.interface import EndpointStatus, SavedSnapshot
-from keyctl.etcd.rpc import CallError, Session
+from keyctl.etcd.rpc import CallError, Session, StatusAnswer
 
 # A snapshot is whole database pages and then their SHA-256.
 _DIGEST_BYTES = 32
@@ -60,7 +60,8 @@ def save_snapshot(
     endpoint, status = connections.ask_any(lambda session: session.status())
     _require_room(path, status.dbSize + _DIGEST_BYTES)
     try:
-        return _save(connections, endpoint, path, progress)
+        size, sha256 = _save(connections, endpoint, path, progress)
+        return SavedSnapshot(path, size, sha256, _read_status(endpoint, status))
     except CallError as error:
         raise connections.failure(endpoint, error) from error
     except OSError as error:
@@ -68,7 +69,10 @@ def save_snapshot(
 
 
 def _status(connections: Connections, endpoint: Endpoint) -> EndpointStatus:
-    answer = connections.ask(endpoint, lambda session: session.status())
+    return _read_status(endpoint, connections.ask(endpoint, lambda session: session.status()))
+
+
+def _read_status(endpoint: Endpoint, answer: StatusAnswer) -> EndpointStatus:
     return EndpointStatus(
         endpoint=endpoint.url,
         version=answer.version,
@@ -77,6 +81,10 @@ def _status(connections: Connections, endpoint: Endpoint) -> EndpointStatus:
         revision=answer.header.revision,
         db_size=answer.dbSize,
         quota=answer.dbSizeQuota,
+        in_use=answer.dbSizeInUse,
+        leader=f"{answer.leader:x}",
+        learner=answer.isLearner,
+        errors=tuple(answer.errors),
     )
 
 
@@ -95,7 +103,7 @@ def _require_room(path: Path, needed: int) -> None:
 
 def _save(
     connections: Connections, endpoint: Endpoint, path: Path, progress: Callable[[int, int], None] | None
-) -> SavedSnapshot:
+) -> tuple[int, str]:
     # mkstemp creates with O_EXCL and 0600; a neighbour, so that the rename stays on one disk.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     partial = Path(name)
@@ -104,11 +112,24 @@ def _save(
             size, digest = connections.ask(endpoint, lambda session: _receive(session, endpoint, file, progress))
             file.flush()
             os.fsync(file.fileno())
-        partial.rename(path)
+        _give_name(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     _sync_directory(path.parent)
-    return SavedSnapshot(path, size, digest)
+    return size, digest
+
+
+def _give_name(partial: Path, path: Path) -> None:
+    """Let `path` name the file, unless something came there while the snapshot arrived."""
+    try:
+        path.hardlink_to(partial)
+    except FileExistsError:
+        raise RefusedError(f"{path} exists already", hint="give the snapshot a new name") from None
+    except OSError:
+        # A file system without hard links: between the look and the rename there is a moment left.
+        if os.path.lexists(path):
+            raise RefusedError(f"{path} exists already", hint="give the snapshot a new name") from None
+        partial.rename(path)
 
 
 def _receive(

@@ -125,13 +125,41 @@ class StatusAnswer(Protocol):
     """What a member says of itself."""
 
     version: str
+    leader: int
     dbSize: int  # noqa: N815 — etcd's name
+    dbSizeInUse: int  # noqa: N815 — etcd's name
     dbSizeQuota: int  # noqa: N815 — etcd's name
+    isLearner: bool  # noqa: N815 — etcd's name
 
     @property
     def header(self) -> Header:
         """Who answered."""
         ...
+
+    @property
+    def errors(self) -> Sequence[str]:
+        """What the member has to complain about."""
+        ...
+
+
+class MemberEntry(Protocol):
+    """A member as the cluster knows it."""
+
+    ID: int
+    name: str
+    isLearner: bool  # noqa: N815 — etcd's name
+
+    @property
+    def clientURLs(self) -> Sequence[str]:  # noqa: N802 — etcd's name
+        """Where clients reach it."""
+        ...
+
+
+class AlarmEntry(Protocol):
+    """An alarm: its member, and the number of its kind."""
+
+    memberID: int  # noqa: N815 — etcd's name
+    alarm: int
 
 
 class SnapshotChunk(Protocol):
@@ -209,16 +237,38 @@ class Session:
         )
         return cast("RangeAnswer", self._call(self._client.kvstub.Range, request))
 
-    def range_stream(self, key: bytes, range_end: bytes, *, revision: int = 0) -> Generator[RangeAnswer]:
-        """Read [`key`, `range_end`) in chunks. `UNIMPLEMENTED`, before the first one, below etcd 3.7."""
-        request = _api.RangeRequest(key=key, range_end=range_end, revision=revision)
+    def range_stream(self, key: bytes, range_end: bytes, *, revision: int) -> Generator[RangeAnswer]:
+        """Read what this member has of [`key`, `range_end`) at `revision`, in chunks.
+
+        `UNIMPLEMENTED`, before the first one, below etcd 3.7.
+        """
+        request = _api.RangeRequest(key=key, range_end=range_end, revision=revision, serializable=True)
         with closing(self._stream(self._client.kvstub.RangeStream, request)) as chunks:
             for chunk in chunks:
                 yield chunk.range_response
 
-    def compact(self, revision: int) -> None:
-        """Make every revision before `revision` unreadable; the disk space is freed later, in the background."""
-        self._call(self._client.kvstub.Compact, _api.CompactionRequest(revision=revision, physical=False))
+    def compact(self, revision: int, *, physical: bool = False, timeout: float | None = None) -> None:
+        """Make every revision before `revision` unreadable; it is deleted later, in the background.
+
+        `physical` waits until this member has deleted it, also where it answers that it was compacted before.
+        """
+        request = _api.CompactionRequest(revision=revision, physical=physical)
+        self._call(self._client.kvstub.Compact, request, timeout)
+
+    def defragment(self, *, timeout: float) -> None:
+        """Let the member write its file anew; the answer comes when that is done."""
+        self._call(self._client.maintenancestub.Defragment, _api.DefragmentRequest(), timeout)
+
+    def alarms(self) -> Sequence[AlarmEntry]:
+        """Every alarm that stands, of any member."""
+        # The zeros of its fields ask for all alarms of all members.
+        answer = self._call(self._client.maintenancestub.Alarm, _api.AlarmRequest())
+        return cast("Sequence[AlarmEntry]", answer.alarms)
+
+    def members(self) -> Sequence[MemberEntry]:
+        """Every member that the cluster knows, linearizable."""
+        answer = self._call(self._client.clusterstub.MemberList, _api.MemberListRequest(linearizable=True))
+        return cast("Sequence[MemberEntry]", answer.members)
 
     def status(self) -> StatusAnswer:
         """Ask the member about itself."""
@@ -232,9 +282,9 @@ class Session:
         """Close the channel."""
         self._client.close()
 
-    def _call(self, method: Any, request: Any) -> Any:
+    def _call(self, method: Any, request: Any, timeout: float | None = None) -> Any:
         with _mapped():
-            return method(request, timeout=self._timeout, metadata=self._client.metadata)
+            return method(request, timeout=timeout or self._timeout, metadata=self._client.metadata)
 
     def _stream(self, method: Any, request: Any) -> Generator[Any]:
         with _mapped():

@@ -1,25 +1,32 @@
 """Read every value under a prefix of live etcd, at one revision, in bounded memory. Judges none of them.
 
-etcd 3.7 streams a range; below it the range is read in pages. Either way the
-first read is linearizable and pins the revision, and as many values must
-arrive as etcd says it holds.
+A linearizable read pins the revision and says how many values there are; as many must arrive. At a revision that is
+pinned every member has the same, so a reading that breaks off goes on behind the last key that arrived, at whichever
+endpoint answers. One range is read at a time: two halves of 200,000 values in parallel took 0.98 of the time of one
+stream when counted and 0.94 when opened (medians of nine pairs, two cores), for etcd is the slower side.
 """
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from keyctl.errors import StoppedError, UnreachableError, WrongUsageError
-from keyctl.etcd.connections import Connections, Endpoint
-from keyctl.etcd.rpc import CallError, RangeAnswer, Session
+from keyctl.errors import KeyctlError, RevisionLostError, UnreachableError, WrongUsageError
+from keyctl.etcd.connections import Connections, Endpoint, is_authorisation
+from keyctl.etcd.pinned import Pin, following, read, truncated
+from keyctl.etcd.rpc import CallError
 from keyctl.stored.source import SourceInfo, Value
 
-# Every page makes etcd count all that is left of the range, so pages are large; their bytes bound memory.
-_PAGE_VALUES = 5000
-_FIRST_PAGE_VALUES = 500
-_PAGE_BYTES = 8 << 20
+_logger = logging.getLogger(__name__)
+
+# How long nothing may arrive, in timeouts of a call; how often a scan may break; the waits between, in seconds.
+_PATIENCE = 3
+_MOST_BREAKS = 100
+_FIRST_WAIT = 0.1
+_LONGEST_WAIT = 2.0
 
 
 def prefix_range(prefix: bytes) -> tuple[bytes, bytes]:
@@ -31,36 +38,6 @@ def prefix_range(prefix: bytes) -> tuple[bytes, bytes]:
     return prefix or b"\0", stem[:-1] + bytes([stem[-1] + 1]) if stem else b"\0"
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What one scan has seen, and what etcd said about it once it said so."""
-
-    delivered: int = 0
-    count: int = -1
-    revision: int = 0
-    cluster_id: str = ""
-
-    def take(self, answer: RangeAnswer) -> list[Value]:
-        values = [(kv.key, kv.value, kv.mod_revision) for kv in answer.kvs]
-        self.delivered += len(values)
-        return values
-
-    def note(self, answer: RangeAnswer) -> None:
-        self.count = answer.count
-        self.revision = answer.header.revision
-        self.cluster_id = f"{answer.header.cluster_id:x}"
-
-    def require_complete(self, endpoint: Endpoint) -> None:
-        if self.delivered == self.count:
-            return
-        held = "without saying how many it holds" if self.count < 0 else f"of {self.count}"
-        raise UnreachableError(
-            f"etcd at {endpoint} gave a truncated answer",
-            cause=f"it delivered {self.delivered} values {held}",
-            hint="run it again",
-        )
-
-
 class LiveSource:
     """A `ValueSource` over etcd, at `revision` or, when that is 0, at the one of the first read."""
 
@@ -70,10 +47,13 @@ class LiveSource:
         self._info: SourceInfo | None = None
 
     def batches(self, prefix: bytes) -> Iterator[list[Value]]:
-        """Yield the values whose key starts with `prefix`, in key order; a batch has at most 5000 of them."""
+        """Yield the values whose key starts with `prefix`, in key order; a batch has at most 5000 of them.
+
+        Raises `RevisionLostError` when its own revision is compacted away meanwhile.
+        """
         try:
             yield from self._batches(prefix)
-        except StoppedError as error:
+        except RevisionLostError as error:
             if not self._revision:
                 raise
             raise WrongUsageError(
@@ -85,24 +65,9 @@ class LiveSource:
     def _batches(self, prefix: bytes) -> Iterator[list[Value]]:
         self._info = None
         start, end = prefix_range(prefix)
-        endpoint, stream = self._connections.ask_any(lambda session: self._open_stream(session, start, end))
-        tally = _Tally()
-        reading = self._pages(endpoint, start, end, tally) if stream is None else _chunks(stream, tally)
-        try:
-            with closing(reading):
-                for batch in reading:
-                    if batch:
-                        yield batch
-        except CallError as error:
-            raise self._connections.failure(endpoint, error) from error
-        tally.require_complete(endpoint)
-        self._info = SourceInfo(
-            type="etcd",
-            location=endpoint.url,
-            revision=self._revision or tally.revision,
-            cluster_id=tally.cluster_id,
-            count=tally.count,
-        )
+        reading = self._pinned(start, end)
+        yield from reading.batches(start)
+        self._info = reading.info()
 
     def info(self) -> SourceInfo:
         """What the last complete run of `batches` read. `RuntimeError` before that."""
@@ -110,54 +75,99 @@ class LiveSource:
             raise RuntimeError("nothing was read to its end yet")
         return self._info
 
-    def _open_stream(
-        self, session: Session, start: bytes, end: bytes
-    ) -> tuple[RangeAnswer | None, Generator[RangeAnswer]] | None:
-        """Wait for the first chunk, since only then an endpoint has answered; None when it cannot stream."""
-        stream = session.range_stream(start, end, revision=self._revision)
-        try:
-            return next(stream, None), stream
-        except CallError as error:
-            if error.code == "UNIMPLEMENTED":
-                return None
-            raise
+    def _pinned(self, start: bytes, end: bytes) -> _Reading:
+        # NOTE: linearizable, so that nothing which was acknowledged before is missing, and no member can lag here.
+        endpoint, answer = self._connections.ask_any(
+            lambda session: session.range(start, end, revision=self._revision, count_only=True)
+        )
+        revision = self._revision or answer.header.revision
+        return _Reading(self._connections, endpoint, Pin(end, revision, answer.header.cluster_id, answer.count))
 
-    def _pages(self, endpoint: Endpoint, start: bytes, end: bytes, tally: _Tally) -> Generator[list[Value]]:
-        limit, revision = _FIRST_PAGE_VALUES, self._revision
+
+class _Reading:
+    """One range at one revision, read to its end at whichever endpoint answers."""
+
+    def __init__(self, connections: Connections, endpoint: Endpoint, pin: Pin) -> None:
+        self._connections, self._endpoint, self._pin = connections, endpoint, pin
+        self._patience = _Patience(_PATIENCE * connections.timeout, len(connections.endpoints))
+        self._failures: dict[Endpoint, CallError] = {}
+        self._places = {endpoint.url: None}
+        self._delivered = 0
+
+    def batches(self, start: bytes) -> Generator[list[Value]]:
+        """Yield all from `start` on."""
         while True:
-            # A pinned revision reads the same everywhere; only what is read at "now" must be agreed upon.
-            answer, limit = self._page(endpoint, start, end, limit=limit, revision=revision, first=tally.count < 0)
-            if tally.count < 0:
-                tally.note(answer)
-                revision = revision or tally.revision
-            batch = tally.take(answer)
-            yield batch
-            if not answer.more or not batch:
+            try:
+                with closing(read(self._connections, self._endpoint, start, self._pin)) as reading:
+                    for batch in reading:
+                        start = following(batch)
+                        self._note_progress(len(batch))
+                        yield batch
                 return
-            start = batch[-1][0] + b"\0"
-            size = sum(len(key) + len(value) for key, value, _ in batch)
-            limit = max(1, min(_PAGE_VALUES, len(batch) * _PAGE_BYTES // size))
+            except CallError as error:
+                self._go_on_elsewhere(error)
 
-    def _page(
-        self, endpoint: Endpoint, start: bytes, end: bytes, *, limit: int, revision: int, first: bool
-    ) -> tuple[RangeAnswer, int]:
-        try:
-            answer = self._connections.ask(
-                endpoint,
-                lambda session: session.range(start, end, limit=limit, revision=revision, serializable=not first),
-            )
-        except CallError as error:
-            if error.code != "RESOURCE_EXHAUSTED" or limit == 1:
-                raise
-            return self._page(endpoint, start, end, limit=limit // 2, revision=revision, first=first)
-        return answer, limit
+    def info(self) -> SourceInfo:
+        """What was read. Raises `UnreachableError` when it is not as much as there is."""
+        places = ", ".join(self._places)
+        if self._delivered != self._pin.count:
+            raise truncated(places, f"it delivered {self._delivered} of {self._pin.count} values")
+        return SourceInfo("etcd", places, self._pin.revision, f"{self._pin.cluster_id:x}", self._pin.count)
+
+    def _note_progress(self, values: int) -> None:
+        self._delivered += values
+        self._places[self._endpoint.url] = None
+        self._failures.clear()
+        self._patience.renew()
+
+    def _go_on_elsewhere(self, error: CallError) -> None:
+        """Turn to the next endpoint after `error`, or raise what it means when that would not help."""
+        lags = error.code == "OUT_OF_RANGE" and "compacted" not in error.detail
+        if is_authorisation(error) or error.code == "RESOURCE_EXHAUSTED" or (error.code == "OUT_OF_RANGE" and not lags):
+            raise self._connections.failure(self._endpoint, error) from error
+        if lags:
+            error = CallError("UNAVAILABLE", f"it lags behind and has not reached revision {self._pin.revision} yet")
+        self._failures[self._endpoint] = error
+        _logger.info("etcd at %s broke off after %d values: %s", self._endpoint, self._delivered, error)
+        if not self._patience.lasts():
+            raise self._given_up() from error
+        # A connection on which nothing arrives may be dead without being closed.
+        self._connections.forget(self._endpoint)
+        endpoints = self._connections.endpoints
+        self._endpoint = endpoints[(endpoints.index(self._endpoint) + 1) % len(endpoints)]
+
+    def _given_up(self) -> KeyctlError:
+        failed = self._connections.no_answer(tuple(self._failures.items()))
+        return UnreachableError(
+            f"{failed}, after {self._delivered} of {self._pin.count} values", cause=failed.cause, hint=failed.hints
+        )
 
 
-def _chunks(opened: tuple[RangeAnswer | None, Generator[RangeAnswer]], tally: _Tally) -> Generator[list[Value]]:
-    chunk, rest = opened
-    with closing(rest):
-        while chunk is not None:
-            if chunk.HasField("header"):
-                tally.note(chunk)
-            yield tally.take(chunk)
-            chunk = next(rest, None)
+@dataclass(slots=True)
+class _Patience:
+    """How often, and for how many `seconds` in which nothing arrives, a reading over `places` is taken up again."""
+
+    seconds: float
+    places: int
+    breaks: int = 0
+    fruitless: int = 0
+    since: float = 0.0
+
+    def renew(self) -> None:
+        """Something arrived."""
+        self.fruitless = 0
+
+    def lasts(self) -> bool:
+        """Whether to try once more after a break. Waits when every place was tried since something arrived."""
+        now = time.monotonic()
+        # The time that the consumer took before does not count.
+        if not self.fruitless:
+            self.since = now
+        self.breaks += 1
+        self.fruitless += 1
+        if self.breaks >= _MOST_BREAKS or now - self.since > self.seconds:
+            return False
+        rounds, others = divmod(self.fruitless, self.places)
+        if not others:
+            time.sleep(min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** (rounds - 1)))
+        return True

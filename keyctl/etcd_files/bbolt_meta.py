@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from keyctl.errors import UnusableInputError
@@ -16,7 +16,6 @@ _MAGIC_HERE, _MAGIC_SWAPPED = _MAGIC.to_bytes(4, "little"), _MAGIC.to_bytes(4, "
 _SUMMED = _META.size - 8
 _PAGE_SIZES = tuple(1024 << shift for shift in range(15))
 _NO_FREELIST = 0xFFFFFFFFFFFFFFFF
-_CUT = "it was cut, or is still being copied: take the file again"
 
 
 class Sliceable(Protocol):
@@ -46,7 +45,23 @@ class Meta:
 
 
 def choose_meta(data: Sliceable, length: int, name: str) -> Meta:
-    """The newest valid meta of the first `length` bytes of `data`. Raises `UnusableInputError` when there is none."""
+    """The newest valid meta of the first `length` bytes of `data`.
+
+    Raises `UnusableInputError` when there is none, and when it tells of more pages than there are.
+    """
+    newest = newest_meta(data, length, name)
+    needed = newest.high_water * newest.page_size
+    if needed > length:
+        raise UnusableInputError(
+            f"{name} is not a whole database",
+            cause=f"it has {length} bytes, meta page {newest.page} says {needed}",
+            hint="it was cut, or is still being copied: take the file again",
+        )
+    return newest
+
+
+def newest_meta(data: Sliceable, length: int, name: str) -> Meta:
+    """The newest valid meta, whatever it says. Raises `UnusableInputError` when there is none."""
     first = _meta(data, length, 0, 0)
     sizes = (first.page_size,) if first else _PAGE_SIZES
     second = next((meta for meta in (_meta(data, length, size, 1) for size in sizes) if meta), None)
@@ -54,14 +69,7 @@ def choose_meta(data: Sliceable, length: int, name: str) -> Meta:
     if not valid:
         raise _not_bbolt(data, length, name)
     newest = max(valid, key=lambda meta: meta.txid)
-    needed = newest.high_water * newest.page_size
-    if needed > length:
-        raise UnusableInputError(
-            f"{name} is not a whole database",
-            cause=f"it has {length} bytes, meta page {newest.page} says {needed}",
-            hint=_CUT,
-        )
-    return newest if len(valid) > 1 else _alone(newest)
+    return newest if len(valid) > 1 else replace(newest, other_damaged=True)
 
 
 def _meta(data: Sliceable, length: int, offset: int, page: int) -> Meta | None:
@@ -76,10 +84,6 @@ def _meta(data: Sliceable, length: int, offset: int, page: int) -> Meta | None:
         return None
     listed = None if freelist == _NO_FREELIST else freelist
     return Meta(page_size, root, listed, high_water, txid, page, other_damaged=False)
-
-
-def _alone(meta: Meta) -> Meta:
-    return Meta(meta.page_size, meta.root, meta.freelist, meta.high_water, meta.txid, meta.page, other_damaged=True)
 
 
 def _not_bbolt(data: Sliceable, length: int, name: str) -> UnusableInputError:

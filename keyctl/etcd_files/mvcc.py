@@ -19,11 +19,11 @@ from keyctl.stored.protobuf import DamagedError, fields, varint
 RECORDS = b"key"
 # The bbolt key of a change: main revision, separator, sub revision; a deletion has one byte more.
 REVISION = struct.Struct(">QcQ")
-TOMBSTONE = ord("t")
+TOMBSTONE = b"t"
 SEPARATOR = b"_"
 _META = b"meta"
 # Of mvccpb.KeyValue.
-_KEY, _VERSION, _VALUE = 1, 4, 5
+_KEY, _CREATED, _MODIFIED, _VALUE = 1, 2, 3, 5
 _VARINT, _LENGTH_DELIMITED = 0, 2
 
 
@@ -48,11 +48,13 @@ class Standing:
 
 
 class Record(NamedTuple):
-    """A whole mvccpb.KeyValue. `version` counts the changes of a key since it was created."""
+    """Where key and value of an mvccpb.KeyValue begin and end. `is_first`: it is the one that created the key."""
 
-    key: bytes
-    version: int
-    value: bytes
+    key_at: int
+    key_end: int
+    value_at: int
+    value_end: int
+    is_first: bool
 
 
 def read_standing(bolt: BoltFile, name: str) -> Standing:
@@ -76,29 +78,31 @@ def read_standing(bolt: BoltFile, name: str) -> Standing:
 
 def split_revision(entry: bytes, offset: int, name: str) -> tuple[int, int, bool]:
     """Main and sub revision of a bbolt key, and whether it is a deletion. Raises `UnusableInputError`."""
-    if len(entry) == REVISION.size or (len(entry) == REVISION.size + 1 and entry[-1] == TOMBSTONE):
+    if len(entry) == REVISION.size or (len(entry) == REVISION.size + 1 and entry.endswith(TOMBSTONE)):
         main, separator, sub = REVISION.unpack_from(entry)
         if separator == SEPARATOR:
             return main, sub, len(entry) > REVISION.size
     raise damage(name, offset, f"{len(entry)} bytes that are no revision")
 
 
-def read_record(data: bytes, offset: int, name: str) -> Record:
-    """A serialized mvccpb.KeyValue that lies at `offset` of the file `name`. Raises `UnusableInputError`."""
-    key, version, value = b"", 0, b""
+def read_record(content: bytes, start: int, stop: int, offset: int, name: str) -> Record:
+    """The mvccpb.KeyValue in `content[start:stop]`, where `content` lies at `offset` of the file `name`.
+
+    Raises `UnusableInputError` when it is none.
+    """
+    parts, revisions = {_KEY: (0, 0), _VALUE: (0, 0)}, {_CREATED: 0, _MODIFIED: 0}
     try:
-        for number, kind, start, end in fields(data, 0, len(data)):
-            if number == _KEY and kind == _LENGTH_DELIMITED:
-                key = data[start:end]
-            elif number == _VALUE and kind == _LENGTH_DELIMITED:
-                value = data[start:end]
-            elif number == _VERSION and kind == _VARINT:
-                version, _ = varint(data, start, end)
+        for number, kind, at, end in fields(content, start, stop):
+            if number in parts and kind == _LENGTH_DELIMITED:
+                parts[number] = at, end
+            elif number in revisions and kind == _VARINT:
+                revisions[number], _ = varint(content, at, end)
     except DamagedError:
-        raise damage(name, offset, "a record is cut, or is none") from None
-    if not key:
-        raise damage(name, offset, "a record has no key")
-    return Record(key, version, value)
+        raise damage(name, offset + start, "a record is cut, or is none") from None
+    key_at, key_end = parts[_KEY]
+    if key_at == key_end:
+        raise damage(name, offset + start, "a record has no key")
+    return Record(key_at, key_end, *parts[_VALUE], 0 < revisions[_CREATED] == revisions[_MODIFIED])
 
 
 def damage(name: str, offset: int, what: str) -> UnusableInputError:

@@ -38,8 +38,10 @@ def free_page_fragments(bolt: BoltFile, data: Sliceable, length: int) -> Iterato
     Raises `UnusableInputError` where the tree is damaged, never for what lies outside of it.
     """
     known = Distinct()
-    for entry, offset, size in bolt.entries(b"key"):
-        known.add(entry + bolt.value(offset, size))
+    for leaf in bolt.leaves(b"key"):
+        for key, offset, size, _ in bolt.elements(leaf):
+            at = offset - leaf.offset
+            known.add(leaf.content[at - len(key) : at + size])
     page_size = bolt.page_size
     for first, count in bolt.free_runs():
         end = min((first + count) * page_size, length)

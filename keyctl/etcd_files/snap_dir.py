@@ -56,6 +56,6 @@ def _page_size(file: OpenFile) -> int | None:
         raw = file[start : start + _META.size]
         if len(raw) == _META.size:
             magic, version, page_size = _META.unpack(raw)
-            if (magic, version) == (_MAGIC, _VERSION) and page_size in _PAGE_SIZES and offset in (0, page_size):
+            if (magic, version) == (_MAGIC, _VERSION) and page_size in _PAGE_SIZES:
                 return int(page_size)
     return None

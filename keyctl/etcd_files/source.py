@@ -1,58 +1,71 @@
-"""A `ValueSource` over a snapshot file: the live values as they were when it was taken. Reads only."""
+"""A `FileSource` over a snapshot file: what the cluster held, and what it had left behind. Reads only."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
-from mmap import mmap
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from keyctl.errors import UnusableInputError
-from keyctl.etcd_files.bbolt import BoltFile, mapped
-from keyctl.etcd_files.mvcc import decode_key_value, read_head
-from keyctl.stored.source import SourceInfo, Value
+from keyctl.errors import UnusableInputError, WrongUsageError
+from keyctl.etcd_files.bbolt import BoltFile
+from keyctl.etcd_files.database_file import opened
+from keyctl.etcd_files.mvcc import Standing, read_standing
+from keyctl.etcd_files.records import live_values, past_values
+from keyctl.etcd_files.residue import free_page_fragments, in_batches
+from keyctl.etcd_files.snapshot_file import digest_checked, extent
+from keyctl.stored.source import Area, Coverage, Fragment, SourceInfo, Value
 
-# etcd sends whole database pages and then their SHA-256; a file copied from a disk lacks it.
-_DIGEST_BYTES = 32
-_ALIGNMENT = 512
-_BATCH_VALUES = 1000
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An open database. `check` raises `UnusableInputError` when what was read so far may not be of one state.
+
+    `finish` checks that, too, once all is read, and returns the integrity.
+    """
+
+    bolt: BoltFile
+    name: str
+    standing: Standing
+    fragments: Callable[[], Iterator[Fragment]]
+    check: Callable[[], None]
+    finish: Callable[[], str]
 
 
-class SnapshotSource:
-    """The values of a snapshot. The cluster's id is not in such a file and stays empty."""
+class DatabaseSource(ABC):
+    """What every database on disk can tell. `revision` 0 is the newest; the cluster's id is not in such a file.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    A pinned revision that the file does not hold is a `WrongUsageError`, damage
+    an `UnusableInputError`, at any item and at the latest at the end.
+    """
+
+    _type: ClassVar[str]
+    _areas: ClassVar[frozenset[Area]]
+
+    def __init__(self, path: Path, revision: int = 0) -> None:
+        self._path, self._revision = path, revision
         self._info: SourceInfo | None = None
+        self._scanned: set[Area] = set()
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[Reading]:
+        """Open the database."""
 
     def batches(self, prefix: bytes) -> Iterator[list[Value]]:
-        """Yield the values whose key starts with `prefix`, in key order.
-
-        Raises `UnusableInputError` when the file is cut or damaged, before the
-        first value where its SHA-256 shows it.
-        """
+        """Yield the values whose key starts with `prefix`, newest first, but by key within a few thousand."""
         self._info = None
-        name = str(self._path)
-        with mapped(self._path) as data:
-            length, integrity = _check_digest(data, name)
-            bolt = BoltFile(data, length, name)
-            head = read_head(bolt, name)
-            keys = sorted(key for key in head.records if key.startswith(prefix))
-            for start in range(0, len(keys), _BATCH_VALUES):
-                batch = []
-                for key in keys[start : start + _BATCH_VALUES]:
-                    record = head.records[key]
-                    _, value = decode_key_value(bolt.value(record.offset, record.size), record.offset, name)
-                    batch.append((key, value, record.revision))
+        count = 0
+        with self._reading() as reading:
+            revision = self._pinned(reading.standing)
+            for batch in live_values(reading.bolt, reading.name, reading.standing, prefix, revision):
+                count += len(batch)
                 yield batch
-        self._info = SourceInfo(
-            type="snapshot",
-            location=name,
-            revision=head.current,
-            cluster_id="",
-            count=len(keys),
-            integrity=integrity,
-        )
+                reading.check()
+            integrity = reading.finish()
+        self._scanned.add(Area.LIVE)
+        self._info = SourceInfo(self._type, str(self._path), revision, "", count, integrity)
 
     def info(self) -> SourceInfo:
         """What the last complete run of `batches` read. `RuntimeError` before that."""
@@ -60,24 +73,85 @@ class SnapshotSource:
             raise RuntimeError("nothing was read to its end yet")
         return self._info
 
+    def history(self, prefix: bytes) -> Iterator[list[Value]]:
+        """Yield every retained value under `prefix` that is not live at the revision that is read."""
+        with self._reading() as reading:
+            revision = self._pinned(reading.standing)
+            for batch in past_values(reading.bolt, reading.name, reading.standing, prefix, revision):
+                yield batch
+                reading.check()
+            reading.finish()
+        self._scanned.add(Area.HISTORY)
 
-def _check_digest(data: mmap, name: str) -> tuple[int, str]:
-    """How many bytes are database, and "sha256-ok" or "sha256-absent". Raises `UnusableInputError`."""
-    if len(data) % _ALIGNMENT == 0:
-        return len(data), "sha256-absent"
-    if len(data) % _ALIGNMENT != _DIGEST_BYTES:
-        raise UnusableInputError(
-            f"{name} is not a whole snapshot",
-            cause=f"its {len(data)} bytes are neither whole pages nor whole pages and a SHA-256",
-            hint="it was cut, or is still being copied: take the file again",
+    def fragments(self) -> Iterator[list[Fragment]]:
+        """Yield what lies outside of the records, each content once an area."""
+        with self._reading() as reading:
+            for batch in in_batches(reading.fragments()):
+                yield batch
+                reading.check()
+            reading.finish()
+        self._scanned |= self._areas - {Area.LIVE, Area.HISTORY}
+
+    def coverage(self) -> Mapping[Area, Coverage]:
+        """What this source has, and what of it was read to its end so far."""
+        has = {area: Coverage.NOT_SCANNED if area in self._areas else Coverage.ABSENT for area in Area}
+        return has | dict.fromkeys(self._scanned, Coverage.SCANNED)
+
+    def _pinned(self, standing: Standing) -> int:
+        if not self._revision:
+            return standing.current
+        oldest, newest = max(standing.readable_from, 1), standing.current
+        if oldest <= self._revision <= newest:
+            return self._revision
+        what = "was compacted away" if self._revision < oldest else "is newer than the newest"
+        raise WrongUsageError(
+            f"revision {self._revision} of {self._path} {what}",
+            cause=f"it holds revisions {oldest} to {newest}",
+            hint="name one of these, or none for the newest",
         )
-    length = len(data) - _DIGEST_BYTES
-    with memoryview(data) as view:
-        digest = hashlib.sha256(view[:length]).digest()
-    if digest != data[length:]:
-        raise UnusableInputError(
-            f"{name} is damaged",
-            cause="the SHA-256 at its end is not that of the data",
-            hint="use another copy",
-        )
-    return length, "sha256-ok"
+
+
+class SnapshotSource(DatabaseSource):
+    """What a snapshot holds; a database file copied from a disk is one without a SHA-256.
+
+    The SHA-256 is checked while the values are read: it is at the end that they are told to be sound.
+    """
+
+    _type = "snapshot"
+    _areas = frozenset({Area.LIVE, Area.HISTORY, Area.FREE_PAGES})
+
+    @contextmanager
+    def _reading(self) -> Generator[Reading]:
+        name = str(self._path)
+        with opened(self._path) as file:
+
+            def check() -> None:
+                if what := file.changed():
+                    raise UnusableInputError(
+                        f"{name} changed while it was read",
+                        cause=what,
+                        hint="wait until it is complete, and read it again",
+                    )
+
+            def finish() -> str:
+                integrity = integrity_of()
+                check()
+                return integrity
+
+            try:
+                found = extent(file)
+                with digest_checked(file, found) as integrity_of:
+                    bolt = BoltFile(file, found.length, name)
+                    standing = read_standing(bolt, name)
+                    yield Reading(
+                        bolt,
+                        name,
+                        standing,
+                        lambda: free_page_fragments(bolt, file, found.length),
+                        lambda: None,
+                        finish,
+                    )
+            except UnusableInputError:
+                # NOTE: a file that is being replaced is not damaged, and looks so.
+                check()
+                raise

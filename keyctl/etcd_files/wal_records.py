@@ -82,7 +82,7 @@ def log_records(file: OpenFile, chain: Chain, *, last: bool) -> Iterator[LogReco
         size, padding = _length(head)
         start = offset + _LENGTH_BYTES
         body = file[start : start + size + padding] if size <= _LONGEST_RECORD else b""
-        if len(body) < size + padding or len(head) < _LENGTH_BYTES:
+        if len(body) < size + padding:
             if last:
                 yield Tail(offset, cut=True)
                 return

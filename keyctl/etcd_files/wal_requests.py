@@ -18,6 +18,7 @@ _FIRST_ADMINISTRATIVE = 1000
 _PUT_KEY, _PUT_VALUE = 1, 2
 _COMPARE_KEY, _COMPARE_VALUE = 3, 7
 _OPERATION_PUT, _OPERATION_TXN = 2, 4
+_OPERATIONS = {1, 2, 3, 4}
 # TxnRequest
 _COMPARE, _SUCCESS, _FAILURE = 1, 2, 3
 
@@ -56,17 +57,19 @@ def _txn(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
     """The values of a transaction and of those inside it; made-up nesting takes no stack."""
     pending = [(start, end)]
     while pending:
-        for number, wire, at, until in fields(data, *pending.pop()):
-            if wire != LENGTH_DELIMITED:
-                raise DamagedError
+        for number, _, at, until in fields(data, *pending.pop()):
             if number == _COMPARE:
                 yield _pair(data, at, until, _COMPARE_KEY, _COMPARE_VALUE)
             elif number in (_SUCCESS, _FAILURE):
                 operation = chunks(data, at, until)
+                if operation.keys() - _OPERATIONS:
+                    raise DamagedError
                 if _OPERATION_PUT in operation:
                     yield _pair(data, *operation[_OPERATION_PUT], _PUT_KEY, _PUT_VALUE)
                 if _OPERATION_TXN in operation:
                     pending.append(operation[_OPERATION_TXN])
+            else:
+                raise DamagedError
 
 
 def _pair(data: bytes, start: int, end: int, key: int, value: int) -> tuple[bytes, bytes]:

@@ -10,6 +10,7 @@ from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import UnreachableError
 from keyctl.keys.key import KeyRef, Provider
+from keyctl.stored.anew import anew
 from keyctl.stored.census import Census, Problem, WorkItem
 from keyctl.stored.groups import Group
 from keyctl.stored.source import ValueSource
@@ -60,6 +61,7 @@ class Scan:
         return sum(g.values for g in self.groups if g.provider is Provider.KMS)
 
 
+@anew
 def scan(
     source: ValueSource,
     *,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from keyctl.errors import ExitCode
@@ -12,7 +12,14 @@ from keyctl.stored.decrypt import Reason
 from keyctl.stored.groups import Group, Role
 
 # Worst first; the first that applies is the exit code.
-_PRECEDENCE = (ExitCode.PLAINTEXT, ExitCode.UNREADABLE, ExitCode.STALE, ExitCode.EMPTY)
+_PRECEDENCE = (
+    ExitCode.PLAINTEXT,
+    ExitCode.UNREADABLE,
+    ExitCode.STALE,
+    ExitCode.RESIDUE,
+    ExitCode.INCOMPLETE,
+    ExitCode.EMPTY,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,12 @@ def outcomes(
         ExitCode.EMPTY: not any(resource.values for resource in judged)
         or any(one.resource in asked and not one.values and one.expected is None for one in judged),
     }
-    return tuple(code for code in _PRECEDENCE if applies[code])
+    return worst_first(code for code, applied in applies.items() if applied)
+
+
+def worst_first(codes: Iterable[ExitCode]) -> tuple[ExitCode, ...]:
+    """`codes` in the order in which they decide."""
+    return tuple(sorted(codes, key=_PRECEDENCE.index))
 
 
 def is_encrypted(group: Group) -> bool:

@@ -63,6 +63,31 @@ NOT_OPENED = _data(
     "Without a key, as with values of a KMS plugin, only the head says who encrypted the value.",
     "give the encryption configuration, or read the values through every API server",
 )
+LEFT_PLAINTEXT = _data(
+    10,
+    Severity.HIGH,
+    "plaintext is left behind the live values",
+    "What was overwritten stays in etcd's history until it is compacted, in freed pages of the database file until "
+    "they are reused or the member is defragmented, in the WAL until its files are purged, and in every snapshot taken "
+    "meanwhile: a snapshot is a copy of all pages, freed ones too.",
+    "compact, then defragment every member, and take new snapshots: keyctl sanitize --dry-run shows the plan",
+)
+LEFT_RETIRED = _data(
+    11,
+    Severity.MEDIUM,
+    "values under a retired key are left behind the live values",
+    "Whoever still has the key can read them there. A restore of this file needs no retired key for its live values, "
+    "but a leaked one opens what is left.",
+    "compact, then defragment every member, and take new snapshots: keyctl sanitize --dry-run shows the plan",
+)
+NOT_LOOKED_AT = _data(
+    12,
+    Severity.HIGH,
+    "an area that had to be looked at could not be",
+    "What was not looked at may hold anything. A snapshot has no WAL; a data directory has one, and it must be "
+    "readable.",
+    "give the whole data directory, and run keyctl where every file of it can be read",
+)
 SERVERS_DIFFER = Rule(
     "KC-SRV-001",
     Severity.CRITICAL,

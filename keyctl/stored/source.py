@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 # A page of stored values: (etcd key, value, mod_revision).
 Value = tuple[bytes, bytes, int]
@@ -33,7 +33,7 @@ class ValueSource(Protocol):
     """Delivers every value under a prefix, at one revision, in bounded memory.
 
     `batches` raises `UnreachableError` for a transport failure, `UnusableInputError`
-    for a damaged file, at any item, and `StoppedError` when the revision it was
+    for a damaged file, at any item, and `RevisionLostError` when the revision it was
     reading was compacted away (`WrongUsageError` when the caller had asked for
     it). A generator that ends normally has delivered everything: a truncated
     answer is an error, never a short list.
@@ -84,6 +84,7 @@ class Fragment:
     whole: bool
 
 
+@runtime_checkable
 class FileSource(ValueSource, Protocol):
     """A source that lies on disk: it also holds what was overwritten.
 

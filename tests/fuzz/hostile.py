@@ -1,5 +1,7 @@
 """Inputs made to exhaust a reader, each at most a mebibyte, by name; `python -m tests.fuzz.hostile NAME` reads one.
 
+Those of many parts are smaller: what takes the square of their number takes minutes all the same.
+
 Prints one JSON line: what came of it, or how it was refused. Meant for a process of its own with limits on time
 and memory, so that a blow-up there is a failure here.
 """
@@ -11,15 +13,18 @@ import codecs
 import json
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
-from keyctl.encryption_config.explain import explained
 from keyctl.encryption_config.judge import judge
+from keyctl.encryption_config.model import EncryptionConfig, ProviderElement
 from keyctl.encryption_config.repair.masking import masked_diff
 from keyctl.encryption_config.repair.repairs import repairs
 from keyctl.encryption_config.views.compare import compare
+from keyctl.encryption_config.views.explain import explained
 from keyctl.errors import KeyctlError
+from keyctl.findings import Location
 from keyctl.hosts.manifest_repair import repair_manifests
 from keyctl.hosts.manifest_rules import judge_manifest
 from keyctl.hosts.manifests import add_encryption_flag, go_seconds, read_flags
@@ -42,6 +47,12 @@ def _names(names: Iterable[str]) -> str:
 
 def _keys(lines: Iterable[str]) -> str:
     return HEAD + "- resources: [secrets]\n  providers:\n  - aescbc:\n      keys:\n" + "".join(lines)
+
+
+def _with_keys(*, resources: int, keys: int) -> str:
+    names = "".join(f"  - r{n}\n" for n in range(resources))
+    listed = "".join(f"      - {{name: k{n}, secret: {secret(n)}}}\n" for n in range(keys))
+    return f"{HEAD}- resources:\n{names}  providers:\n  - aescbc:\n      keys:\n{listed}"
 
 
 def _entries(bodies: Iterable[str]) -> str:
@@ -82,15 +93,15 @@ _TEXTS: dict[str, Callable[[], str]] = {
         + f"- resources: &a [{', '.join(f'r{n}' for n in range(5000))}]\n{_TAIL}"
         + f"- resources: *a\n{_TAIL}" * 100
     ),
-    "anchors": lambda: HEAD + "- resources:\n" + "".join(f"  - &a{n} r{n}\n" for n in range(60_000)) + _TAIL,
+    "anchors": lambda: HEAD + "- resources:\n" + "".join(f"  - &a{n} r{n}\n" for n in range(15_000)) + _TAIL,
     "aliases": lambda: _fill("  - *a\n", before=HEAD + "- resources:\n  - &a r\n", after=_TAIL),
     "an anchor in itself": lambda: "&a [*a]",
-    "one anchor again and again": lambda: HEAD + "- resources:\n" + "  - &a r\n" * 90_000 + _TAIL,
+    "one anchor again and again": lambda: HEAD + "- resources:\n" + "  - &a r\n" * 25_000 + _TAIL,
     "a long anchor": lambda: _fill("a", before=HEAD + "- resources: &"),
     "tags": lambda: _fill("  - !!str r\n", before=HEAD + "- resources:\n", after=_TAIL),
     "a long tag": lambda: _fill("a", before=HEAD + "- resources: !<tag:"),
     "directives": lambda: _fill("%TAG !a! tag:a,1:\n"),
-    "other directives": lambda: "".join(f"%TAG !a{n}! tag:a,1:\n" for n in range(45_000)),
+    "other directives": lambda: "".join(f"%TAG !a{n}! tag:a,1:\n" for n in range(25_000)),
     "merge keys": lambda: "<<: {a: b}\n" * 80_000,
     # Depth
     "brackets": lambda: "[" * 100_000,
@@ -98,8 +109,8 @@ _TEXTS: dict[str, Callable[[], str]] = {
     "brackets on lines": lambda: "[\n" * 100_000,
     "braces": lambda: "{" * 100_000,
     "braces in YAML": lambda: "a: " + "{" * 100_000,
-    "flow mappings": lambda: "x: " + _fill("{a: "),
-    "flow mappings on lines": lambda: "x: " + _fill("{a:\n "),
+    "flow mappings": lambda: _fill("{a: ", before="x: "),
+    "flow mappings on lines": lambda: _fill("{a:\n ", before="x: "),
     "dashes": lambda: _fill("- "),
     "dashes and fields": lambda: _fill("- a: "),
     "question marks": lambda: _fill("? "),
@@ -110,9 +121,9 @@ _TEXTS: dict[str, Callable[[], str]] = {
     "JSON lists without an end": lambda: '{"a": ' + "[" * 1_000_000,
     # Length
     "one line": lambda: "a" * MIB,
-    "one key of a mapping": lambda: "a" * MIB + ": b",
-    "one quoted line": lambda: '"' + "a" * MIB + '"',
-    "one quote without an end": lambda: '"' + "a" * MIB,
+    "one key of a mapping": lambda: "a" * (MIB - 3) + ": b",
+    "one quoted line": lambda: '"' + "a" * (MIB - 2) + '"',
+    "one quote without an end": lambda: '"' + "a" * (MIB - 1),
     "quotes": lambda: _fill("'"),
     "escapes": lambda: _fill("\\u0041", before=HEAD + '- resources: ["', after='"]\n' + _TAIL),
     "folded lines": lambda: _fill("a\n\n ", before="x: >\n "),
@@ -121,7 +132,7 @@ _TEXTS: dict[str, Callable[[], str]] = {
     "many lines of one plain text": lambda: _fill(" a\n", before="x: a\n"),
     "colons": lambda: _fill(":"),
     "commas": lambda: _fill(",", before="["),
-    "commas between nothing": lambda: _fill("a,", before="x: ["),
+    "commas between nothing": lambda: "x: [" + "a," * 150_000,
     "blanks": lambda: _fill(" ", before="a"),
     "tabs": lambda: _fill("\t", before="a:"),
     "a long number": lambda: HEAD + "- resources: [" + "9" * 1_000_000 + "]\n" + _TAIL,
@@ -143,24 +154,24 @@ _TEXTS: dict[str, Callable[[], str]] = {
     "a long secret of line breaks": lambda: _keys(['      - {name: a, secret: "' + "\\n" * 520_000 + '"}\n']),
     "keys": lambda: _keys(f"      - {{name: k{n}, secret: {secret(n)}}}\n" for n in range(13_000)),
     "keys of one name": lambda: _keys(f"      - {{name: k, secret: {secret(n)}}}\n" for n in range(13_000)),
-    "keys without a secret": lambda: _keys(f"      - {{name: k{n}}}\n" for n in range(45_000)),
-    "null keys": lambda: _keys(["      -\n"] * 100_000),
-    "entries": lambda: _entries(f"- {{resources: [r{n}], providers: [identity: {{}}]}}\n" for n in range(20_000)),
-    "entries in JSON": lambda: _json_entries(15_000),
+    "keys without a secret": lambda: _keys(f"      - {{name: k{n}}}\n" for n in range(15_000)),
+    "null keys": lambda: _keys(["      -\n"] * 25_000),
+    "entries": lambda: _entries(f"- {{resources: [r{n}], providers: [identity: {{}}]}}\n" for n in range(6_000)),
+    "entries in JSON": lambda: _json_entries(5_000),
     "entries of secrets": lambda: _entries(
-        ["- {resources: [secrets], providers: [identity: {}]}\n"] * 20_000,
+        ["- {resources: [secrets], providers: [identity: {}]}\n"] * 6_000,
     ),
-    "masked entries": lambda: _entries(["- {resources: ['*.*'], providers: [identity: {}]}\n"] * 20_000),
+    "masked entries": lambda: _entries(["- {resources: ['*.*'], providers: [identity: {}]}\n"] * 6_000),
     "entries of one group's wildcard": lambda: _entries(
-        f"- {{resources: ['*.g{n}'], providers: [identity: {{}}]}}\n" for n in range(19_000)
+        f"- {{resources: ['*.g{n}'], providers: [identity: {{}}]}}\n" for n in range(6_000)
     ),
-    "null entries": lambda: HEAD + "-\n" * 100_000,
-    "providers": lambda: HEAD + "- resources: [secrets]\n  providers:\n" + "  - identity: {}\n" * 60_000,
-    "null providers": lambda: HEAD + "- resources: [secrets]\n  providers:\n" + "  -\n" * 200_000,
+    "null entries": lambda: HEAD + "-\n" * 25_000,
+    "providers": lambda: HEAD + "- resources: [secrets]\n  providers:\n" + "  - identity: {}\n" * 5_000,
+    "null providers": lambda: HEAD + "- resources: [secrets]\n  providers:\n" + "  -\n" * 25_000,
     "KMS providers": lambda: (
         HEAD
         + "- resources: [secrets]\n  providers:\n"
-        + "".join(f"  - kms: {{apiVersion: v2, name: k{n}, endpoint: 'unix:///a'}}\n" for n in range(15_000))
+        + "".join(f"  - kms: {{apiVersion: v2, name: k{n}, endpoint: 'unix:///a'}}\n" for n in range(5_000))
     ),
     "KMS providers of one name": lambda: (
         HEAD
@@ -188,25 +199,25 @@ _TEXTS: dict[str, Callable[[], str]] = {
         + f"  - kms: {{apiVersion: v2, name: k, endpoint: 'unix:///{'a/' * 500_000}'}}\n"
     ),
     "resources and keys": lambda: (
-        _names(f"r{n}" for n in range(20_000)).replace(_TAIL, "")
+        _names(f"r{n}" for n in range(6_000)).replace(_TAIL, "")
         + "  providers:\n  - aescbc:\n      keys:\n"
         + "".join(f"      - {{name: k{n}, secret: {secret(n)}}}\n" for n in range(10_000))
     ),
-    "resources": lambda: _names(f"r{n}" for n in range(70_000)),
-    "resources of groups": lambda: _names(f"r{n}.g{n}" for n in range(50_000)),
-    "wildcards of groups": lambda: _names(f"*.g{n}" for n in range(70_000)),
-    "wildcards that cover": lambda: _names(name for n in range(30_000) for name in (f"*.g{n}", f"r.g{n}")),
-    "one resource again and again": lambda: _names(["secrets"] * 70_000),
-    "everything again and again": lambda: _names(["*.*"] * 90_000),
-    "everything, then resources": lambda: _names(["*.*", *(f"r{n}" for n in range(70_000))]),
-    "capitals": lambda: _names(["Secrets"] * 70_000),
+    "resources": lambda: _names(f"r{n}" for n in range(20_000)),
+    "resources of groups": lambda: _names(f"r{n}.g{n}" for n in range(15_000)),
+    "wildcards of groups": lambda: _names(f"*.g{n}" for n in range(20_000)),
+    "wildcards that cover": lambda: _names(name for n in range(10_000) for name in (f"*.g{n}", f"r.g{n}")),
+    "one resource again and again": lambda: _names(["secrets"] * 20_000),
+    "everything again and again": lambda: _names(["*.*"] * 25_000),
+    "everything, then resources": lambda: _names(["*.*", *(f"r{n}" for n in range(20_000))]),
+    "capitals": lambda: _names(["Secrets"] * 20_000),
     "a long resource": lambda: _names(["a" * 1_000_000]),
     "a resource of dots": lambda: _names(["." * 1_000_000]),
     "fields that stand twice": lambda: "a: b\n" * 100_000,
     "JSON fields that stand twice": lambda: "{" + ", ".join(['"a": 1'] * 100_000) + "}",
-    "unknown fields": lambda: HEAD.replace("resources:\n", "") + "".join(f"a{n}: b\n" for n in range(90_000)),
-    "unknown fields of keys": lambda: _keys(f"      - {{nane: k, secert: {secret(1)}}}\n" for _ in range(12_000)),
-    "wrong types": lambda: HEAD + "- resources: secrets\n  providers: 1\n" * 25_000,
+    "unknown fields": lambda: HEAD.replace("resources:\n", "") + "".join(f"a{n}: b\n" for n in range(25_000)),
+    "unknown fields of keys": lambda: _keys(f"      - {{nane: k, secert: {secret(1)}}}\n" for _ in range(4_000)),
+    "wrong types": lambda: HEAD + "- resources: secrets\n  providers: 1\n" * 10_000,
     "templates": lambda: _fill("{{ a }}\n"),
     "templates as values": lambda: _keys(["      - {name: {{ a }}, secret: {{ b }}}\n"] * 20_000),
 }
@@ -235,7 +246,7 @@ _BROKEN: dict[str, Callable[[], str]] = {
         f"      - name: k{n}\n      secret: {secret(n)}\n" for n in range(3500)
     ),
     "entries to repair": lambda: _entries(
-        f"- resources:\n  - r{n}\n  - providers:\n    - aesgcm:\n        keys:\n        - name: k\n          secret: {secret(n)}\n"
+        f"- resources:\n  - r{n}\n  - providers:\n    - aesgcm:\n        keys: [{{name: k, secret: {secret(n)}}}]\n"
         for n in range(1800)
     ),
     "tabs to repair": lambda: _keys(f"\t- name: k{n}\n\t  secret: {secret(n)}\n" for n in range(3500)),
@@ -250,39 +261,51 @@ _BROKEN: dict[str, Callable[[], str]] = {
     "one long line to repair": lambda: HEAD + " " * 250_000 + "resources:",
 }
 
+# For `config explain` and `config diff`: as many keys and resources as the largest cluster has, ten times over.
+_VIEWED: dict[str, Callable[[], str]] = {
+    "many keys to show": lambda: _with_keys(resources=1, keys=1000),
+    "many resources to show": lambda: _with_keys(resources=10_000, keys=5),
+    "many resources and keys to show": lambda: _with_keys(resources=200, keys=250),
+    "many entries to show": lambda: _entries(
+        f"- {{resources: [r{n}], providers: [{{aesgcm: {{keys: [{{name: k, secret: {secret(n)}}}]}}}}]}}\n"
+        for n in range(5000)
+    ),
+}
+
 _MANIFEST_HEAD = "kind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command:\n    - kube-apiserver\n"
 _MANIFESTS: dict[str, Callable[[], str]] = {
-    "flags": lambda: _MANIFEST_HEAD + "".join(f"    - --flag-{n}=a\n" for n in range(20_000)),
+    "flags": lambda: _MANIFEST_HEAD + "".join(f"    - --flag-{n}=a\n" for n in range(10_000)),
     "one flag again and again": lambda: _MANIFEST_HEAD + "    - --encryption-provider-config=/a\n" * 20_000,
     "a long flag": lambda: _MANIFEST_HEAD + f"    - --request-timeout={'1' * 1_000_000}\n",
-    "a long override": lambda: _MANIFEST_HEAD + f"    - --etcd-servers-overrides={'/a#b;c,' * 140_000}\n",
+    "a long override": lambda: _MANIFEST_HEAD + f"    - --etcd-servers-overrides={'/a#b;c,' * 130_000}\n",
     "a long path": lambda: _MANIFEST_HEAD + f"    - --encryption-provider-config={'/a' * 500_000}\n",
     "mounts": lambda: (
         _MANIFEST_HEAD
         + "    volumeMounts:\n"
-        + "".join(f"    - {{name: v{n}, mountPath: /v/{n}}}\n" for n in range(12_000))
+        + "".join(f"    - {{name: v{n}, mountPath: /v/{n}}}\n" for n in range(3_000))
         + "  volumes:\n"
-        + "".join(f"  - {{name: v{n}, hostPath: {{path: /v/{n}}}}}\n" for n in range(12_000))
+        + "".join(f"  - {{name: v{n}, hostPath: {{path: /v/{n}}}}}\n" for n in range(3_000))
     ),
     "volumes of our name": lambda: (
         _MANIFEST_HEAD
         + "  volumes:\n"
-        + "".join(f"  - {{name: keyctl-encryption-{n}, hostPath: {{path: /v}}}}\n" for n in range(12_000))
+        + "".join(f"  - {{name: keyctl-encryption-{n}, hostPath: {{path: /v}}}}\n" for n in range(3_000))
     ),
     "containers": lambda: (
         "kind: Pod\nspec:\n  containers:\n"
-        + "".join(f"  - {{name: etcd{n}, command: [etcd, --encryption-provider-config=/a]}}\n" for n in range(12_000))
+        + "".join(f"  - {{name: etcd{n}, command: [etcd, --encryption-provider-config=/a]}}\n" for n in range(3_000))
     ),
 }
 
 CASES = (*_TEXTS, *_BYTES)
 CASES_TO_REPAIR = (*_BROKEN,)
+CASES_TO_VIEW = (*_VIEWED,)
 MANIFESTS = (*_MANIFESTS,)
 
 
 def content_of(case: str) -> bytes:
     """The input of that name."""
-    return _BYTES[case]() if case in _BYTES else (_TEXTS | _BROKEN | _MANIFESTS)[case]().encode()
+    return _BYTES[case]() if case in _BYTES else (_TEXTS | _BROKEN | _VIEWED | _MANIFESTS)[case]().encode()
 
 
 def read(content: bytes) -> dict[str, object]:
@@ -295,9 +318,6 @@ def read(content: bytes) -> dict[str, object]:
     # What commands ask of it next.
     effective.required_resources(config)
     effective.same_view(config, config)
-    compare(None, config)
-    compare(config, config)
-    explained(config, effective.SECRETS)
     return {"exit": 0, "entries": len(config.entries), "findings": len(judged.findings)}
 
 
@@ -306,6 +326,20 @@ def repair(content: bytes) -> dict[str, object]:
     done = repairs(content, name=NAME)
     diff = masked_diff(content.decode(), done.content.decode(), name=NAME)
     return {"exit": 0, "accepted": done.accepted, "diff": diff.count("\n")}
+
+
+def view(content: bytes) -> dict[str, object]:
+    """What `config explain` and `config diff` make of a configuration beside nothing and beside its reverse."""
+    config = decode(content, name=NAME).config
+    explained(config, "r0")
+    reverse = EncryptionConfig(tuple(replace(entry, providers=_reversed(entry.providers)) for entry in config.entries))
+    for old, new in ((None, config), (config, config), (config, reverse)):
+        compare(old, new).findings(Location(file=NAME))
+    return {"exit": 0}
+
+
+def _reversed(elements: tuple[ProviderElement, ...]) -> tuple[ProviderElement, ...]:
+    return tuple(replace(element, readers=element.readers[::-1]) for element in elements)
 
 
 def manifest(content: bytes) -> dict[str, object]:
@@ -328,5 +362,5 @@ def _refusal(error: KeyctlError) -> dict[str, object]:
 
 if __name__ == "__main__":
     case = sys.argv[1]
-    act = repair if case in _BROKEN else manifest if case in _MANIFESTS else read
-    json.dump(act(content_of(case)), sys.stdout)
+    acts = {**dict.fromkeys(_BROKEN, repair), **dict.fromkeys(_VIEWED, view), **dict.fromkeys(_MANIFESTS, manifest)}
+    json.dump(acts.get(case, read)(content_of(case)), sys.stdout)

@@ -107,7 +107,7 @@ def running_etcd(folder: Path, authority: trustme.CA, *flags: str) -> Generator[
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait_until_ready(process, port, tls, log)
+        wait_until_ready(process, port, tls, log)
         yield RunningEtcd(url, port, authority, tls, data, process.pid)
     finally:
         process.terminate()
@@ -118,7 +118,8 @@ def running_etcd(folder: Path, authority: trustme.CA, *flags: str) -> Generator[
             process.wait()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, tls: MutualTls, log: Path) -> None:
+def wait_until_ready(process: subprocess.Popen[bytes], port: int, tls: MutualTls, log: Path) -> None:
+    """Return once the etcd on `port` is healthy. Raises `RuntimeError` when it ends, or takes too long."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(tls.ca)
     context.load_cert_chain(tls.cert, tls.key)

@@ -47,8 +47,12 @@ class Answer:
 class Status:
     header: Header = field(default_factory=Header)
     version: str = "3.7.3"
+    leader: int = 0xDEF
     dbSize: int = 4096  # noqa: N815 — etcd's name
+    dbSizeInUse: int = 4096  # noqa: N815 — etcd's name
     dbSizeQuota: int = 0  # noqa: N815 — etcd's name
+    isLearner: bool = False  # noqa: N815 — etcd's name
+    errors: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -83,7 +87,7 @@ class ScriptedSession:
         assert isinstance(answer, Answer)
         return answer
 
-    def range_stream(self, key: bytes, range_end: bytes, *, revision: int = 0) -> Generator[RangeAnswer]:
+    def range_stream(self, key: bytes, range_end: bytes, *, revision: int) -> Generator[RangeAnswer]:
         self.asked.append({"key": key, "range_end": range_end, "revision": revision})
         for answer in played(self.stream):
             assert isinstance(answer, Answer)
@@ -120,12 +124,12 @@ class ScriptedEtcd:
         self.opened.append({"host": host, "port": port, **options})
         return self.sessions.pop(0)
 
-    def connect(self, *sessions: ScriptedSession, user: str | None = None) -> Connections:
-        """Connections to one endpoint a session: etcd1, etcd2, …; with `user`, to one endpoint for all of them."""
+    def connect(self, *sessions: ScriptedSession, user: str | None = None, endpoints: int | None = None) -> Connections:
+        """Connections to one endpoint a session: etcd1, etcd2, …; or to `endpoints`; with `user`, to one for all."""
         self.sessions.extend(sessions)
-        count = 1 if user else len(sessions)
-        endpoints = tuple(f"https://etcd{number}:2379" for number in range(1, count + 1))
-        return Connections(endpoints, self.tls, timeout=1.0, user=user, password="p" if user else None)
+        count = endpoints or (1 if user else len(sessions))
+        urls = tuple(f"https://etcd{number}:2379" for number in range(1, count + 1))
+        return Connections(urls, self.tls, timeout=1.0, user=user, password="p" if user else None)
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedEtcd:

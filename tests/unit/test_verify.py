@@ -12,7 +12,8 @@ from keyctl.findings import Report, Status
 from keyctl.keys.key import Key, KeyRef, Provider
 from keyctl.reports import json as json_report
 from keyctl.reports import junit, text
-from keyctl.verify import VerifyResult, to_report, verify
+from keyctl.verify.report import to_report
+from keyctl.verify.values import VerifyResult, verify
 from tests.support import seal
 from tests.support.memory_source import MemorySource
 

@@ -8,7 +8,7 @@ import pytest
 
 from keyctl.errors import ExitCode
 from keyctl.keys.key import Provider
-from keyctl.verify import verify
+from keyctl.verify.values import verify
 from tests.support import seal
 from tests.support.memory_source import MemorySource
 

@@ -9,10 +9,10 @@ from keyctl.cli.files import STDIN, name_of
 from keyctl.cli.options import server_of, server_options
 from keyctl.encryption_config.decode import Decoded, hash_of
 from keyctl.encryption_config.model import Reader
-from keyctl.encryption_config.views.compare import Comparison, ResourceChange, compare, plugin_settings
+from keyctl.encryption_config.views.compare import ResourceChange, compare, plugin_settings
 from keyctl.encryption_config.views.resource_view import reader_fields, reader_mark, resource_name
 from keyctl.errors import ExitCode, WrongUsageError
-from keyctl.findings import Finding, Location, Report, Table
+from keyctl.findings import Finding, Location, Report, Status, Table
 
 _HEADS = ("RESOURCE", "STATE", "WRITTEN WITH", "READERS GAINED", "READERS LOST", "ORDER")
 
@@ -27,7 +27,8 @@ def diff(ctx: click.Context, /, old: str, new: str, output: str, **given: object
     """Say what NEW changes against OLD, resource by resource, and whether that step is safe.
 
     Safe means: while some API servers have OLD and some have NEW, each reads what any
-    other writes, and all that may be stored under OLD stays readable. No stored value
+    other writes, all that may be stored under OLD stays readable, and nothing that was
+    encrypted is written in plaintext from then on. No stored value
     is looked at, so taking a reader away is never safe here. Keys are compared by their
     bytes and shown by name and fingerprint. Exits 0 when the step is safe, 5 when not;
     OLD or NEW may be - for stdin.
@@ -57,27 +58,28 @@ def _report(before: Decoded, after: Decoded, location: Location, files: dict[str
     settings = plugin_settings(before.raw, after.raw, location)
     findings = (*compared.findings(location), *settings)
     same = compared.same and not settings
+    safe = compared.safe and all(one.status is not Status.FAIL for one in settings)
     return Report(
         kind="ConfigDiff",
-        exit_code=ExitCode.OK if compared.safe else ExitCode.REFUSED,
-        verdict=_verdict(compared, findings, same=same, identical=files["old"]["hash"] == files["new"]["hash"]),
+        exit_code=ExitCode.OK if safe else ExitCode.REFUSED,
+        verdict=_verdict(findings, same=same, safe=safe, identical=files["old"]["hash"] == files["new"]["hash"]),
         findings=findings,
         data={
             **files,
-            "verdict": "same" if same else "safe" if compared.safe else "unsafe",
+            "verdict": "same" if same else "safe" if safe else "unsafe",
             "resources": [_fields(change) for change in compared.changes],
         },
         tables=(Table(_HEADS, tuple(_row(change) for change in compared.changes)),),
     )
 
 
-def _verdict(compared: Comparison, findings: tuple[Finding, ...], *, same: bool, identical: bool) -> str:
+def _verdict(findings: tuple[Finding, ...], *, same: bool, safe: bool, identical: bool) -> str:
     if identical:
         return "the same file, byte for byte"
     if same:
         return "same meaning: only the layout differs, and with it the hash that servers report"
-    if not compared.safe:
-        return "not safe: replaced on one server after another, OLD and NEW cannot be in force at one time"
+    if not safe:
+        return "not safe: keyctl would not take this step from server to server; see the findings"
     if findings:
         return "safe, if what is marked manual holds: NEW may replace OLD on one server after another"
     return "safe: NEW may replace OLD on one server after another"

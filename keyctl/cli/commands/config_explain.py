@@ -5,29 +5,19 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from shlex import quote
 
 import click
 
 from keyctl.cli import configurations, terminal
 from keyctl.cli.configurations import Found
 from keyctl.cli.options import cluster_option, server_of, server_options
-from keyctl.encryption_config.effective import GroupResource
+from keyctl.cli.resources import checked
 from keyctl.encryption_config.views.explain import Asked, Explanation, explained, fate_fields
 from keyctl.encryption_config.views.resource_view import view_fields
 from keyctl.errors import ExitCode, WrongUsageError
 from keyctl.findings import Report
 from keyctl.keys.key import Provider
-
-# What people ask about, and where it really is. Source: k8s.io/apiserver's validation of resource names.
-_NOT_STORED = {
-    "events.k8s.io": "both event groups are stored as events: ask about events",
-    "extensions": "ask about the group that has the resource today, such as ingresses.networking.k8s.io",
-}
-_NO_API = {
-    "apiserveripinfo": "masterleases",
-    "serviceipallocations": "ranges",
-    "servicenodeportallocations": "ranges",
-}
 
 
 @click.command()
@@ -65,7 +55,7 @@ def explain(
     """  # noqa: D301 — click reads the \b
     configurations.check_one_source(ctx, "--encryption-config", file, cluster)
     asked = None if key is None else _asked(key)
-    named = tuple(dict.fromkeys(_checked(resource) for resource in resources))
+    named = tuple(dict.fromkeys(_resource(resource) for resource in resources))
     found = configurations.find(file, cluster, server_of(given))
     answers = [[explained(one.config, resource, asked) for resource in named] for one in found.configurations]
     if output == "json":
@@ -124,23 +114,10 @@ def _asked(text: str) -> Asked:
     return Asked(Provider(provider), name)
 
 
-def _checked(text: str) -> str:
-    """`text` as kube-apiserver would take it in a configuration."""
-    name = GroupResource.parse(text)
-    if not name.resource or not text.isascii() or text != text.lower() or not text.isprintable() or " " in text:
+def _resource(text: str) -> str:
+    if "/" in text or text.endswith((".yaml", ".yml", ".json")):
         raise WrongUsageError(
-            f"{text!r} is no resource", hint="write the plural in lower case, as kubectl api-resources prints it"
+            f"{text!r} is a file, and this command takes resources",
+            hint=f"keyctl config explain secrets --encryption-config {quote(text)}",
         )
-    if text == "*" or (name.group == "*" and not name.is_wildcard):
-        raise WrongUsageError(
-            f"kube-apiserver takes no {text!r}", hint="ask about '*.' for the core group, '*.apps', or '*.*'"
-        )
-    if name.group in _NOT_STORED:
-        raise WrongUsageError(f"nothing is stored under the group {name.group}", hint=_NOT_STORED[name.group])
-    if not name.group and name.resource in _NO_API:
-        raise WrongUsageError(
-            f"{name.resource} has no REST API and cannot be named in a configuration",
-            cause=f"kube-apiserver keeps it under {_NO_API[name.resource]} in etcd, always in plaintext",
-            hint="ask about a resource of kubectl api-resources",
-        )
-    return str(name)
+    return checked(text)

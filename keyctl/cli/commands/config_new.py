@@ -46,17 +46,21 @@ def new(
         raise WrongUsageError(
             "a key store belongs to one cluster", hint="give both --key-store and --cluster-name, or neither"
         )
+    if str(file) == "-":
+        raise WrongUsageError("the new file holds a key and is not written to stdout", hint="name the file")
+    from keyctl.cli.resources import existing
     from keyctl.encryption_config.editing.edit import new_document
     from keyctl.keys.generate import generate
 
     key = generate(Provider(provider), now=datetime.now(UTC))
-    content = new_document(resources, key, key_first=True)
+    names = tuple(dict.fromkeys(map(existing, resources)))
+    content = new_document(names, key, key_first=True)
     if file.exists():
         raise RefusedError(f"{file} exists already", hint="choose another name; nothing was written")
     if key_store is not None and cluster_name is not None:
         _keep(key, key_store, cluster_name)
     _write(file, content)
-    click.echo(f"{file}: {key.ref} writes {', '.join(resources)}; fingerprint {key.fingerprint}")
+    click.echo(f"{file}: {key.ref} writes {', '.join(names)}; fingerprint {key.fingerprint}")
 
 
 def _keep(key: Key, directory: Path, cluster: str) -> None:

@@ -27,10 +27,8 @@ _NEVER = "never"
     "--require",
     "required",
     multiple=True,
-    default=("secrets",),
-    show_default=True,
     metavar="R",
-    help="A resource that must be encrypted. Repeatable.",
+    help="A resource that must be encrypted, beside secrets. Repeatable.",
 )
 @click.option(
     "--fail-on",
@@ -41,7 +39,7 @@ _NEVER = "never"
 )
 @output_option
 @report_option
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing when all is right; the exit code stays the same.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing when the exit code is 0.")
 @click.pass_context
 def validate(
     ctx: click.Context,
@@ -65,20 +63,23 @@ def validate(
     \b
     Examples:
       keyctl config validate enc.yaml
-      keyctl config validate enc.yaml --require secrets --require configmaps
+      keyctl config validate enc.yaml --require configmaps --require "*.apps"
       keyctl config validate enc.yaml --kubernetes-version 1.30 --fail-on medium
       cat enc.yaml | keyctl config validate - -o json | jq .accepted
     """  # noqa: D301 — click reads the \b
     targets = terminal.parse_report_targets(reports)
     server = server_of(given)
     from keyctl.cli.files import name_of, read_file
+    from keyctl.cli.resources import existing
+    from keyctl.encryption_config.effective import SECRETS
     from keyctl.hosts.manifest_rules import is_pod_manifest, judge_manifest
 
     content, name = read_file(file, "the encryption configuration"), name_of(file)
     if is_pod_manifest(content):
         report = _manifest_report(judge_manifest(content, name=name), name, fail_on)
     else:
-        report = config_report(content, name, server, required, fail_on)
+        wanted = tuple(dict.fromkeys((SECRETS, *map(existing, required))))
+        report = config_report(content, name, server, wanted, fail_on)
     terminal.write_reports(report, targets)
     if not (quiet and report.exit_code == 0):
         terminal.show(report, output)

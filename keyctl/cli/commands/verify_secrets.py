@@ -7,9 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from keyctl.cli import terminal
-from keyctl.cli.options import Connection, cluster_option, etcd_options, output_option, report_option
+from keyctl.cli.options import (
+    Connection,
+    cluster_option,
+    etcd_options,
+    output_option,
+    report_option,
+    server_of,
+    server_options,
+)
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import WrongUsageError
 from keyctl.findings import Report, Status
@@ -18,12 +27,23 @@ from keyctl.stored import rules
 
 if TYPE_CHECKING:
     from keyctl.cli.verification import Target
-    from keyctl.verify import VerifyResult
+    from keyctl.stored.source import FileSource
+    from keyctl.verify.values import VerifyResult
 
 
 @click.command("verify-secrets")
 @cluster_option
 @etcd_options
+@click.option(
+    "--snapshot",
+    type=click.Path(path_type=Path),
+    help="Read this snapshot (or a copy of member/snap/db) instead of a live etcd.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Read this data directory of a member (or a copy) instead of a live etcd.",
+)
 @click.option(
     "--encryption-config",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -33,6 +53,12 @@ if TYPE_CHECKING:
 @click.option("--only", multiple=True, metavar="R", help="Judge R only. Repeatable.")
 @click.option("--require", metavar="PROVIDER[:KEY]", help="Values must be under this provider, or this key.")
 @click.option("--revision", type=click.IntRange(min=1), help="Read etcd at this revision instead of now.")
+@click.option(
+    "--residue",
+    is_flag=True,
+    help="With --snapshot or --data-dir: what history, freed pages, WAL and old files hold decides too.",
+)
+@server_options
 @output_option
 @report_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing when all is right; the exit code stays the same.")
@@ -40,39 +66,48 @@ if TYPE_CHECKING:
 def verify_secrets(
     ctx: click.Context,
     /,
+    snapshot: Path | None,
+    data_dir: Path | None,
     encryption_config: Path | None,
     extra: tuple[str, ...],
     only: tuple[str, ...],
     require: str | None,
     revision: int | None,
+    residue: bool,
     output: str,
     reports: tuple[str, ...],
     quiet: bool,
     **given: object,
 ) -> None:
-    """Read every value in etcd over mutual TLS, and say whether it is really encrypted.
+    """Read every value in etcd and say whether it is really encrypted: live over mutual TLS, or from its files.
 
     Values are counted by resource, provider and key, and each one is opened with the
     key that it names: a Kubernetes object must come out. Exits 0 only when something
     was looked at and all of it is right; 13 plaintext, 12 unreadable, 11 under another
-    key than the one that writes, 10 nothing there. Flags that are not given come from
+    key than the one that writes, 14 and 15 what --residue adds, 10 nothing there. Flags that are not given come from
     ETCDCTL_* variables, the cluster file, or this machine's API server manifest.
 
     \b
     Examples:
       keyctl verify-secrets
       keyctl verify-secrets --encryption-config enc.yaml --report junit=keyctl.xml
+      keyctl verify-secrets --snapshot backup.db --residue
+      keyctl verify-secrets --data-dir /var/lib/etcd --residue
       keyctl verify-secrets --require aescbc -o json | jq .summary
       keyctl verify-secrets --endpoints https://10.0.0.1:2379 --cacert ca.crt --cert c.crt --key c.key
     """  # noqa: D301 — click reads the \b
     targets = terminal.parse_report_targets(reports)
     wanted = _parse_require(require)
-    from keyctl.cli import verification
-    from keyctl.verify import to_report
-
     connection = Connection.from_options(given)
-    with verification.target(connection, encryption_config, revision=revision or 0) as found:
-        results = [_judge(found, config, extra, only, wanted) for config in found.configs]
+    _check_source(ctx, snapshot, data_dir, residue=residue)
+    from keyctl.cli import verification
+    from keyctl.verify.report import to_report
+
+    file = _file_source(snapshot, data_dir, revision or 0)
+    with verification.target(
+        connection, encryption_config, revision=revision or 0, file=file, server=server_of(given)
+    ) as found:
+        results = [_judge(found, config, extra, only, wanted, residue=residue) for config in found.configs]
     # The codes rise with how bad the outcome is: 10 to 13.
     worst = max(results, key=lambda result: result.exit_code)
     report = _with_context(to_report(worst), found, disagree=len(results) > 1)
@@ -82,15 +117,42 @@ def verify_secrets(
     ctx.exit(report.exit_code)
 
 
+def _check_source(ctx: click.Context, snapshot: Path | None, data_dir: Path | None, *, residue: bool) -> None:
+    """Refuse what does not go together, or would be ignored."""
+    if snapshot is not None and data_dir is not None:
+        raise WrongUsageError("--snapshot and --data-dir exclude each other", hint="give the one to look at")
+    if snapshot is None and data_dir is None:
+        if residue:
+            raise WrongUsageError(
+                "--residue looks into files, and a live etcd shows none",
+                hint="give --snapshot or --data-dir; keyctl snapshot save takes a snapshot",
+            )
+        return
+    for name in ("endpoints", "cacert", "cert", "key"):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise WrongUsageError(f"--{name} is for a live etcd", hint="leave it out: the values come from the file")
+
+
+def _file_source(snapshot: Path | None, data_dir: Path | None, revision: int) -> FileSource | None:
+    from keyctl.etcd_files.data_dir import DataDirSource
+    from keyctl.etcd_files.source import SnapshotSource
+
+    if snapshot is not None:
+        return SnapshotSource(snapshot, revision)
+    return DataDirSource(data_dir, revision) if data_dir is not None else None
+
+
 def _judge(
     found: Target,
     config: EncryptionConfig | None,
     extra: tuple[str, ...],
     only: tuple[str, ...],
     require: KeyRef | Provider | None,
+    *,
+    residue: bool,
 ) -> VerifyResult:
     """Read and judge; once more beside what the API knows when something that must be encrypted is not there."""
-    from keyctl.verify import verify
+    from keyctl.verify.values import verify
 
     def judge(expected: dict[str, int]) -> VerifyResult:
         return verify(
@@ -102,6 +164,7 @@ def _judge(
             require=require,
             expected_counts=expected,
             neighbours=found.neighbours,
+            residue=residue,
         )
 
     result = judge({})

@@ -12,11 +12,7 @@ from collections.abc import Iterator
 from keyctl.documents import Mapping, Span
 from keyctl.encryption_config.checks.served_resources import unknown_resource
 from keyctl.encryption_config.decode import Decoded
-from keyctl.encryption_config.effective import (
-    GroupResource,
-    covering_entries,
-    writer,
-)
+from keyctl.encryption_config.effective import ANYTHING, GroupResource, covering_entries, named_resources, writer
 from keyctl.encryption_config.fields import LEGACY
 from keyctl.encryption_config.model import IdentityReader, StaticReader
 from keyctl.findings import Finding, Location, Rule, Severity
@@ -143,7 +139,7 @@ class _Checks:
 
     def coverage(self) -> Iterator[Finding]:
         told: set[int] = set()
-        for resource in self._required:
+        for resource in self._all_required():
             covering = covering_entries(self._config, resource)
             if not covering:
                 place = self._at((self._raw.entry_list or self._raw).span)
@@ -156,6 +152,16 @@ class _Checks:
             if index not in told and entry.providers[0].provider is Provider.IDENTITY:
                 message = f"identity is the first provider of resources[{index}]: what it names is stored in plaintext"
                 yield PLAINTEXT_ENTRY.finding(message, location=self._first_provider(index))
+
+    def _all_required(self) -> tuple[str, ...]:
+        """The required resources; behind a wildcard also what the file exempts from it by naming it."""
+        wildcards = {one for one in map(GroupResource.parse, self._required) if one.is_wildcard}
+        exempt = (
+            text
+            for text in named_resources(self._config)
+            if wildcards & {GroupResource("*", GroupResource.parse(text).group), ANYTHING}
+        )
+        return tuple(dict.fromkeys((*self._required, *exempt)))
 
     def names(self) -> Iterator[Finding]:
         first: dict[GroupResource, int] = {}

@@ -126,19 +126,18 @@ def compare(old: EncryptionConfig | None, new: EncryptionConfig | None) -> Compa
 
 
 def plugin_settings(old: RawConfig, new: RawConfig, location: Location) -> tuple[Finding, ...]:
-    """A condition for each KMS plugin that both files have, with another socket, timeout or cache size.
+    """What changes of the KMS plugins that both files have: another socket fails, timeout and cache size are told.
 
     `compare` does not see these: two plugins of one name are one to it.
     """
     before, after = _plugins(old), _plugins(new)
     return tuple(
-        rules.PLUGIN_SETTINGS.finding(
-            f"{_changed(before[ref], after[ref])} of {reader_name(KmsReader(*ref))} changes [R16]",
-            location=location,
-            status=_status(rules.PLUGIN_SETTINGS),
+        rule.finding(
+            f"{changed} of {reader_name(KmsReader(*ref))} changes [R16]", location=location, status=_status(rule)
         )
         for ref in before
-        if ref in after and before[ref] != after[ref]
+        if ref in after
+        for rule, changed in _changed(before[ref], after[ref])
     )
 
 
@@ -320,10 +319,10 @@ def _settings(kms: RawKms) -> _Settings:
     return _Settings(kms.endpoint.text, "3s" if kms.timeout is None else kms.timeout.text, cachesize)
 
 
-def _changed(before: tuple[_Settings, ...], after: tuple[_Settings, ...]) -> str:
-    pairs = {
-        "the socket": ([one.endpoint for one in before], [one.endpoint for one in after]),
-        "the timeout": ([one.timeout for one in before], [one.timeout for one in after]),
-        "the cache size": ([one.cachesize for one in before], [one.cachesize for one in after]),
-    }
-    return " and ".join(what for what, (old, new) in pairs.items() if old != new)
+def _changed(before: tuple[_Settings, ...], after: tuple[_Settings, ...]) -> Iterator[tuple[Rule, str]]:
+    if [one.endpoint for one in before] != [one.endpoint for one in after]:
+        yield rules.PLUGIN_SOCKET, "the socket"
+    if [one.timeout for one in before] != [one.timeout for one in after]:
+        yield rules.PLUGIN_SETTINGS, "the timeout"
+    if [one.cachesize for one in before] != [one.cachesize for one in after]:
+        yield rules.PLUGIN_SETTINGS, "the cache size"

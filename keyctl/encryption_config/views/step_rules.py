@@ -104,7 +104,7 @@ PROMOTION = Rule(
     ("R2",),
 )
 TO_PLAINTEXT = Rule(
-    "KC-CFG-312",
+    "KC-CFG-309",
     Severity.HIGH,
     "new values would be stored in plaintext",
     "With identity first, or with no entry at all, kube-apiserver encrypts nothing that it writes from then on. What "
@@ -112,13 +112,22 @@ TO_PLAINTEXT = Rule(
     "be sure that this is meant; to go back to plaintext with all proofs: keyctl disable",
     _TRANSFORMERS,
 )
+PLUGIN_SOCKET = Rule(
+    "KC-CFG-310",
+    Severity.HIGH,
+    "a KMS plugin is asked at another socket",
+    "keyctl cannot see whether the plugin that answers there has the same key. If it has not, every value is "
+    "unreadable as soon as the file is loaded.",
+    "add the plugin at the new socket under another name, let every server read with both, then rewrite the values",
+    "k8s.io/apiserver v0.37 pkg/server/options/encryptionconfig/config.go",
+    ("R16",),
+)
 PLUGIN_SETTINGS = Rule(
-    "KC-CFG-313",
-    Severity.MEDIUM,
-    "the settings of a KMS plugin change",
-    "The file names a plugin by its socket. keyctl cannot see whether the one that answers at another socket has the "
-    "same key.",
-    "see that the plugin answers there on every server, with the key that sealed the stored values",
+    "KC-CFG-312",
+    Severity.LOW,
+    "the timeout or cache size of a KMS plugin changes",
+    "A timeout that is too short makes reads and writes fail while the plugin is slow.",
+    "see that the plugin answers in that time on every server",
     "k8s.io/apiserver v0.37 pkg/server/options/encryptionconfig/config.go",
     ("R16",),
 )
@@ -132,6 +141,8 @@ UNSAFE = (
     UNCOVERED,
     OTHER_BYTES,
     MISTAKEN,
+    TO_PLAINTEXT,
+    PLUGIN_SOCKET,
 )
-CONDITIONS = (PROMOTION, TO_PLAINTEXT, PLUGIN_SETTINGS)
+CONDITIONS = (PROMOTION, PLUGIN_SETTINGS)
 RULES: tuple[Rule, ...] = (*UNSAFE, *CONDITIONS)

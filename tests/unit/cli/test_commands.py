@@ -118,3 +118,18 @@ def test_resume_takes_no_wish(capsys: pytest.CaptureFixture[str]) -> None:
     for extra in (["--provider", "aesgcm"], ["--resources", "secrets"], ["--dry-run"], ["--allow-downtime"]):
         assert main.run(["rotate", "--resume", *extra]) == ExitCode.USAGE
         assert "--resume goes on with the plan that was agreed to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("resources", ["pods,secrets", "", "secret", "Secrets", "*", "deployments"])
+def test_a_new_configuration_that_would_encrypt_nothing_is_not_written(
+    resources: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["config", "new", str(tmp_path / "enc.yaml"), "--resources", resources]) == ExitCode.USAGE
+    assert not list(tmp_path.iterdir())
+    assert "hint: " in capsys.readouterr().err
+
+
+def test_a_new_configuration_does_not_go_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["config", "new", "-"]) == ExitCode.USAGE
+    assert capsys.readouterr().out == ""
+    assert not Path("-").exists()

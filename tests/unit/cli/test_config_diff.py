@@ -107,8 +107,8 @@ def test_another_socket_of_a_plugin_is_not_the_same_meaning() -> None:
     old, new = (secrets(KMS.format(version="v2", socket=socket)) for socket in ("a", "b"))
     result = compared(old, new, "-o", "json")
     told = json.loads(result.stdout)
-    assert (result.exit_code, told["verdict"]) == (ExitCode.OK, "safe")
-    assert [finding["id"] for finding in told["findings"]] == ["KC-CFG-313"]
+    assert (result.exit_code, told["verdict"]) == (ExitCode.REFUSED, "unsafe")
+    assert [finding["id"] for finding in told["findings"]] == ["KC-CFG-310"]
 
 
 @pytest.mark.parametrize(("old", "new"), [("-", "other.yaml"), ("other.yaml", "-")])

@@ -71,15 +71,27 @@ def test_a_key_that_is_none_is_wrong_usage(wrong: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("Secrets", "'Secrets' is no resource"),
+        ("Secrets", "kube-apiserver takes no 'Secrets': capital letters in a resource name"),
         ("", "'' is no resource"),
         (".apps", "'.apps' is no resource"),
         ("a b", "'a b' is no resource"),
-        ("*", "kube-apiserver takes no '*'"),
-        ("secrets.*", "kube-apiserver takes no 'secrets.*'"),
-        ("events.events.k8s.io", "nothing is stored under the group events.k8s.io"),
-        ("ingresses.extensions", "nothing is stored under the group extensions"),
-        ("serviceipallocations", "serviceipallocations has no REST API and cannot be named in a configuration"),
+        ("*", "kube-apiserver takes no '*': a bare *"),
+        ("secrets.*", "kube-apiserver takes no 'secrets.*': one resource across all groups cannot be named"),
+        (
+            "x.events.k8s.io",
+            "kube-apiserver takes no 'x.events.k8s.io': nothing is stored under the group events.k8s.io",
+        ),
+        (
+            "x.extensions",
+            "kube-apiserver takes no 'x.extensions': nothing is stored under the group extensions",
+        ),
+        ("a,b", "'a,b' is no resource"),
+        ("enc.yaml", "'enc.yaml' is a file, and this command takes resources"),
+        ("./enc", "'./enc' is a file, and this command takes resources"),
+        (
+            "apiserveripinfo",
+            "kube-apiserver takes no 'apiserveripinfo': \"apiserveripinfo\" has no REST API",
+        ),
     ],
 )
 def test_a_name_that_no_configuration_can_have_is_wrong_usage(wrong: str, message: str) -> None:

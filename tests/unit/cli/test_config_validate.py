@@ -7,13 +7,16 @@ import pytest
 from click.testing import CliRunner
 
 from keyctl.cli.main import cli
-from keyctl.errors import ExitCode
+from keyctl.errors import ExitCode, KeyctlError
 from tests.unit.encryption_config.configs import b64, entry, file, static
 
 _ID = "{identity: {}}"
 _GOOD = file(
     entry("secrets", "{aescbc: {keys: [{name: key1, secret: Q6xYvAcAW9nF3Q0yMBmTt3DGnHUJ0IOwPpbaI3jmSxc=}]}}", _ID)
 )
+_KEYED = "{aescbc: {keys: [{name: key1, secret: Q6xYvAcAW9nF3Q0yMBmTt3DGnHUJ0IOwPpbaI3jmSxc=}]}}"
+_EXEMPT = file(entry("secrets", _ID), entry("'*.*'", _KEYED))
+_PODS = file(entry("pods", _ID), entry("'*.*'", _KEYED))
 _MANIFEST = b"""apiVersion: v1
 kind: Pod
 metadata: {name: etcd}
@@ -28,7 +31,8 @@ def _run(tmp_path: Path, content: bytes, *arguments: str) -> tuple[int, str]:
     path = tmp_path / "enc.yaml"
     path.write_bytes(content)
     result = CliRunner().invoke(cli, ["config", "validate", str(path), *arguments])
-    return result.exit_code, result.stdout
+    error = result.exception
+    return (error.exit_code if isinstance(error, KeyctlError) else result.exit_code), result.stdout
 
 
 @pytest.mark.parametrize(
@@ -37,6 +41,15 @@ def _run(tmp_path: Path, content: bytes, *arguments: str) -> tuple[int, str]:
         pytest.param(_GOOD, [], ExitCode.OK, id="right"),
         pytest.param(_GOOD, ["--require", "configmaps"], ExitCode.FINDINGS, id="a required resource is not covered"),
         pytest.param(file(entry("secrets", _ID)), [], ExitCode.FINDINGS, id="accepted and plaintext"),
+        pytest.param(_EXEMPT, [], ExitCode.FINDINGS, id="secrets exempted from a wildcard"),
+        pytest.param(
+            _EXEMPT, ["--require", "configmaps"], ExitCode.FINDINGS, id="another one does not replace secrets"
+        ),
+        pytest.param(_PODS, [], ExitCode.OK, id="what is exempt need not be encrypted"),
+        pytest.param(_PODS, ["--require", "*.*"], ExitCode.FINDINGS, id="but for a required wildcard it does"),
+        pytest.param(_GOOD, ["--require", "secret"], ExitCode.USAGE, id="a typo in what is required"),
+        pytest.param(_GOOD, ["--require", "a,b"], ExitCode.USAGE, id="a list in what is required"),
+        pytest.param(_GOOD, ["--require", ""], ExitCode.USAGE, id="nothing in what is required"),
         pytest.param(file(entry("secrets", _ID)), ["--fail-on", "never"], ExitCode.OK, id="told to pass"),
         pytest.param(_GOOD.replace(b"{identity: {}}", b"{identity: }"), [], ExitCode.UNUSABLE, id="refused"),
         pytest.param(_GOOD.decode().encode("utf-16"), [], ExitCode.UNUSABLE, id="not read"),

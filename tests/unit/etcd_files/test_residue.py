@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyctl.errors import UnusableInputError
+from keyctl.etcd_files import stale_pages
 from keyctl.etcd_files.bbolt import BoltFile
 from keyctl.etcd_files.markers import LONGEST_FRAGMENT
 from keyctl.etcd_files.residue import free_page_fragments, in_batches
@@ -141,12 +142,33 @@ def test_a_record_in_a_page_without_a_header_that_is_still_there_is_nothing_left
         (revision(6) + record(KEY, JSON + b"!!", 6)[: -len(JSON) - 2], "the length reaches beyond the run"),
         (revision(6) + b"\x0b" + record(KEY, JSON, 6)[1 : -len(JSON)], "the first field is no key"),
         (revision(6) + record(KEY, JSON, 6)[: -len(JSON) - 2], "no length before the value"),
-        (b"\0_" + bytes(8) + record(KEY, JSON, 0)[: -len(JSON)], "half a revision"),
+        (revision(6) + record(KEY, JSON, 6)[: -len(JSON) - 2] + b"\x38\x01\x2a\x23", "a field that no record has"),
+        (revision(6) + record(KEY, b"more\x2a\x23" + JSON, 6)[: -len(JSON)], "the value begins before"),
     ],
 )
 def test_a_name_that_does_not_fit_to_the_byte_is_not_told(before: bytes, why: str) -> None:
     page = (b"\1" * PAGE + before + JSON)[-PAGE:]
     assert told(file_with({29: page})) == [(None, None, JSON, False)], why
+
+
+def test_half_a_revision_at_the_start_of_a_run_names_nothing() -> None:
+    page = b"\0_" + bytes(8) + record(KEY, JSON, 0)
+    assert told(file_with({4: page})) == [(None, None, JSON, False)]
+
+
+def test_a_live_page_before_the_run_names_nothing_in_it() -> None:
+    head = revision(6) + record(KEY, JSON, 6)[: -len(JSON)]
+    builder = BoltBuilder().bucket_leaf([(0, b"a", b"." * (PAGE - 33 - len(head)) + head)])
+    builder.pages |= {4: JSON, 6: b"."}
+    found = told(builder.data())
+    assert found[0][0] is None
+    assert found[0][2].startswith(JSON)
+
+
+def test_a_length_that_does_not_end_at_the_value_is_none() -> None:
+    page = b"\2" * 100 + b"\x2a\x05\x10" + JSON + b"the rest"
+    (found,) = told(file_with({29: page}))
+    assert found[2].startswith(JSON + b"the rest")
 
 
 @pytest.mark.parametrize("value", [PLAIN, LIVE, JSON, b'{"apiVersion":"v1","kind":"Secret"}'])
@@ -164,7 +186,7 @@ def test_a_marker_across_two_free_pages_is_found_and_across_a_live_one_is_not() 
 def test_a_marker_across_two_steps_of_the_search_is_found_once(at: int) -> None:
     filler = bytearray(2 << 20)
     filler[at : at + len(JSON)] = JSON
-    assert [found.value[: len(JSON)] for found in left(file_with({5: bytes(filler)}, end=600))] == [JSON]
+    assert [found.value[: len(JSON)] for found in left(file_with({4: bytes(filler)}, end=600))] == [JSON]
 
 
 def test_a_value_of_unknown_length_ends_at_the_bound_and_at_the_next_one() -> None:
@@ -186,6 +208,15 @@ def test_a_manifest_inside_a_value_belongs_to_that_value() -> None:
     assert told(file_with({5: bare})) == [(None, None, value, False)]
 
 
+def test_a_last_page_that_is_cut_is_searched_and_what_follows_the_database_is_not() -> None:
+    data = file_with({5: b""})
+    assert told(data + b"x" * 10) == []
+    longer = data + bytes(100) + JSON
+    bolt = BoltFile(longer, len(data) + 100, "db")
+    assert list(free_page_fragments(bolt, longer, len(data) + 100)) == []
+    assert [entry[2] for entry in told(longer)] == [JSON]
+
+
 def test_bytes_behind_the_high_water_mark_are_searched() -> None:
     data = file_with({5: b""})
     behind = len(data) // PAGE
@@ -201,6 +232,60 @@ def test_an_element_that_points_elsewhere_is_not_followed(position: int, size: i
     page = struct.pack("<QHHI", 5, 2, 2, 0) + struct.pack("<IIII", 0, position, 17, size)
     page += struct.pack("<IIII", 0, 16, 17, len(item(7, PLAIN)[2])) + revision(7) + item(7, PLAIN)[2]
     assert told(file_with({5: page})) == [(KEY, 7, PLAIN, True)]
+
+
+def test_an_element_inside_another_is_not_followed() -> None:
+    inner = revision(3) + record(KEY, b"inner", 3)
+    outer = record(KEY, b"outer" + inner, 7)
+    page = struct.pack("<QHHI", 5, 2, 2, 0) + struct.pack("<IIII", 0, 32, 17, len(outer))
+    page += struct.pack("<IIII", 0, 16 + 17 + len(outer) - len(inner), 17, len(inner) - 17) + revision(7) + outer
+    assert told(file_with({5: page})) == [(KEY, 7, b"outer" + inner, True)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (1, revision(7), record(KEY, b"no marker", 7)),
+        (0, revision(7) + b"xyz", record(KEY, b"no marker", 7)),
+        (0, revision(7).replace(b"_", b"-"), record(KEY, b"no marker", 7)),
+        (0, revision(7), b"\x2a\x09no marker"),
+        (0, revision(7), b"\x0a\xff"),
+    ],
+    ids=["a bucket", "a longer key", "no separator", "no etcd key", "no message"],
+)
+def test_an_element_that_is_no_record_is_not_told(other: Item) -> None:
+    assert told(file_with({5: leaf(5, [other])})) == []
+
+
+def test_a_branch_has_no_records() -> None:
+    page = struct.pack("<QHHI", 5, 1, 1, 0) + leaf(5, [item(7, b"no marker")])[16:]
+    assert told(file_with({5: page})) == []
+
+
+def test_a_record_that_was_written_over_in_part_is_searched() -> None:
+    broken = (0, revision(7), b"\x0a\xff\xff" + JSON)
+    data = told(file_with({5: leaf(5, [broken, item(8, PLAIN)])}))
+    assert [(entry[2][: len(JSON)], entry[3]) for entry in data] == [(JSON, False), (PLAIN, True)]
+
+
+def test_an_element_ends_with_the_pages_that_the_header_names() -> None:
+    content = leaf(5, [big(6, 5000)], overflow=0)
+    (found,) = told(file_with({5: content[:PAGE], 6: content[PAGE:]}))
+    assert (found[0], found[3], len(found[2]) < PAGE) == (None, False, True)
+
+
+def test_a_page_that_only_begins_with_its_number_does_not_end_a_record() -> None:
+    long = leaf(5, [big(6, 5000)], overflow=1)
+    mimic = struct.pack("<QHHI", 6, 0x77, 1, 0)
+    page = long[:PAGE] + mimic + long[PAGE + len(mimic) :]
+    assert [entry[3] for entry in told(file_with({5: page}))] == [True]
+
+
+def test_a_record_longer_than_any_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stale_pages, "_LONGEST_RECORD", 1000)
+    found = told(file_with({5: leaf(5, [big(6, 2000)])}))
+    assert [entry[2] for entry in found] == [PLAIN + b"." * 2000]
+    assert told(file_with({5: leaf(5, [item(6, b"." * 2000)])})) == []
 
 
 def test_a_count_beyond_the_page_is_not_followed() -> None:

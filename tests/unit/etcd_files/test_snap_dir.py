@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -61,9 +62,16 @@ def test_what_is_no_database_is_searched(tmp_path: Path) -> None:
     assert told(tmp_path) == [("0000000000000002-0000000000000009.snap offset 94", None, None, PLAIN)]
 
 
+@pytest.mark.parametrize("page_size", [0, 3000, 4097])
+def test_a_page_size_that_no_database_has_is_not_believed(tmp_path: Path, page_size: int) -> None:
+    head = bytes(16) + struct.pack("<III", 0xED0CDAED, 2, page_size)
+    (tmp_path / "tmp1").write_bytes(head + bytes(100) + PLAIN)
+    assert told(tmp_path) == [("tmp1 offset 128", None, None, PLAIN)]
+
+
 def test_the_same_record_in_two_files_is_told_for_each(tmp_path: Path) -> None:
     for name in ("tmp1", "tmp2"):
-        (tmp_path / name).write_bytes(database() + database())
+        (tmp_path / name).write_bytes(database())
     assert [place.split()[0] for place, *_ in told(tmp_path)] == ["tmp1"] * 3 + ["tmp2"] * 3
 
 

@@ -7,7 +7,7 @@ import pytest
 from keyctl.errors import UnusableInputError
 from keyctl.etcd_files import wal
 from keyctl.etcd_files.crc32c import extend
-from keyctl.etcd_files.open_file import regular_files
+from keyctl.etcd_files.open_file import OpenFile, regular_files
 from keyctl.etcd_files.wal import LogReader, LogSummary
 from keyctl.stored.source import Area, Fragment
 from tests.support.wal_writer import (
@@ -26,6 +26,7 @@ from tests.support.wal_writer import (
 
 KEY = b"/registry/secrets/ns/one"
 PLAIN = b"k8s\0\n\x0c\n\x02v1\x12\x06Secret secret"
+UNKNOWN_TXNS = [request(6, nested(4, PLAIN)), request(6, txn([nested(5, PLAIN)]))]
 FIRST = "0000000000000000-0000000000000001.wal"
 
 
@@ -101,7 +102,7 @@ def test_a_change_of_members_and_a_state_hold_no_value(tmp_path: Path) -> None:
     assert (fragments, summary.without_values) == ([], 1)
 
 
-@pytest.mark.parametrize("asked", [request(2, b"PUT " + PLAIN), request(50, PLAIN), b"\xff\xff" + PLAIN])
+@pytest.mark.parametrize("asked", [request(2, b"PUT " + PLAIN), request(50, PLAIN), b"\xff\xff" + PLAIN, *UNKNOWN_TXNS])
 def test_a_request_of_an_unknown_kind_is_searched_and_counted(tmp_path: Path, asked: bytes) -> None:
     log(asked).write(tmp_path)
     fragments, summary = read(tmp_path)
@@ -154,9 +155,24 @@ def test_a_last_record_of_which_a_sector_is_still_zero_is_cut(tmp_path: Path) ->
     writer = log(put_request(KEY, b"before"))
     offset = len(writer.last)
     writer.entry(put_request(KEY, PLAIN + b"x" * 2000))
-    writer.last[1024:] = bytes(len(writer.last) - 1024)
+    writer.last[1024:1536] = bytes(512)
     _, summary = read(writer.write(tmp_path))
     assert summary.cut == f"{FIRST} offset {offset}"
+    writer.begin(1).write(tmp_path)
+    with pytest.raises(UnusableInputError, match=f"{FIRST} is damaged at offset {offset}"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("length", [1 << 55, 1 << 40, 65 << 20])
+def test_a_made_up_length_takes_no_memory(tmp_path: Path, length: int) -> None:
+    writer = log(put_request(KEY, b"before"))
+    offset = len(writer.last)
+    writer.last += length.to_bytes(8, "little") + PLAIN
+    assert read(writer.write(tmp_path))[1].cut == f"{FIRST} offset {offset}"
+    writer.begin(1).write(tmp_path)
+    with pytest.raises(UnusableInputError) as caught:
+        read(tmp_path)
+    assert caught.value.cause == f"a record of {length} bytes does not fit into the file"
 
 
 def test_the_same_cut_in_a_file_that_is_not_the_last_is_damage(tmp_path: Path) -> None:
@@ -175,7 +191,7 @@ def test_zeros_in_a_file_that_is_not_the_last_break_the_chain(tmp_path: Path) ->
     writer.entry(put_request(KEY, PLAIN))
     writer.last[offset:] = bytes(len(writer.last) - offset)
     writer.begin(1).write(tmp_path)
-    with pytest.raises(UnusableInputError, match="3[.]wal is damaged at offset 0"):
+    with pytest.raises(UnusableInputError, match=r"0003\.wal is damaged at offset 0"):
         read(tmp_path)
 
 
@@ -279,3 +295,10 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_no_value_shows_in_a_repr(tmp_path: Path) -> None:
     log(put_request(KEY, PLAIN)).write(tmp_path)
     assert "Secret" not in repr(read(tmp_path))
+
+
+def test_an_open_file_is_sliced_as_bytes_are(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    with OpenFile(path) as file:
+        assert (file.size, file[2:4], file[8:20], file[5:3], file[20:30]) == (10, b"23", b"89", b"", b"")

@@ -1,108 +1,32 @@
-"""Is it really encrypted? Judge every stored value of a source under one configuration.
-
-Does not know where the values come from, opens no connection and prints
-nothing: a source and a configuration go in, a `VerifyResult` comes out, and
-`to_report` puts it into words. What is right is decided in `keyctl.stored.judgement`.
-"""
+"""What a verification found, in words and as the `VerifyReport` of `keyctl/v1`. Decides nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from keyctl.encryption_config import effective
-from keyctl.encryption_config.model import EncryptionConfig, IdentityReader
-from keyctl.errors import ExitCode, UnreachableError
+from keyctl.errors import ExitCode
 from keyctl.findings import Finding, Location, Report, Rule, Severity, Status, Table
-from keyctl.keys.key import KeyRef, Provider
+from keyctl.keys.key import Provider
 from keyctl.stored import rules
-from keyctl.stored.census import Census, CensusResult, Problem
 from keyctl.stored.decrypt import Reason
 from keyctl.stored.display import display
 from keyctl.stored.groups import Role
-from keyctl.stored.judgement import ResourceResult, is_encrypted, judge, outcomes
-from keyctl.stored.paths import root_of
-from keyctl.stored.source import SourceInfo, ValueSource
+from keyctl.stored.judgement import ResourceResult, is_encrypted
+from keyctl.stored.leftovers import LeftGroup
+from keyctl.stored.source import Area, Coverage
+from keyctl.verify.leftovers import Leftovers
+from keyctl.verify.values import VerifyResult
 
-
-@dataclass(frozen=True, slots=True)
-class VerifyResult:
-    """What one run found. `outcomes` are worst first; none means that all is right.
-
-    `neighbours` are the largest prefixes in the same etcd, asked for only when
-    nothing was there to check: (prefix, number of keys), fit for display.
-    `require` is the provider or key that values had to be under.
-    """
-
-    source: SourceInfo
-    prefix: str
-    configured: bool
-    only: tuple[str, ...]
-    resources: tuple[ResourceResult, ...]
-    problems: tuple[Problem, ...]
-    problem_counts: Mapping[tuple[str, Reason], int]
-    outcomes: tuple[ExitCode, ...]
-    neighbours: tuple[tuple[str, int], ...] = ()
-    require: KeyRef | Provider | None = None
-
-    @property
-    def required(self) -> tuple[ResourceResult, ...]:
-        """The resources that are judged."""
-        return tuple(resource for resource in self.resources if resource.required)
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """The worst outcome."""
-        return self.outcomes[0] if self.outcomes else ExitCode.OK
-
-    @property
-    def decrypted(self) -> bool:
-        """Whether an object came out of every encrypted value that is judged and not named as unreadable."""
-        judged = self.required
-        return any(one.decrypted for one in judged) and not any(one.not_decrypted for one in judged)
-
-
-def verify(
-    source: ValueSource,
-    *,
-    prefix: str,
-    config: EncryptionConfig | None,
-    required: tuple[str, ...] = (),
-    only: tuple[str, ...] = (),
-    require: KeyRef | Provider | None = None,
-    expected_counts: Mapping[str, int] | None = None,
-    neighbours: Callable[[], tuple[tuple[str, int], ...]] | None = None,
-    decrypt: bool = True,
-    names_limit: int = 10,
-) -> VerifyResult:
-    """Read every value under `prefix` (kube-apiserver's `--etcd-prefix`) and judge it.
-
-    Judged are the resources that `config` encrypts, `secrets`, and `required`;
-    `only` replaces them all. Encrypted values that cannot be read count wherever
-    they are (rule R10). `require` names the provider or key that values must be
-    under; a key replaces what `config` says of the role. `expected_counts` is
-    what the API knows, by resource. `neighbours` is asked when nothing was there.
-
-    Raises what `source` raises, and `UnreachableError` when it delivered fewer
-    or more values than it holds.
-    """
-    census, info = _scan(source, prefix, config, decrypt=decrypt, names_limit=names_limit)
-    wanted = frozenset(only) if only else _required(config, census, required)
-    resources = judge(census, wanted, require, expected_counts or {})
-    found = outcomes(resources, census, asked=frozenset((*only, *required)))
-    near = neighbours() if neighbours is not None and ExitCode.EMPTY in found else ()
-    return VerifyResult(
-        source=info,
-        prefix=display(root_of(prefix.encode())),
-        configured=config is not None,
-        only=only,
-        resources=resources,
-        problems=census.problems,
-        problem_counts=census.problem_counts,
-        outcomes=found,
-        neighbours=tuple((display(name), count) for name, count in near),
-        require=require,
-    )
+_MOST_NAMES = 4
+_OUTCOME_NAMES = {
+    ExitCode.PLAINTEXT: "plaintext",
+    ExitCode.UNREADABLE: "unreadable",
+    ExitCode.STALE: "stale",
+    ExitCode.RESIDUE: "residue",
+    ExitCode.INCOMPLETE: "incomplete",
+    ExitCode.EMPTY: "empty",
+}
 
 
 def to_report(result: VerifyResult) -> Report:
@@ -119,40 +43,12 @@ def to_report(result: VerifyResult) -> Report:
     )
 
 
-def _scan(
-    source: ValueSource, prefix: str, config: EncryptionConfig | None, *, decrypt: bool, names_limit: int
-) -> tuple[CensusResult, SourceInfo]:
-    root = root_of(prefix.encode())
-    census = Census(root, config, decrypt=decrypt, names_limit=names_limit)
-    delivered = 0
-    for batch in source.batches(root):
-        delivered += len(batch)
-        census.add(batch)
-    info = source.info()
-    if delivered != info.count:
-        raise UnreachableError(
-            f"the answer of {info.location} was truncated",
-            cause=f"it delivered {delivered} of {info.count} values under {display(root)}",
-            hint="run the same command again",
-        )
-    return census.result(), info
-
-
-def _required(config: EncryptionConfig | None, census: CensusResult, extra: Iterable[str]) -> frozenset[str]:
-    required = {effective.SECRETS, *extra}
-    if config is None:
-        return frozenset(required)
-    seen = {group.resource for group in census.groups if not group.infrastructure}
-    encrypted = {name for name in seen if not isinstance(effective.writer(config, name), IdentityReader)}
-    return frozenset(required | encrypted | set(effective.required_resources(config)))
-
-
-_MOST_NAMES = 4
-_OUTCOME_NAMES = {
-    ExitCode.PLAINTEXT: "plaintext",
-    ExitCode.UNREADABLE: "unreadable",
-    ExitCode.STALE: "stale",
-    ExitCode.EMPTY: "empty",
+_AREA_NAMES = {
+    Area.LIVE: "live",
+    Area.HISTORY: "history",
+    Area.FREE_PAGES: "free pages",
+    Area.WAL: "WAL",
+    Area.SNAP_DIR: "snap directory",
 }
 
 
@@ -162,13 +58,18 @@ def _verdict(result: VerifyResult) -> str:
     total = sum(one.values for one in judged)
     if not total:
         said = f"nothing was there to check: no value of {names} under {result.prefix}"
-    elif not result.outcomes:
+    elif not set(result.outcomes) - {ExitCode.RESIDUE, ExitCode.INCOMPLETE}:
         proof = "an object came out of each" if result.decrypted else "told from their heads; they were not all opened"
         said = f"{_count(total)} of {names}: all encrypted, {proof}"
     else:
         said = f"{_count(total)} of {names}: " + ", ".join(_wrong(judged))
     elsewhere = sum(one.unreadable for one in result.resources if not one.required)
-    return said + (f"; {_count(elsewhere)} of other resources cannot be read" if elsewhere else "")
+    said += f"; {_count(elsewhere)} of other resources cannot be read" if elsewhere else ""
+    if ExitCode.RESIDUE in result.outcomes:
+        said += f"; {left_behind(result.left)} behind them"
+    if ExitCode.INCOMPLETE in result.outcomes:
+        said += f"; not looked at: {_listed(tuple(result.left.not_looked_at))}"
+    return said
 
 
 def _wrong(judged: tuple[ResourceResult, ...]) -> Iterator[str]:
@@ -196,6 +97,7 @@ def _findings(result: VerifyResult) -> Iterator[Finding]:
         if one.missing:
             message = f"{one.missing} values of {one.resource} are missing: the API knows {one.expected}, etcd holds "
             yield _finding(rules.MISSING, Status.FAIL, message + str(one.values))
+    yield from _left_findings(result)
     if ExitCode.EMPTY in result.outcomes:
         yield _finding(rules.EMPTY, Status.FAIL, _verdict(result))
     for one in judged:
@@ -205,6 +107,19 @@ def _findings(result: VerifyResult) -> Iterator[Finding]:
         elif one.values and not (one.plaintext or one.unreadable or one.unrecognised or one.stale or one.missing):
             message = f"{one.resource}: {_count(one.values)}, all encrypted and opened"
             yield _finding(rules.PLAINTEXT, Status.PASS, message)
+
+
+def _left_findings(result: VerifyResult) -> Iterator[Finding]:
+    """What is left behind, when it decides."""
+    if ExitCode.RESIDUE in result.outcomes:
+        for group in result.left.wrong:
+            rule = rules.LEFT_RETIRED if group.retired else rules.LEFT_PLAINTEXT
+            what = f"{group.resource or 'objects'} under {display(str(group.ref))}" if group.retired else group.resource
+            message = f"{_AREA_NAMES[group.area]}: {'values' if group.retired else 'plaintext'} of {what or 'objects'}"
+            yield from _named(rule, message, list(group.first), group.values)
+    if ExitCode.INCOMPLETE in result.outcomes:
+        for area in result.left.not_looked_at:
+            yield rules.NOT_LOOKED_AT.finding(f"{_AREA_NAMES[area]}: not looked at", status=Status.UNKNOWN)
 
 
 def _problem_findings(result: VerifyResult) -> Iterator[Finding]:
@@ -244,6 +159,8 @@ def _notes(result: VerifyResult) -> Iterator[str]:
     empty = tuple(one.resource for one in result.required if not one.values)
     if empty:
         yield f"no value of {_listed(empty)} is stored"
+    if result.left.wrong and ExitCode.RESIDUE not in result.outcomes:
+        yield f"behind the live values: {left_behind(result.left)}; --residue makes it count"
     others = [one for one in result.resources if not one.required]
     if others:
         number = sum(one.values for one in others)
@@ -348,15 +265,7 @@ def _data(result: VerifyResult) -> dict[str, object]:
             "notDecrypted": sum(one.not_decrypted for one in judged),
         },
         "resources": [_resource_data(one) for one in result.resources],
-        "coverage": {
-            "live": "scanned",
-            "history": "not-scanned",
-            "freePages": "absent",
-            "wal": "absent",
-            "snapDir": "absent",
-        },
-        "history": {"values": 0, "plaintext": 0, "encrypted": []},
-        "residue": {"plaintext": 0, "encrypted": []},
+        **left_data(result.left),
     }
 
 
@@ -392,3 +301,40 @@ def _summed_up(names: tuple[str, ...]) -> str:
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(display(name) for name in names)
+
+
+def left_behind(left: Leftovers) -> str:
+    """What is wrong behind the live values, in a few words."""
+    parts = []
+    for area in Area:
+        plaintext = sum(one.values for one in left.wrong if one.area is area and not one.retired)
+        retired = sum(one.values for one in left.wrong if one.area is area and one.retired)
+        counts = [f"{plaintext} plaintext"] * bool(plaintext) + [f"{retired} under retired keys"] * bool(retired)
+        parts += [f"{' and '.join(counts)} in {_AREA_NAMES[area]}"] * bool(counts)
+    return ", ".join(parts)
+
+
+def left_data(left: Leftovers) -> dict[str, object]:
+    """The fields `coverage`, `history` and `residue` of the JSON contract."""
+    history, residue = left.of(Area.HISTORY), left.of(Area.FREE_PAGES, Area.WAL, Area.SNAP_DIR)
+    return {
+        "coverage": {str(area): str(left.coverage.get(area, Coverage.NOT_SCANNED)) for area in Area},
+        "history": {"values": sum(one.values for one in history)} | _left_counts(left, history),
+        "residue": _left_counts(left, residue),
+    }
+
+
+def _left_counts(left: Leftovers, groups: tuple[LeftGroup, ...]) -> dict[str, object]:
+    encrypted = [
+        {
+            "area": str(one.area),
+            "resource": one.resource or None,
+            "provider": str(one.ref.provider),
+            "key": display(one.ref.name),
+            "values": one.values,
+            "retired": one.retired,
+        }
+        for one in groups
+        if one.ref is not None
+    ]
+    return {"plaintext": sum(one.values for one in groups if left.is_plaintext(one)), "encrypted": encrypted}

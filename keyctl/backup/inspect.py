@@ -1,0 +1,48 @@
+"""What is in a snapshot: keys it needs, resources, plaintext, what was left behind, users, members, compaction.
+
+Reads one file and judges nothing: `keyctl verify-secrets --snapshot` does. Password hashes are not read out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from keyctl.backup.contents import Contents, must_be_encrypted, read_all
+from keyctl.backup.interface import OpenSnapshot
+from keyctl.backup.key_needs import KeyNeed, key_needs
+from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.etcd_files.auth import ClusterFacts, cluster_facts
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Everything that was read out of one file. `configured`: an encryption configuration was there to open values."""
+
+    path: Path
+    size: int
+    contents: Contents
+    facts: ClusterFacts
+    keys: tuple[KeyNeed, ...]
+    plaintext: int
+    configured: bool
+
+
+def inspect(path: Path, *, prefix: str, config: EncryptionConfig | None, open_snapshot: OpenSnapshot) -> Inspection:
+    """Read the snapshot at `path` to its end. Raises `UnusableInputError` for a file that is damaged or no snapshot."""
+    facts = cluster_facts(path)
+    contents = read_all(open_snapshot(path), prefix=prefix, config=config)
+    plain = sum(
+        group.values
+        for group in contents.live.groups
+        if group.encoding is not None and not group.infrastructure and must_be_encrypted(config, group.resource)
+    )
+    return Inspection(
+        path=path,
+        size=path.stat().st_size,
+        contents=contents,
+        facts=facts,
+        keys=key_needs(contents, config),
+        plaintext=plain,
+        configured=config is not None,
+    )

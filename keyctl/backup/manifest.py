@@ -1,0 +1,203 @@
+"""The manifest beside a snapshot: what it is, where it is from, which keys it needs. Pure: text in, values out.
+
+It holds fingerprints and counts, never key bytes, and is no proof by itself: whoever can replace the snapshot can
+replace it. `keyctl.yaml`'s key store keeps the SHA-256 in its register, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from keyctl.backup.contents import Contents
+from keyctl.backup.key_needs import KeyNeed
+from keyctl.errors import UnusableInputError
+from keyctl.etcd.interface import SavedSnapshot
+
+API_VERSION = "keyctl/v1"
+KIND = "SnapshotManifest"
+SUFFIX = ".keyctl.json"
+# What a manifest of a thousand keys has, ten times over.
+LIMIT = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceCount:
+    """How many live values of one resource there are, and how many of them stand in plaintext."""
+
+    resource: str
+    values: int
+    plaintext: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What was known when the snapshot was saved. `size` in bytes; `sha256` covers all but the last 32 of them.
+
+    `config_known` says that the values were opened with the configuration in force. `at` in ISO 8601.
+    """
+
+    file: str
+    size: int
+    sha256: str
+    at: str
+    cluster_id: str
+    member_id: str
+    endpoint: str
+    etcd_version: str
+    revision: int
+    prefix: str
+    values: int
+    resources: tuple[ResourceCount, ...]
+    keys: tuple[KeyNeed, ...]
+    config_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What of a manifest can be compared with the file beside it. `resources` counts values by `plural`."""
+
+    size: int
+    sha256: str
+    revision: int
+    values: int
+    prefix: str
+    resources: Mapping[str, int]
+
+
+def beside(snapshot: Path) -> Path:
+    """Where the manifest of `snapshot` is."""
+    return snapshot.with_name(snapshot.name + SUFFIX)
+
+
+def describe(
+    saved: SavedSnapshot, contents: Contents, needs: tuple[KeyNeed, ...], *, prefix: str, at: str, config_known: bool
+) -> Manifest:
+    """The manifest of a snapshot that was saved and read."""
+    member = saved.member
+    return Manifest(
+        file=saved.path.name,
+        size=saved.size,
+        sha256=saved.sha256,
+        at=at,
+        cluster_id=member.cluster_id if member else "",
+        member_id=member.member_id if member else "",
+        endpoint=member.endpoint if member else "",
+        etcd_version=member.version if member else "",
+        revision=contents.info.revision,
+        prefix=prefix,
+        values=contents.live.values,
+        resources=resource_counts(contents),
+        keys=needs,
+        config_known=config_known,
+    )
+
+
+def resource_counts(contents: Contents) -> tuple[ResourceCount, ...]:
+    """The live values by resource, in order of name."""
+    values, plain = Counter[str](), Counter[str]()
+    for group in contents.live.groups:
+        values[group.resource] += group.values
+        plain[group.resource] += group.values if group.encoding is not None else 0
+    return tuple(ResourceCount(name, values[name], plain[name]) for name in sorted(values))
+
+
+def plural(resource: str) -> str:
+    """`resource` without its group: that a path alone tells, whatever the configuration says of groups."""
+    return resource.partition(".")[0]
+
+
+def to_document(manifest: Manifest) -> dict[str, object]:
+    """The JSON of `manifest`, by the contract `keyctl/v1`."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "file": manifest.file,
+        "size": manifest.size,
+        "sha256": manifest.sha256,
+        "at": manifest.at,
+        "etcd": {
+            "clusterId": manifest.cluster_id,
+            "memberId": manifest.member_id,
+            "endpoint": manifest.endpoint,
+            "version": manifest.etcd_version,
+            "revision": manifest.revision,
+        },
+        "prefix": manifest.prefix,
+        "values": manifest.values,
+        "configuration": "known" if manifest.config_known else "unknown",
+        "keys": [key_fields(need) for need in manifest.keys],
+        "resources": [
+            {"resource": one.resource, "values": one.values, "plaintext": one.plaintext} for one in manifest.resources
+        ],
+    }
+
+
+def key_fields(need: KeyNeed) -> dict[str, object]:
+    """One key that is needed, JSON-ready."""
+    return {
+        "provider": str(need.ref.provider),
+        "version": need.version or None,
+        "name": need.ref.name,
+        "keyId": need.key_id,
+        "fingerprint": need.fingerprint,
+        "values": need.values,
+        "opened": need.opened,
+    }
+
+
+def parse(content: bytes, *, name: str) -> Claims:
+    """What the manifest `content` claims. `name` is for messages.
+
+    Raises `UnusableInputError` for what is no manifest of `keyctl/v1`; fields that are not known are passed over.
+    """
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        raise _unusable(name, "it is not JSON") from None
+    if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
+        raise _unusable(name, f"it is no {KIND} of {API_VERSION}")
+    etcd = document.get("etcd")
+    try:
+        return Claims(
+            size=_number(document, "size"),
+            sha256=_text(document, "sha256"),
+            revision=_number(etcd if isinstance(etcd, dict) else {}, "revision"),
+            values=_number(document, "values"),
+            prefix=_text(document, "prefix"),
+            resources=_resources(document.get("resources")),
+        )
+    except ValueError as error:
+        raise _unusable(name, str(error)) from None
+
+
+def _resources(found: object) -> dict[str, int]:
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise ValueError("resources is no list of objects")
+    counts = Counter[str]()
+    for one in found:
+        counts[plural(_text(one, "resource"))] += _number(one, "values")
+    return dict(counts)
+
+
+def _number(document: Mapping[str, object], field: str) -> int:
+    value = document.get(field)
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{field} is no number")
+    return value
+
+
+def _text(document: Mapping[str, object], field: str) -> str:
+    value = document.get(field)
+    if not isinstance(value, str):
+        raise ValueError(f"{field} is no text")
+    return value
+
+
+def _unusable(name: str, cause: str) -> UnusableInputError:
+    return UnusableInputError(
+        f"{name} is no manifest of a snapshot", cause=cause, hint="keyctl snapshot inspect FILE reads the file itself"
+    )

@@ -1,0 +1,53 @@
+"""What can be wrong with snapshots: the texts. The modules beside apply them."""
+
+from __future__ import annotations
+
+from keyctl.findings import Rule, Severity
+
+_FILE = "the file, page by page"
+
+DAMAGED = Rule(
+    "KC-SNAP-001",
+    Severity.CRITICAL,
+    "a snapshot that is damaged or not whole",
+    "Its SHA-256, one of its pages or one of its records is not what it should be. etcdutl looks at the SHA-256 when "
+    "it restores, and at nothing when it saves or reports.",
+    "use another copy, and save a new one: keyctl snapshot save FILE",
+    _FILE,
+)
+NOT_ITS_MANIFEST = Rule(
+    "KC-SNAP-002",
+    Severity.CRITICAL,
+    "a snapshot that is not the one its manifest describes",
+    "The manifest was written when the snapshot was saved. Its size, SHA-256, revision or counts differ from the "
+    "file beside it: one of the two was replaced.",
+    "find out which one was replaced; the sha256 in the register of the key store is a third witness",
+    _FILE,
+)
+MANIFEST_UNUSABLE = Rule(
+    "KC-SNAP-003",
+    Severity.HIGH,
+    "a manifest that cannot be read",
+    "Without it nothing says which cluster, which time and which keys the snapshot belongs to.",
+    "restore the manifest from where the snapshot was copied from; keyctl snapshot inspect FILE reads the file itself",
+    "the manifest beside the snapshot",
+)
+NO_DIGEST = Rule(
+    "KC-SNAP-004",
+    Severity.MEDIUM,
+    "a database without the SHA-256 that ends a snapshot",
+    "It was copied from a data directory, or by a tool that leaves the SHA-256 out. Its pages and records were "
+    "checked; a changed byte inside of a value cannot be seen.",
+    "save with a client of etcd: keyctl snapshot save FILE",
+    _FILE,
+)
+VALUES_UNREAD = Rule(
+    "KC-SNAP-005",
+    Severity.CRITICAL,
+    "a snapshot with values that the configuration in force does not open",
+    "The file is a true copy of etcd. Restored, no API server with this configuration reads these values, and none "
+    "that is started with it becomes ready.",
+    "keyctl verify-secrets names the values; bring back the keys that they name",
+    "every value of the snapshot, opened with the keys of the encryption configuration",
+)
+RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))

@@ -1,0 +1,180 @@
+"""The plan and the outcome of `keyctl sanitize`, in words and as JSON-ready values. Decides nothing but the exit code.
+
+Says what is out of reach, too: the WAL, older snapshots, and what a file system keeps of files that are gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from keyctl.backup.sanitize import Sanitized, SanitizePlan
+from keyctl.errors import ExitCode
+from keyctl.findings import Finding, Report, Table
+from keyctl.keys.backups import Backup, BackupKind
+from keyctl.stored.display import display
+from keyctl.stored.judgement import worst_first
+from keyctl.verify.report import to_report as verify_report
+
+_QUORUM_NEEDS = 3
+_WAL = (
+    "the WAL of each member (member/wal) still holds what was written, as it was written. etcd keeps its 5 newest "
+    "files of 64 MB, and older ones until a snapshot of its log has passed them (--snapshot-count: 10,000 entries, "
+    "100,000 before etcd 3.6): in a quiet cluster for days or weeks"
+)
+_SNAP_DIR = (
+    "databases that a member received from another one lie beside its own (member/snap/*.snap.db) until it purges them"
+)
+_BLOCKS = (
+    "the old database files were unlinked, not wiped: blocks of the file system, snapshots of volumes and flash cells "
+    "keep them until they are written over or trimmed"
+)
+_UNKNOWN_SNAPSHOTS = "every other snapshot and backup of etcd that was taken before holds what it held then"
+
+
+def outline(plans: Sequence[SanitizePlan]) -> tuple[str, ...]:
+    """The plan, line by line."""
+    return tuple(line for plan in plans for line in _outline(plan))
+
+
+def plan_report(plans: Sequence[SanitizePlan], backups: tuple[Backup, ...]) -> Report:
+    """The plan alone, for machines (the `SanitizePlan` of `keyctl/v1`)."""
+    data = {"clusters": [_plan_data(plan) for plan in plans], "remains": list(remains(backups))}
+    return Report("SanitizePlan", ExitCode.OK, "nothing was changed", data=data)
+
+
+def to_report(done: Sequence[Sanitized], backups: tuple[Backup, ...], notes: tuple[str, ...] = ()) -> Report:
+    """What was done and what is left, for a reader and for machines (the `SanitizeReport` of `keyctl/v1`).
+
+    `notes` say what the reader should know of how it was judged.
+    """
+    done = tuple(_without_elsewhere(done))
+    outcomes = worst_first(
+        dict.fromkeys(outcome for one in done for proof in one.proofs for outcome in proof.result.outcomes)
+    )
+    count = sum(len(one.members) for one in done)
+    reports = [(proof.name, verify_report(proof.result)) for one in done for proof in one.proofs]
+    said = f"compacted, {count} {'member' if count == 1 else 'members'} defragmented"
+    if outcomes:
+        said += "; " + "; ".join(dict.fromkeys(report.verdict for _, report in reports if report.exit_code))
+    else:
+        said += "; no plaintext of what must be encrypted and no retired key in a fresh snapshot of each"
+    left = tuple(remains(backups))
+    return Report(
+        kind="SanitizeReport",
+        exit_code=outcomes[0] if outcomes else ExitCode.OK,
+        verdict=said,
+        findings=tuple(_findings(reports)),
+        data={"clusters": [_done_data(one) for one in done], "remains": list(left)},
+        tables=(_table(done),),
+        notes=(*notes, *(f"not reached: {line}" for line in left)),
+        next_steps=tuple(_next_steps(reports)),
+    )
+
+
+def remains(backups: Iterable[Backup]) -> Iterator[str]:
+    """What no compaction or defragmentation reaches, and for how long."""
+    yield _WAL
+    yield _SNAP_DIR
+    for backup in backups:
+        if backup.kind is BackupKind.SNAPSHOT:
+            yield f"the snapshot {display(backup.location)}, noted at {display(backup.at)}"
+    yield _UNKNOWN_SNAPSHOTS
+    yield _BLOCKS
+
+
+def _without_elsewhere(done: Sequence[Sanitized]) -> Iterator[Sanitized]:
+    """`done`; that a cluster holds none of the judged resources says nothing where another one holds them."""
+    if all(ExitCode.EMPTY in proof.result.outcomes for one in done for proof in one.proofs):
+        yield from done
+        return
+    for one in done:
+        proofs = []
+        for proof in one.proofs:
+            kept = tuple(outcome for outcome in proof.result.outcomes if outcome is not ExitCode.EMPTY)
+            proofs.append(replace(proof, result=replace(proof.result, outcomes=kept)))
+        yield replace(one, proofs=tuple(proofs))
+
+
+def _outline(plan: SanitizePlan) -> Iterator[str]:
+    count = len(plan.order)
+    yield f"{plan.label}: cluster {plan.cluster_id}, {count} {'member' if count == 1 else 'members'}"
+    yield f"  1. compact to the newest revision ({plan.revision} now): what was overwritten can be read no more,"
+    yield "     and clients that list or watch from an older revision start anew"
+    yield "  2. one member after the other, and only while all are well: let it delete, then defragment it"
+    for status in plan.order:
+        leader = ", the leader, last" if status.leader == status.member_id and count > 1 else ""
+        name, version = plan.view.name(status.member_id), display(status.version)
+        used = f"{_megabytes(status.db_size)} on disk, {_megabytes(status.in_use)} in use"
+        yield f"       {name}  {status.endpoint}  etcd {version}  {used}{leader}"
+    yield "     Its disk needs room for what is in use once more, which cannot be seen from here."
+    if count < _QUORUM_NEEDS:
+        yield "     NOTE: without a quorum all of etcd, and with it the API, waits until the member is done."
+    else:
+        yield "     A member answers nobody meanwhile; the others do."
+    yield "  3. read a fresh snapshot of each member and say what is left"
+
+
+def _findings(reports: Iterable[tuple[str, Report]]) -> Iterator[Finding]:
+    for name, report in reports:
+        yield from (replace(finding, message=f"{name}: {finding.message}") for finding in report.findings)
+
+
+def _next_steps(reports: Iterable[tuple[str, Report]]) -> Iterator[str]:
+    yield from dict.fromkeys(step for _, report in reports for step in report.next_steps)
+    yield "keyctl snapshot save FILE    takes a snapshot that leaks nothing of this any more"
+    yield "keyctl verify-secrets --data-dir DIR --residue    on a member's host, shows what its WAL still holds"
+
+
+def _table(done: Iterable[Sanitized]) -> Table:
+    rows = tuple(
+        (member.name, member.endpoint, _megabytes(member.before), _megabytes(member.after))
+        for one in done
+        for member in one.members
+    )
+    return Table(("MEMBER", "ENDPOINT", "BEFORE", "AFTER"), rows, frozenset({2, 3}))
+
+
+def _plan_data(plan: SanitizePlan) -> dict[str, object]:
+    return {
+        "label": plan.label,
+        "clusterId": plan.cluster_id,
+        "revision": plan.revision,
+        "members": [
+            {
+                "name": plan.view.name(status.member_id),
+                "id": status.member_id,
+                "endpoint": status.endpoint,
+                "version": status.version,
+                "leader": status.leader == status.member_id,
+                "dbSize": status.db_size,
+                "dbSizeInUse": status.in_use,
+            }
+            for status in plan.order
+        ],
+    }
+
+
+def _done_data(one: Sanitized) -> dict[str, object]:
+    return {
+        "label": one.plan.label,
+        "clusterId": one.plan.cluster_id,
+        "compactedTo": one.compacted,
+        "members": [
+            {
+                "name": member.name,
+                "endpoint": member.endpoint,
+                "dbSizeBefore": member.before,
+                "dbSizeAfter": member.after,
+            }
+            for member in one.members
+        ],
+        "proofs": [
+            {"member": proof.name, "endpoint": proof.endpoint, **verify_report(proof.result).data}
+            for proof in one.proofs
+        ],
+    }
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"

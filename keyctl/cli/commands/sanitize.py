@@ -1,0 +1,223 @@
+"""`keyctl sanitize`."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from keyctl.cli import terminal
+from keyctl.cli.options import Connection, cluster_option, etcd_options, output_option, report_option
+from keyctl.errors import InterruptedEarlyError, RefusedError, WrongUsageError
+
+if TYPE_CHECKING:
+    from keyctl.backup.sanitize import SanitizePlan, Site
+    from keyctl.cli.changing import Stop
+    from keyctl.cli.verification import Target
+    from keyctl.cluster_file.settings import EtcdConnection
+    from keyctl.etcd.interface import MaintainedEtcd
+    from keyctl.keys.backups import Backup
+    from keyctl.keys.key import KeyRef
+
+
+@click.command()
+@cluster_option
+@etcd_options
+@click.option(
+    "--encryption-config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Judge what is left by this file. Default: what the API servers' hosts have.",
+)
+@click.option("--dry-run", is_flag=True, help="Look at every member, print the plan, change nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed off a terminal.")
+@output_option
+@report_option
+@click.option("-q", "--quiet", is_flag=True, help="No progress; the result and errors still show.")
+@click.pass_context
+def sanitize(
+    ctx: click.Context,
+    /,
+    encryption_config: Path | None,
+    dry_run: bool,
+    yes: bool,
+    output: str,
+    reports: tuple[str, ...],
+    quiet: bool,
+    **given: object,
+) -> None:
+    """Free etcd's own files of what was overwritten, and show what a backup of it would still hold.
+
+    Compacts to the newest revision, then defragments one member after the other, the
+    leader last, each only while all members are well; a member answers nobody
+    meanwhile. Then a fresh snapshot of each member is read, its freed pages too, and is
+    gone again. Live values are never touched: what stands in plaintext needs keyctl
+    enable first. What no defragmentation reaches is listed. Safe to stop at any moment.
+    Exits as keyctl verify-secrets does with --residue.
+
+    \b
+    Examples:
+      keyctl sanitize --dry-run
+      keyctl sanitize --yes
+      keyctl sanitize --endpoints https://10.0.0.1:2379,https://10.0.0.2:2379,https://10.0.0.3:2379
+    """  # noqa: D301 — click reads the \b
+    targets = terminal.parse_report_targets(reports)
+    from keyctl.backup import sanitize_report
+    from keyctl.backup.sanitize import Sanitizer
+    from keyctl.cli import verification
+    from keyctl.cli.changing import Stop
+    from keyctl.cli.progress import PlainLines
+    from keyctl.rotation.world import Event
+
+    connection = Connection.from_options(given)
+    lines = PlainLines()
+    stop = Stop(lines)
+
+    def say(line: str) -> None:
+        if not quiet:
+            lines.event(Event("step", line))
+
+    with contextlib.ExitStack() as stack:
+        found = stack.enter_context(verification.target(connection, encryption_config, revision=0))
+        backups, deactivated = _register(found)
+        sites = _sites(stack, found, connection, deactivated)
+        stack.enter_context(_caught(stop))
+        workers = [Sanitizer(site, say=say, pause=stop.pause) for site in sites]
+        plans = [worker.plan() for worker in workers]
+        if dry_run:
+            report = sanitize_report.plan_report(plans, backups)
+        else:
+            stack.enter_context(_alone(found, plans[0]))
+            _confirm(plans, backups, yes=yes, output=output, quiet=quiet)
+            stop.working = True
+            done = [worker.carry_out(plan) for worker, plan in zip(workers, plans, strict=True)]
+            report = sanitize_report.to_report(done, backups, _notes(found))
+    terminal.write_reports(report, targets)
+    if dry_run and output != "json":
+        click.echo("\n".join((*_told(plans, backups), "Nothing was changed.")))
+    else:
+        terminal.show(report, output)
+    ctx.exit(report.exit_code)
+
+
+def _notes(found: Target) -> tuple[str, ...]:
+    notes = (*found.notes, *found.unread)
+    if found.configs[0] is None:
+        return *notes, "no encryption configuration was found: plaintext of secrets was looked for, and no retired key"
+    if len(found.configs) > 1:
+        return *notes, "the API servers have different encryption configurations; judged by the first one"
+    return notes
+
+
+def _told(plans: Sequence[SanitizePlan], backups: tuple[Backup, ...]) -> tuple[str, ...]:
+    """The plan, and what it does not reach."""
+    from keyctl.backup import sanitize_report
+
+    left = (f"  - {line}" for line in sanitize_report.remains(backups))
+    return *sanitize_report.outline(plans), "What this does not reach:", *left
+
+
+def _confirm(
+    plans: Sequence[SanitizePlan], backups: tuple[Backup, ...], *, yes: bool, output: str, quiet: bool
+) -> None:
+    if output != "json" and not (quiet and yes):
+        click.echo("\n".join(_told(plans, backups)), err=True)
+    if yes:
+        return
+    if not sys.stdin.isatty() or output == "json":
+        raise RefusedError("this changes etcd's files and nobody is there to ask", hint="say --yes, or --dry-run")
+    try:
+        agreed = click.confirm("Go on?", err=True)
+    except click.Abort as exc:
+        raise InterruptedEarlyError("interrupted; nothing was changed") from exc
+    if not agreed:
+        raise InterruptedEarlyError("not confirmed; nothing was changed")
+
+
+def _register(found: Target) -> tuple[tuple[Backup, ...], frozenset[KeyRef]]:
+    """The snapshots that the key store knows, and the keys that it calls retired."""
+    from keyctl.cli import wiring
+    from keyctl.keys.ledger import KeyState
+
+    if found.settings is None:
+        return (), frozenset()
+    try:
+        store = wiring.key_store(found.settings)
+    except WrongUsageError:
+        return (), frozenset()
+    gone = {KeyState.DEACTIVATED, KeyState.COMPROMISED, KeyState.DESTROYED}
+    return store.backups(), frozenset(record.ref for record in store.records() if record.state in gone)
+
+
+def _sites(
+    stack: contextlib.ExitStack, found: Target, given: Connection, deactivated: frozenset[KeyRef]
+) -> tuple[Site, ...]:
+    from keyctl.backup.sanitize import Site
+    from keyctl.cli import wiring
+    from keyctl.etcd_files.source import SnapshotSource
+
+    def connect(settings: EtcdConnection) -> MaintainedEtcd:
+        client = wiring.etcd(settings)
+        stack.callback(client.close)
+        return client
+
+    sites = []
+    for number, connection in enumerate(found.connections):
+        members = _members(found, given) if number == 0 else ()
+        alone = members or tuple(replace(connection, endpoints=(url,)) for url in connection.endpoints)
+        sites.append(
+            Site(
+                etcd=connect(connection),
+                members=tuple(map(connect, alone)),
+                prefix=found.prefix,
+                config=found.configs[0],
+                open_snapshot=SnapshotSource,
+                scratch=Path(tempfile.gettempdir()),
+                clock=wiring.SystemClock(),
+                deactivated=deactivated,
+                label="etcd" if number == 0 else f"etcd of {connection.endpoints[0]}",
+            )
+        )
+    return tuple(sites)
+
+
+def _members(found: Target, given: Connection) -> tuple[EtcdConnection, ...]:
+    """A connection to each member that the cluster file lists; none where flags say where etcd is."""
+    if found.settings is None or given.endpoints:
+        return ()
+    main = found.connections[0]
+    return tuple(
+        replace(main, endpoints=(member.endpoint,), server_name=member.server_name or main.server_name)
+        for member in found.settings.etcd.members
+    )
+
+
+@contextlib.contextmanager
+def _alone(found: Target, plan: SanitizePlan) -> Iterator[None]:
+    """One keyctl at a time works on this cluster from this machine: two would take two members away at once."""
+    from keyctl.cli import wiring
+    from keyctl.rotation.journal import LocalLock
+
+    name = found.settings.name if found.settings else f"etcd-{plan.cluster_id}"
+    lock = LocalLock(wiring.state_directory(name))
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _caught(stop: Stop) -> Iterator[None]:
+    before = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,25 @@
+"""`keyctl snapshot`: the group. Each of its commands has a file of its own."""
+
+from __future__ import annotations
+
+import click
+
+from keyctl.cli.commands.snapshot_inspect import inspect
+from keyctl.cli.commands.snapshot_save import save
+from keyctl.cli.commands.snapshot_verify import verify
+
+
+@click.group()
+def snapshot() -> None:
+    """Back up etcd, prove that a backup is whole, and see which keys it needs and what it leaks.
+
+    \b
+    Examples:
+      keyctl snapshot save /backup/prod-1.db
+      keyctl snapshot verify /backup/*.db
+      keyctl snapshot inspect /backup/prod-1.db
+    """  # noqa: D301 — click reads the \b
+
+
+for _command in (save, verify, inspect):
+    snapshot.add_command(_command)

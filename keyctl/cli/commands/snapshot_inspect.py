@@ -1,0 +1,63 @@
+"""`keyctl snapshot inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from keyctl.cli import terminal
+from keyctl.cli.options import output_option, report_option
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--encryption-config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Open the values with the keys of this file, and show their fingerprints.",
+)
+@click.option(
+    "--etcd-prefix", default="/registry", show_default=True, help="kube-apiserver's storage prefix in that etcd."
+)
+@output_option
+@report_option
+@click.pass_context
+def inspect(
+    ctx: click.Context,
+    /,
+    file: Path,
+    encryption_config: Path | None,
+    etcd_prefix: str,
+    output: str,
+    reports: tuple[str, ...],
+) -> None:
+    """Show what is in FILE, a snapshot or a copied database: which keys it needs, and what it leaks.
+
+    Resources with their counts, live, in history and in freed pages; what stands in
+    plaintext; the keys that values name; members, alarms, compaction, versions; etcd's
+    users and roles (their password hashes are in the file, and are not shown). Judges
+    nothing: that is keyctl verify-secrets with --snapshot.
+
+    \b
+    Examples:
+      keyctl snapshot inspect /backup/prod-1.db
+      keyctl snapshot inspect /backup/prod-1.db --encryption-config enc.yaml
+      keyctl snapshot inspect /backup/prod-1.db -o json | jq .keys
+    """  # noqa: D301 — click reads the \b
+    targets = terminal.parse_report_targets(reports)
+    from keyctl.backup import inspect as use_case
+    from keyctl.backup.inspect_report import to_report
+    from keyctl.cli import configurations
+    from keyctl.encryption_config.server import NEWEST_SERVER
+    from keyctl.etcd_files.source import SnapshotSource
+
+    config = None
+    if encryption_config is not None:
+        decoded, _ = configurations.read(str(encryption_config), NEWEST_SERVER)
+        config = decoded.config
+    found = use_case.inspect(file, prefix=etcd_prefix, config=config, open_snapshot=SnapshotSource)
+    report = to_report(found)
+    terminal.write_reports(report, targets)
+    terminal.show(report, output)
+    ctx.exit(report.exit_code)

@@ -1,0 +1,122 @@
+"""Whether a database holds together: every page that the root refers to, every bucket, every record.
+
+`etcdutl snapshot status` looks at none of the records, and checks no SHA-256.
+The first damage is the answer, an `UnusableInputError`; there is no repair.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from keyctl.etcd_files.bbolt import BoltFile
+from keyctl.etcd_files.mvcc import RECORDS, Standing, damage, read_standing, split_revision
+from keyctl.etcd_files.records import live_values
+from keyctl.stored.protobuf import DamagedError, fields, varint
+
+_NUMBER_BYTES = 8
+_VARINT, _LENGTH_DELIMITED = 0, 2
+# Of mvccpb.KeyValue, with the wire type of each.
+_KEY, _CREATED, _MODIFIED, _VERSION, _VALUE, _LEASE = 1, 2, 3, 4, 5, 6
+_KINDS = {
+    _KEY: _LENGTH_DELIMITED,
+    _CREATED: _VARINT,
+    _MODIFIED: _VARINT,
+    _VERSION: _VARINT,
+    _VALUE: _LENGTH_DELIMITED,
+    _LEASE: _VARINT,
+}
+# How long the values of these are, wherever they are there; nothing else has a length of its own.
+_SIZES = {
+    (b"meta", b"consistent_index"): _NUMBER_BYTES,
+    (b"meta", b"term"): _NUMBER_BYTES,
+    (b"auth", b"authRevision"): _NUMBER_BYTES,
+    (b"auth", b"authEnabled"): 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was looked at. `pages` are those in use, `free` the others that were ever allocated.
+
+    `entries` is by bucket. `records` are those of the bucket `key`: `live` ones,
+    `deletions`, and the rest are overwritten values.
+    """
+
+    pages: int
+    free: int
+    entries: Mapping[str, int]
+    records: int
+    deletions: int
+    live: int
+    standing: Standing
+
+
+def check(bolt: BoltFile, name: str, progress: Callable[[str], None] = lambda _: None) -> Counts:
+    """Read all of `bolt`. Raises `UnusableInputError` for the first thing that is not as etcd writes it."""
+    progress("pages")
+    marks = bolt.reachable()
+    standing = read_standing(bolt, name)
+    progress("buckets")
+    entries = {
+        bucket.decode("utf-8", "backslashreplace"): _check_bucket(bolt, bucket, name) for bucket in bolt.buckets()
+    }
+    progress("records")
+    kinds = _check_records(bolt, name)
+    live = sum(len(batch) for batch in live_values(bolt, name, standing, b"", standing.current))
+    used = marks.count(1)
+    return Counts(used, len(marks) - used, entries, kinds.total(), kinds[True], live, standing)
+
+
+def _check_bucket(bolt: BoltFile, bucket: bytes, name: str) -> int:
+    number = 0
+    for key, offset, size in bolt.entries(bucket):
+        number += 1
+        if bucket == b"lease" and len(key) != _NUMBER_BYTES:
+            raise damage(name, offset, "the number of a lease is cut")
+        if _SIZES.get((bucket, key), size) != size:
+            raise damage(name, offset, f"{key.decode()} in bucket {bucket.decode()} has {size} bytes")
+    return number
+
+
+def _check_records(bolt: BoltFile, name: str) -> Counter[bool]:
+    """Every record; how many are no deletions (False), and how many are."""
+    kinds: Counter[bool] = Counter()
+    last = (0, -1)
+    for entry, offset, size in bolt.entries(RECORDS):
+        main, sub, deleted = split_revision(entry, offset, name)
+        if (main, sub) <= last:
+            raise damage(name, offset, f"revision {main} follows revision {last[0]}")
+        last = main, sub
+        kinds[deleted] += 1
+        # A restore that bumps the revision leaves a record without content.
+        if size or deleted:
+            _check_record(bolt.value(offset, size), offset, name, None if deleted else main)
+    return kinds
+
+
+def _check_record(data: bytes, offset: int, name: str, revision: int | None) -> None:
+    """A record as etcd writes it; `revision` is None for a deletion, of which only the key is kept."""
+    numbers = {_CREATED: 0, _MODIFIED: 0, _VERSION: 0}
+    found = set()
+    try:
+        for number, kind, start, end in fields(data, 0, len(data)):
+            if _KINDS.get(number, kind) != kind:
+                raise DamagedError
+            found.add(number)
+            if number in numbers:
+                numbers[number], _ = varint(data, start, end)
+            if number == _KEY and start == end:
+                raise DamagedError
+    except DamagedError:
+        raise damage(name, offset, "a record is cut, or is none") from None
+    if _KEY not in found:
+        raise damage(name, offset, "a record has no key")
+    if revision is None:
+        if found != {_KEY}:
+            raise damage(name, offset, "a deletion holds more than a key")
+    elif numbers[_MODIFIED] != revision:
+        raise damage(name, offset, f"a record of revision {revision} says {numbers[_MODIFIED]} of itself")
+    elif not 0 < numbers[_CREATED] <= revision or not numbers[_VERSION]:
+        raise damage(name, offset, f"created at {numbers[_CREATED]}, version {numbers[_VERSION]}, at {revision}")

@@ -1,0 +1,97 @@
+"""A `FileSource` over etcd's data directory, of a member that stands still or runs. Reads only, and takes no lock.
+
+bbolt writes a changed page to another place, and overwrites the pages of a
+state only after the next state was committed. So all that was read is of one
+state when the meta pages still show this state afterwards: a member that
+commits in between is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from keyctl.errors import UnusableInputError
+from keyctl.etcd_files.bbolt import BoltFile
+from keyctl.etcd_files.bbolt_meta import Meta, newest_meta
+from keyctl.etcd_files.database_file import DatabaseFile, opened
+from keyctl.etcd_files.mvcc import read_standing
+from keyctl.etcd_files.residue import free_page_fragments
+from keyctl.etcd_files.snap_dir import snap_dir_fragments
+from keyctl.etcd_files.snapshot_file import SHA256_ABSENT
+from keyctl.etcd_files.source import DatabaseSource, Reading
+from keyctl.etcd_files.wal import LogReader
+from keyctl.stored.source import Area, Fragment
+
+_DATABASES = (Path("member/snap/db"), Path("snap/db"))
+_LIVE_HINT = "stop this member first, or take a snapshot from it and read that"
+
+
+class DataDirSource(DatabaseSource):
+    """What a data directory (etcd's --data-dir, or its `member`) holds: database, log, and what lies beside them."""
+
+    _type = "data-dir"
+    _areas = frozenset(Area)
+
+    def fragments(self) -> Iterator[list[Fragment]]:
+        """See `FileSource.fragments`. Where the log is kept elsewhere (--wal-dir) it is not read."""
+        yield from super().fragments()
+        if not self._log(database_of(self._path)).is_dir():
+            self._scanned.discard(Area.WAL)
+
+    @contextmanager
+    def _reading(self) -> Generator[Reading]:
+        path = database_of(self._path)
+        name = str(path)
+        with opened(path) as file:
+            bolt = BoltFile(file, file.size, name)
+
+            def fragments() -> Iterator[Fragment]:
+                yield from free_page_fragments(bolt, file, file.size)
+                yield from snap_dir_fragments(path.parent)
+                log = self._log(path)
+                if log.is_dir():
+                    yield from LogReader(log).fragments()
+
+            def check() -> None:
+                _require_unchanged(file, bolt.meta, name)
+
+            def finish() -> str:
+                check()
+                return SHA256_ABSENT
+
+            try:
+                yield Reading(bolt, name, read_standing(bolt, name), fragments, check, finish)
+            except UnusableInputError:
+                check()
+                raise
+
+    @staticmethod
+    def _log(database: Path) -> Path:
+        return database.parent.parent / "wal"
+
+
+def database_of(directory: Path) -> Path:
+    """The database in a data directory. Raises `UnusableInputError` when there is none."""
+    try:
+        if not directory.is_dir():
+            directory.stat()
+            raise UnusableInputError(f"{directory} is no directory", hint="name etcd's --data-dir")
+        for database in _DATABASES:
+            if (directory / database).is_file():
+                return directory / database
+    except OSError as error:
+        raise UnusableInputError(f"{directory} cannot be read", cause=error.strerror) from error
+    raise UnusableInputError(
+        f"{directory} is no data directory of etcd", cause=f"it has no {_DATABASES[0]}", hint="name etcd's --data-dir"
+    )
+
+
+def _require_unchanged(file: DatabaseFile, meta: Meta, name: str) -> None:
+    """Raise when another state was committed since `meta` was read, or the file is no longer the member's."""
+    file.forget()
+    now = newest_meta(file, file.size, name)
+    what = file.moved() if now.txid == meta.txid else f"its transaction {meta.txid} became {now.txid}"
+    if what:
+        raise UnusableInputError(f"etcd writes to {name} while it is read", cause=what, hint=_LIVE_HINT)

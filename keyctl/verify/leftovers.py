@@ -1,0 +1,77 @@
+"""What lies behind the live values of a file: its history, freed pages, WAL and old files, judged. Reads no file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.errors import ExitCode
+from keyctl.keys.key import KeyRef
+from keyctl.stored.leftovers import UNNAMED, LeftGroup, LeftoverCensus
+from keyctl.stored.source import Area, Coverage, FileSource
+
+# Where a live etcd cannot be looked into.
+LIVE_COVERAGE: Mapping[Area, Coverage] = {
+    Area.LIVE: Coverage.SCANNED,
+    Area.HISTORY: Coverage.NOT_SCANNED,
+    Area.FREE_PAGES: Coverage.ABSENT,
+    Area.WAL: Coverage.ABSENT,
+    Area.SNAP_DIR: Coverage.ABSENT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Leftovers:
+    """What is left beside the live values. `required` are the resources of which plaintext is wrong.
+
+    `groups` are all that were found; `coverage` says which areas were looked at.
+    """
+
+    required: frozenset[str]
+    groups: tuple[LeftGroup, ...] = ()
+    coverage: Mapping[Area, Coverage] = field(default_factory=lambda: LIVE_COVERAGE)
+
+    @property
+    def wrong(self) -> tuple[LeftGroup, ...]:
+        """Plaintext of required resources, or of what is cut before its name; and values under retired keys."""
+        return tuple(one for one in self.groups if one.retired or self.is_plaintext(one))
+
+    def is_plaintext(self, group: LeftGroup) -> bool:
+        """Whether `group` is plaintext that should not be."""
+        return group.ref is None and (group.resource in self.required or group.resource == UNNAMED)
+
+    def of(self, *areas: Area) -> tuple[LeftGroup, ...]:
+        """The groups of `areas`."""
+        return tuple(one for one in self.groups if one.area in areas)
+
+    @property
+    def not_looked_at(self) -> tuple[Area, ...]:
+        """Areas that are there and could not be looked at, or whose absence nobody showed."""
+        return tuple(area for area in Area if self.coverage.get(area, Coverage.NOT_SCANNED) is Coverage.NOT_SCANNED)
+
+    def outcomes(self) -> tuple[ExitCode, ...]:
+        """What they add to the verdict, worst first."""
+        found = ((ExitCode.RESIDUE, bool(self.wrong)), (ExitCode.INCOMPLETE, bool(self.not_looked_at)))
+        return tuple(code for code, applies in found if applies)
+
+
+def look_behind(
+    source: FileSource,
+    root: bytes,
+    config: EncryptionConfig | None,
+    required: frozenset[str],
+    *,
+    deactivated: frozenset[KeyRef] = frozenset(),
+    names_limit: int = 10,
+) -> Leftovers:
+    """Everything in `source` under `root` that is not live. `deactivated` are keys that the ledger calls retired.
+
+    Raises what `source` raises.
+    """
+    census = LeftoverCensus(root, config, deactivated=deactivated, names_limit=names_limit)
+    for values in source.history(root):
+        census.add_history(values)
+    for fragments in source.fragments():
+        census.add_fragments(fragments)
+    return Leftovers(required, census.result(), source.coverage())

@@ -11,8 +11,10 @@ from enum import Enum
 from typing import NoReturn
 
 from keyctl.errors import UnusableInputError
+from keyctl.file_argument import file_argument
 
 BOM = "\ufeff"
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 EMPTY_HINT = "write a whole document into it, or restore it from a backup"
 _JSON_HINT = "correct the JSON (no comments, no trailing commas), or write block-style YAML"
 
@@ -84,8 +86,8 @@ def decode_text(content: bytes, name: str) -> str:
     """The text of `content`, its byte order mark included. Raises `UnreadableDocumentError`."""
     if not content:
         raise UnreadableDocumentError(Problem.EMPTY, name, "the file is empty", hint=EMPTY_HINT)
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content:
-        raise UnreadableDocumentError(Problem.UTF16, name, "not UTF-8 text", hint=f"iconv -f UTF-16 -t UTF-8 {name}")
+    if content.startswith(_UTF16_MARKS) or b"\0" in content:
+        raise UnreadableDocumentError(Problem.UTF16, name, "not UTF-8 text", hint=_hint_for_utf16(content, name))
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -101,6 +103,16 @@ def decode_text(content: bytes, name: str) -> str:
         message = f"a control character that YAML does not allow, U+{ord(match[0]):04X}"
         raise _at(before, _in_first(before, Problem.CONTROL_CHARACTER), name, message, "delete the character")
     return text
+
+
+def _hint_for_utf16(content: bytes, name: str) -> str:
+    """What to do about a byte order mark of UTF-16, or NUL bytes, which text of mostly ASCII has beside each letter."""
+    marked = content.startswith(_UTF16_MARKS)
+    high, low = (content[start::2].count(0) * 2 > len(content) // 2 for start in (0, 1))
+    if not marked and high == low:
+        return "delete the NUL bytes; is it a text file?"
+    encoding = "UTF-16" if marked else "UTF-16BE" if high else "UTF-16LE"
+    return f"iconv -f {encoding} -t UTF-8 {file_argument(name)}"
 
 
 def _in_first(before: str, problem: Problem) -> Problem:

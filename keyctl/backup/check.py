@@ -20,6 +20,9 @@ from keyctl.errors import ExitCode, UnusableInputError
 from keyctl.etcd_files.bbolt import BoltFile
 from keyctl.etcd_files.consistency import Counts, check
 from keyctl.etcd_files.database_file import opened
+from keyctl.etcd_files.delivery import Database
+from keyctl.etcd_files.forked import is_worth_it
+from keyctl.etcd_files.mvcc import read_standing
 from keyctl.etcd_files.open_file import OpenFile
 from keyctl.etcd_files.snapshot_file import SHA256_ABSENT, digest_checked, extent
 from keyctl.findings import Finding, Location, Report, Severity, Status, Table
@@ -100,7 +103,7 @@ def _check(path: Path) -> Checked:
         found = extent(file)
         with digest_checked(file, found) as integrity:
             bolt = BoltFile(file, found.length, name)
-            counts = check(bolt, name)
+            counts = check(Database(bolt, file, name, read_standing(bolt, name), helped=is_worth_it(found.length)))
             state = integrity()
         if change := file.changed():
             raise UnusableInputError(f"{name} changed while it was read", cause=change, hint="run it again, on a copy")

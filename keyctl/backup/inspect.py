@@ -17,9 +17,13 @@ from keyctl.etcd_files.auth import ClusterFacts, cluster_facts
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Everything that was read out of one file. `configured`: an encryption configuration was there to open values."""
+    """Everything that was read out of one file. `configured`: an encryption configuration was there to open values.
+
+    `prefix` is where Kubernetes' values were looked for; `plaintext` counts live values that should be encrypted.
+    """
 
     path: Path
+    prefix: str
     size: int
     contents: Contents
     facts: ClusterFacts
@@ -39,6 +43,7 @@ def inspect(path: Path, *, prefix: str, config: EncryptionConfig | None, open_sn
     )
     return Inspection(
         path=path,
+        prefix=prefix,
         size=path.stat().st_size,
         contents=contents,
         facts=facts,

@@ -8,13 +8,21 @@ from keyctl.backup.inspect import Inspection
 from keyctl.backup.manifest import key_fields, resource_counts
 from keyctl.errors import ExitCode
 from keyctl.etcd_files.auth import ClusterFacts, FileMember, Permission
-from keyctl.findings import Report, Table
+from keyctl.findings import Evidence, Finding, Location, Report, Table
 from keyctl.keys.key import Provider
+from keyctl.stored import rules
 from keyctl.stored.display import display
 from keyctl.stored.leftovers import LeftGroup
 from keyctl.stored.source import Area
 from keyctl.verify.leftovers import Leftovers
 
+_AREAS = {
+    Area.LIVE: "live values",
+    Area.HISTORY: "history",
+    Area.FREE_PAGES: "freed pages",
+    Area.WAL: "the WAL",
+    Area.SNAP_DIR: "the snap directory",
+}
 _BEHIND = (Area.FREE_PAGES, Area.WAL, Area.SNAP_DIR)
 _UNKNOWN = "(cut before its name)"
 
@@ -23,8 +31,9 @@ def to_report(found: Inspection) -> Report:
     """`found` for a reader and for machines (the `SnapshotInspection` of `keyctl/v1`)."""
     return Report(
         kind="SnapshotInspection",
-        exit_code=ExitCode.OK,
+        exit_code=ExitCode.OK if found.contents.live.values else ExitCode.EMPTY,
         verdict=_verdict(found),
+        findings=tuple(_findings(found)),
         data=_data(found),
         tables=tuple(_tables(found)),
         notes=tuple(_notes(found)),
@@ -34,6 +43,8 @@ def to_report(found: Inspection) -> Report:
 
 def _verdict(found: Inspection) -> str:
     live = found.contents.live
+    if not live.values:
+        return f"nothing stands under {display(found.prefix)}"
     said = f"{_count(live.values, 'value')} at revision {found.contents.info.revision}"
     needed = [need for need in found.keys if need.values]
     said += f", needs {', '.join(display(str(need.ref)) for need in needed)}" if needed else ", needs no key"
@@ -41,10 +52,28 @@ def _verdict(found: Inspection) -> str:
     if found.plaintext:
         leaks.append(f"{_count(found.plaintext, 'live value')} in plaintext that must be encrypted")
     if left := sum(group.values for group in _left(found).wrong):
-        leaks.append(f"{left} more left behind")
+        leaks.append(f"{left} more left behind, in plaintext or under a retired key")
     if found.configured and live.unreadable:
         leaks.append(f"{live.unreadable} that the configuration does not open")
     return "; ".join((said, *leaks)) + ("" if leaks else "; no plaintext that must be encrypted, live or left behind")
+
+
+def _findings(found: Inspection) -> Iterator[Finding]:
+    where = Location(file=display(str(found.path)))
+    if not found.contents.live.values:
+        heads = ", ".join(f"{head} ({count})" for head, count in found.contents.others)
+        said = f"no value stands under {display(found.prefix)}; outside of it: {heads or 'nothing'}"
+        yield rules.EMPTY.finding(said, location=where, evidence=Evidence.E3)
+    if found.plaintext:
+        said = f"{_count(found.plaintext, 'live value')} in plaintext that must be encrypted"
+        yield rules.PLAINTEXT.finding(said, location=where, evidence=Evidence.E3)
+    for group in _left(found).wrong:
+        rule = rules.LEFT_RETIRED if group.retired else rules.LEFT_PLAINTEXT
+        what = f"under {display(str(group.ref))}" if group.retired else "in plaintext"
+        said = (
+            f"{_count(group.values, 'value')} of {display(group.resource) or _UNKNOWN} {what} in {_AREAS[group.area]}"
+        )
+        yield rule.finding(said, location=where, evidence=Evidence.E3)
 
 
 def _left(found: Inspection) -> Leftovers:
@@ -153,7 +182,7 @@ def _notes(found: Inspection) -> Iterator[str]:
 
 
 def _next_steps(found: Inspection) -> Iterator[str]:
-    yield "keyctl verify-secrets --snapshot FILE --residue    judges it, with an exit code"
+    yield f"keyctl verify-secrets --snapshot {display(str(found.path))} --residue    judges it, with an exit code"
     if _left(found).wrong:
         yield "keyctl sanitize --dry-run    shows how etcd gets rid of what is left behind; this file keeps it"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -25,9 +26,5 @@ class Clock(Protocol):
         ...
 
 
-class OpenSnapshot(Protocol):
-    """Makes a source of a snapshot's path; what is wrong with the file is said when it is read."""
-
-    def __call__(self, path: Path) -> FileSource:
-        """The source."""
-        ...
+# Makes a source of a snapshot's path; what is wrong with the file is said when it is read.
+OpenSnapshot = Callable[[Path], FileSource]

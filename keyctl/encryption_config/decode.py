@@ -18,7 +18,8 @@ from keyctl.encryption_config.model import (
     ResourceEntry,
     StaticReader,
 )
-from keyctl.encryption_config.rules import decode_secret, violations
+from keyctl.encryption_config.rules import violations
+from keyctl.encryption_config.secret_text import decode_secret
 from keyctl.encryption_config.server import NEWEST_SERVER, Server
 from keyctl.encryption_config.violation import Violation
 from keyctl.errors import UnusableInputError

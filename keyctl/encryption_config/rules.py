@@ -7,16 +7,16 @@ without a REST API and wildcards. What the server accepts although it is wrong i
 
 from __future__ import annotations
 
-import base64
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from keyctl.encryption_config import refusals
 from keyctl.encryption_config.effective import ANYTHING, GroupResource
 from keyctl.encryption_config.fields import RawConfig, RawEntry, RawKey, RawProvider
 from keyctl.encryption_config.kms_rules import kms_names_unique, kms_violations
 from keyctl.encryption_config.resource_names import problem_of
+from keyctl.encryption_config.secret_text import cause_of, decode_secret
 from keyctl.encryption_config.server import Server
 from keyctl.encryption_config.violation import Violation, violation_at
 from keyctl.keys.key import STATIC_PROVIDERS, Provider
@@ -25,15 +25,6 @@ from keyctl.keys.key import STATIC_PROVIDERS, Provider
 def violations(config: RawConfig, server: Server) -> tuple[Violation, ...]:
     """Why `server` refuses `config`, in the order of the file; empty when it does not."""
     return tuple(sorted(_violations(config, server), key=lambda one: (one.line or 0, one.column or 0)))
-
-
-def decode_secret(text: str) -> bytes | None:
-    """The bytes of a key's base64 text as Go's StdEncoding reads it, CR and LF skipped; None when it does not."""
-    packed = text.replace("\r", "").replace("\n", "")
-    # Python would take a padding that nothing needs.
-    if len(packed) % 4 or not re.fullmatch(r"[A-Za-z0-9+/]*={0,2}", packed):
-        return None
-    return base64.b64decode(packed)
 
 
 def _violations(config: RawConfig, server: Server) -> Iterator[Violation]:
@@ -148,23 +139,26 @@ def _key_valid(key: RawKey, lengths: tuple[int, ...], path: str) -> Iterator[Vio
         )
         return
     material = decode_secret(key.secret.text)
+    if material is not None and len(material) in lengths:
+        return
     if material is None:
-        yield violation_at(
+        found = violation_at(
             refusals.NOT_BASE64,
             key.secret.span,
             f"{path}.secret",
             "the secret is not standard base64",
             "write the key's bytes as padded base64 in one line; variables and templates are not filled in by anyone",
         )
-    elif len(material) not in lengths:
+    else:
         takes = " or ".join(str(length) for length in sorted(lengths))
-        yield violation_at(
+        found = violation_at(
             refusals.KEY_LENGTH,
             key.secret.span,
             f"{path}.secret",
             f"the secret has {len(material)} bytes once decoded; this provider takes {takes}",
             "keyctl makes keys of the right length: keyctl rotate, or keyctl config new",
         )
+    yield replace(found, cause=cause_of(key.secret.text, lengths))
 
 
 def _not_masked(config: RawConfig) -> Iterator[Violation]:

@@ -117,7 +117,6 @@ class _Reading:
     def _note_progress(self, values: int) -> None:
         self._delivered += values
         self._places[self._endpoint.url] = None
-        self._failures.clear()
         self._patience.renew()
 
     def _go_on_elsewhere(self, error: CallError) -> None:

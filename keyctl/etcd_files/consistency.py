@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from keyctl.etcd_files.bbolt import BoltFile
-from keyctl.etcd_files.mvcc import RECORDS, Standing, damage, read_standing, split_revision
-from keyctl.etcd_files.records import live_values
+from keyctl.etcd_files.delivery import Database, live_values
+from keyctl.etcd_files.mvcc import RECORDS, Standing, damage, split_revision
 from keyctl.stored.protobuf import DamagedError, fields, varint
 
 _NUMBER_BYTES = 8
@@ -53,18 +53,18 @@ class Counts:
     standing: Standing
 
 
-def check(bolt: BoltFile, name: str, progress: Callable[[str], None] = lambda _: None) -> Counts:
-    """Read all of `bolt`. Raises `UnusableInputError` for the first thing that is not as etcd writes it."""
+def check(database: Database, progress: Callable[[str], None] = lambda _: None) -> Counts:
+    """Read all of `database`. Raises `UnusableInputError` for the first thing that is not as etcd writes it."""
+    bolt, name, standing = database.bolt, database.name, database.standing
     progress("pages")
     marks = bolt.reachable()
-    standing = read_standing(bolt, name)
     progress("buckets")
     entries = {
         bucket.decode("utf-8", "backslashreplace"): _check_bucket(bolt, bucket, name) for bucket in bolt.buckets()
     }
     progress("records")
     kinds = _check_records(bolt, name)
-    live = sum(len(batch) for batch in live_values(bolt, name, standing, b"", standing.current))
+    live = sum(len(batch) for batch in live_values(database, b"", standing.current))
     used = marks.count(1)
     return Counts(used, len(marks) - used, entries, kinds.total(), kinds[True], live, standing)
 

@@ -16,6 +16,8 @@ from keyctl.errors import UnusableInputError
 from keyctl.etcd_files.bbolt import BoltFile
 from keyctl.etcd_files.bbolt_meta import Meta, newest_meta
 from keyctl.etcd_files.database_file import DatabaseFile, opened
+from keyctl.etcd_files.delivery import Database
+from keyctl.etcd_files.forked import is_worth_it
 from keyctl.etcd_files.mvcc import read_standing
 from keyctl.etcd_files.residue import free_page_fragments
 from keyctl.etcd_files.snap_dir import snap_dir_fragments
@@ -41,7 +43,8 @@ class DataDirSource(DatabaseSource):
             self._scanned.discard(Area.WAL)
 
     @contextmanager
-    def _reading(self) -> Generator[Reading]:
+    def reading(self) -> Generator[Reading]:
+        """See `DatabaseSource.reading`."""
         path = database_of(self._path)
         name = str(path)
         with opened(path) as file:
@@ -62,7 +65,8 @@ class DataDirSource(DatabaseSource):
                 return SHA256_ABSENT
 
             try:
-                yield Reading(bolt, name, read_standing(bolt, name), fragments, check, finish)
+                database = Database(bolt, file, name, read_standing(bolt, name), helped=is_worth_it(file.size))
+                yield Reading(database, fragments, check, finish)
             except UnusableInputError:
                 check()
                 raise

@@ -72,11 +72,11 @@ class DatabaseFile(OpenFile):
             return f"it had {self.size} bytes, and has {now.size} now"
         return self.moved() or (None if now == self.state else "it was written to")
 
-    def sha256(self, length: int, stopped: threading.Event) -> bytes:
+    def sha256(self, length: int, stopped: threading.Event | None = None) -> bytes:
         """The SHA-256 of the first `length` bytes; of fewer when `stopped` is set, or the file ends, before."""
         digest, done = hashlib.sha256(), 0
         buffer = memoryview(bytearray(min(_DIGEST_BYTES, length)))
-        while done < length and not stopped.is_set():
+        while done < length and not (stopped and stopped.is_set()):
             try:
                 read = os.preadv(self._descriptor, [buffer[: length - done]], done)
             except OSError as error:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from keyctl.errors import KeyctlError, UnusableInputError
+from keyctl.errors import UnusableInputError
 from keyctl.etcd_files.database_file import DatabaseFile
+from keyctl.etcd_files.forked import forked, is_worth_it
 
 # etcd sends whole database pages and then their SHA-256; a file copied from a disk lacks it.
 DIGEST_BYTES = 32
@@ -49,7 +51,7 @@ def extent(file: DatabaseFile) -> Extent:
 
 @contextmanager
 def digest_checked(file: DatabaseFile, found: Extent) -> Generator[Callable[[], str]]:
-    """Compute the SHA-256 of `file` beside whatever is done within, on a thread of its own.
+    """Compute the SHA-256 of `file` beside whatever is done within: in a child process, or on a thread.
 
     What it gives waits for the end and returns the integrity: "sha256-ok", or
     "sha256-absent" where there is none. It raises `UnusableInputError` when the
@@ -57,40 +59,25 @@ def digest_checked(file: DatabaseFile, found: Extent) -> Generator[Callable[[], 
     """
     if not found.has_digest:
         yield lambda: SHA256_ABSENT
-        return
-    thread = _Digest(file, found.length)
-    thread.start()
-    try:
-        yield thread.integrity
-    finally:
-        thread.stopped.set()
-        thread.join()
+    elif is_worth_it(found.length):
+        with forked(lambda answer: answer.write(file.sha256(found.length))) as answer:
+            # NOTE: a child that someone ended has no answer, and proves no damage.
+            yield lambda: _compared(file, found, answer.read() or file.sha256(found.length))
+    else:
+        stopped = threading.Event()
+        with ThreadPoolExecutor(1, thread_name_prefix="sha256") as pool:
+            digest = pool.submit(file.sha256, found.length, stopped)
+            try:
+                yield lambda: _compared(file, found, digest.result())
+            finally:
+                stopped.set()
 
 
-class _Digest(threading.Thread):
-    def __init__(self, file: DatabaseFile, length: int) -> None:
-        super().__init__(name="sha256", daemon=True)
-        self._file, self._length = file, length
-        self._digest = b""
-        self._error: KeyctlError | None = None
-        self.stopped = threading.Event()
-
-    def run(self) -> None:
-        """Compute."""
-        try:
-            self._digest = self._file.sha256(self._length, self.stopped)
-        except KeyctlError as error:
-            self._error = error
-
-    def integrity(self) -> str:
-        """Wait, compare, and say so."""
-        self.join()
-        if self._error is not None:
-            raise self._error
-        if self._digest != self._file[self._length : self._length + DIGEST_BYTES]:
-            raise UnusableInputError(
-                f"{self._file.path} is damaged",
-                cause="the SHA-256 at its end is not that of the data",
-                hint="use another copy",
-            )
-        return SHA256_OK
+def _compared(file: DatabaseFile, found: Extent, digest: bytes) -> str:
+    if digest != file[found.length : found.length + DIGEST_BYTES]:
+        raise UnusableInputError(
+            f"{file.path} is damaged",
+            cause="the SHA-256 at its end is not that of the data",
+            hint="use another copy",
+        )
+    return SHA256_OK

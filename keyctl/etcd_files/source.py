@@ -12,8 +12,9 @@ from typing import ClassVar
 from keyctl.errors import UnusableInputError, WrongUsageError
 from keyctl.etcd_files.bbolt import BoltFile
 from keyctl.etcd_files.database_file import opened
+from keyctl.etcd_files.delivery import Database, live_values, past_values
+from keyctl.etcd_files.forked import is_worth_it
 from keyctl.etcd_files.mvcc import Standing, read_standing
-from keyctl.etcd_files.records import live_values, past_values
 from keyctl.etcd_files.residue import free_page_fragments, in_batches
 from keyctl.etcd_files.snapshot_file import digest_checked, extent
 from keyctl.stored.source import Area, Coverage, Fragment, SourceInfo, Value
@@ -26,9 +27,7 @@ class Reading:
     `finish` checks that, too, once all is read, and returns the integrity.
     """
 
-    bolt: BoltFile
-    name: str
-    standing: Standing
+    database: Database
     fragments: Callable[[], Iterator[Fragment]]
     check: Callable[[], None]
     finish: Callable[[], str]
@@ -50,16 +49,16 @@ class DatabaseSource(ABC):
         self._scanned: set[Area] = set()
 
     @abstractmethod
-    def _reading(self) -> AbstractContextManager[Reading]:
-        """Open the database."""
+    def reading(self) -> AbstractContextManager[Reading]:
+        """Open the database, for whoever wants more of it than its values; nothing counts before `finish`."""
 
     def batches(self, prefix: bytes) -> Iterator[list[Value]]:
         """Yield the values whose key starts with `prefix`, newest first, but by key within a few thousand."""
         self._info = None
         count = 0
-        with self._reading() as reading:
-            revision = self._pinned(reading.standing)
-            for batch in live_values(reading.bolt, reading.name, reading.standing, prefix, revision):
+        with self.reading() as reading:
+            revision = self._pinned(reading.database.standing)
+            for batch in live_values(reading.database, prefix, revision):
                 count += len(batch)
                 yield batch
                 reading.check()
@@ -75,9 +74,9 @@ class DatabaseSource(ABC):
 
     def history(self, prefix: bytes) -> Iterator[list[Value]]:
         """Yield every retained value under `prefix` that is not live at the revision that is read."""
-        with self._reading() as reading:
-            revision = self._pinned(reading.standing)
-            for batch in past_values(reading.bolt, reading.name, reading.standing, prefix, revision):
+        with self.reading() as reading:
+            revision = self._pinned(reading.database.standing)
+            for batch in past_values(reading.database, prefix, revision):
                 yield batch
                 reading.check()
             reading.finish()
@@ -85,7 +84,7 @@ class DatabaseSource(ABC):
 
     def fragments(self) -> Iterator[list[Fragment]]:
         """Yield what lies outside of the records, each content once an area."""
-        with self._reading() as reading:
+        with self.reading() as reading:
             for batch in in_batches(reading.fragments()):
                 yield batch
                 reading.check()
@@ -121,7 +120,8 @@ class SnapshotSource(DatabaseSource):
     _areas = frozenset({Area.LIVE, Area.HISTORY, Area.FREE_PAGES})
 
     @contextmanager
-    def _reading(self) -> Generator[Reading]:
+    def reading(self) -> Generator[Reading]:
+        """See `DatabaseSource.reading`."""
         name = str(self._path)
         with opened(self._path) as file:
 
@@ -143,14 +143,8 @@ class SnapshotSource(DatabaseSource):
                 with digest_checked(file, found) as integrity_of:
                     bolt = BoltFile(file, found.length, name)
                     standing = read_standing(bolt, name)
-                    yield Reading(
-                        bolt,
-                        name,
-                        standing,
-                        lambda: free_page_fragments(bolt, file, found.length),
-                        lambda: None,
-                        finish,
-                    )
+                    database = Database(bolt, file, name, standing, helped=is_worth_it(found.length))
+                    yield Reading(database, lambda: free_page_fragments(bolt, file, found.length), lambda: None, finish)
             except UnusableInputError:
                 # NOTE: a file that is being replaced is not damaged, and looks so.
                 check()

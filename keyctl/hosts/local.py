@@ -77,6 +77,23 @@ class LocalHost:
             temporary.unlink(missing_ok=True)
             return written
 
+    def stage(self, path: str, content: bytes, *, expected: str) -> Path:
+        """A synced copy, beside `path`, of what that is to hold, for `place`; the rest as `Host.write` has it."""
+        target = Path(path)
+        with self._reaching(path):
+            self._require(target, expected)
+            return _write_neighbour(target, content, like=target)
+
+    def place(self, staged: Path, path: str, content: bytes, *, expected: str) -> HostFile:
+        """Put the copy that `stage` made in the place of `path`; the rest as `Host.write` has it."""
+        target = Path(path)
+        with self._reaching(path):
+            # Again: other files were staged meanwhile, and whoever else edits this one has no lock of ours.
+            self._require(target, expected)
+            staged.replace(target)
+            _sync_directory(target.parent)
+            return self._read_back(target, content)
+
     def remove(self, path: str, *, expected: str) -> None:
         """See `Host.remove`."""
         target = Path(path)

@@ -38,11 +38,17 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class ManifestRepair:
-    """`contents` holds the changed files only; `left` is what is still wrong with the files as they then are."""
+    """`contents` holds the changed files only; `left` is what is still wrong with the files as they then are.
+
+    `contents` is in the order in which the files must be written: a flag comes to its kube-apiserver before it leaves
+    another program. `reads` names the manifests whose kube-apiserver will read another file than before, or see it
+    for the first time: each with that file, as a path of its host, or None where that cannot be told.
+    """
 
     contents: Mapping[str, bytes]
     done: tuple[Done, ...]
     left: tuple[Finding, ...]
+    reads: Mapping[str, PurePosixPath | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ def repair_manifests(manifests: Mapping[str, bytes]) -> ManifestRepair:
     """
     work = _Work(manifests)
     servers, others = work.places()
+    seen = {server: work.sees(server) for server in servers}
     for server in servers:
         with work.step(server, REMOVED):
             work.rename(server)
@@ -70,8 +77,12 @@ def repair_manifests(manifests: Mapping[str, bytes]) -> ManifestRepair:
     for server in servers:
         with work.step(server, UNMOUNTED):
             work.mount(server)
-    contents = {name: content for name, content in work.contents.items() if content != manifests[name]}
-    return ManifestRepair(contents, tuple(work.done), work.left())
+    receivers = {server.file for server in servers}
+    files = sorted(work.contents, key=lambda file: file not in receivers)
+    contents = {file: work.contents[file] for file in files if work.contents[file] != manifests[file]}
+    sees = {server: work.sees(server) for server in servers}
+    reads = {server.file: place for server, (value, place) in sees.items() if value and seen[server] != sees[server]}
+    return ManifestRepair(contents, tuple(work.done), work.left(), reads)
 
 
 class _Work:
@@ -100,6 +111,16 @@ class _Work:
         except (RefusedError, UnusableInputError) as error:
             self.contents, self.done = contents, done
             self._leave(place, rule, f"do it by hand: {error}" + (f" ({error.cause})" if error.cause else ""))
+
+    def sees(self, place: _Place) -> tuple[str, PurePosixPath | None]:
+        """What the flag of a kube-apiserver names, "" without it, and where that is on its host, if it is known."""
+        flags = self._flags(place)
+        value = flags.config[-1].value if flags.config else ""
+        path = file_path(value)
+        mount = self._pod(place).covering(path) if path is not None else None
+        if path is None or mount is None or mount.outside == PurePosixPath():
+            return value, None
+        return value, mount.outside / path.relative_to(mount.inside)
 
     def left(self) -> tuple[Finding, ...]:
         """What is wrong now, with what stood against its repair."""

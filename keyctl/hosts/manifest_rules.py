@@ -6,13 +6,13 @@ Judges one manifest by itself and changes nothing: `manifest_repair` does. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from keyctl.documents import Mapping, Node, parse
+from keyctl.documents import Mapping, Node, parse, refuse
 from keyctl.errors import UnusableInputError
 from keyctl.findings import Finding, Location, Rule, Severity, Status
 from keyctl.hosts.encryption_flags import CONFIG_FLAG, RELOAD_FLAG, REMOVED_FLAG, TRUE, EncryptionFlags, file_path
-from keyctl.hosts.pod import GivenFlag, Pod, field_of, pods, text_of
+from keyctl.hosts.pod import CONTROL_PLANE, PROGRAM, GivenFlag, Pod, field_of, pods, text_of
 
 MISPLACED = Rule(
     "KC-FLAG-001",
@@ -73,13 +73,25 @@ SINGLE_FILE = Rule(
 )
 NO_FILE = Rule(
     "KC-FLAG-007",
-    Severity.HIGH,
+    Severity.CRITICAL,
     "--encryption-provider-config is given without a file",
     "With an empty value kube-apiserver starts as if the flag were not there, and stores everything in plaintext.",
     "name the file behind the equals sign",
     "kube-apiserver 1.37.1, started with the empty value",
 )
-RULES: tuple[Rule, ...] = (MISPLACED, REMOVED, UNMOUNTED, TWICE, RELOAD_ALONE, SINGLE_FILE, NO_FILE)
+NOT_GIVEN = Rule(
+    "KC-FLAG-008",
+    Severity.CRITICAL,
+    "kube-apiserver is started without an encryption configuration",
+    "Without --encryption-provider-config kube-apiserver stores everything in plaintext, and cannot read what another "
+    "API server of the cluster encrypts.",
+    "turn encryption on, server after server in a safe order: keyctl enable",
+    "kube-apiserver 1.37.1, started without the flag",
+)
+RULES: tuple[Rule, ...] = (MISPLACED, REMOVED, UNMOUNTED, TWICE, RELOAD_ALONE, SINGLE_FILE, NO_FILE, NOT_GIVEN)
+
+# Those by which a program ends at once, whatever else there is.
+_NO_START = frozenset(rule.id for rule in (MISPLACED, REMOVED, RELOAD_ALONE))
 
 _POD = re.compile(rb"\bkind[\"']?[ \t]*:\s*[\"']?Pod\b")
 _POD_LINE = re.compile(rb"^kind[ \t]*:[ \t]*[\"']?Pod[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
@@ -100,12 +112,33 @@ def judge_manifest(content: bytes, name: str) -> tuple[Finding, ...]:
     """What is wrong with the encryption flags of the manifest `name`, in file order.
 
     `UNKNOWN` is a finding's status where keyctl cannot tell. Raises `UnusableInputError` when the file is no pod
-    manifest, or its kube-apiserver is started in a way that hides the flags.
+    manifest or none of a control plane, or its kube-apiserver is started in a way that hides the flags.
     """
+    document = parse(content, name=name)
+    found_pods = pods(document)
+    if not any(pod.is_control_plane for pod in found_pods):
+        refuse(
+            name,
+            document.root.span,
+            "not the manifest of a control-plane program",
+            cause=f"no container of it is {', '.join(CONTROL_PLANE[:-1])} or {CONTROL_PLANE[-1]}",
+            hint=f"name the manifest of {PROGRAM}, from /etc/kubernetes/manifests",
+        )
     found: list[Finding] = []
-    for pod in pods(parse(content, name=name)):
+    for pod in found_pods:
         found += _api_server(pod) if pod.is_api_server else _other(pod)
     return tuple(sorted(found, key=lambda finding: (finding.location.line or 0, finding.location.column or 0)))
+
+
+def starts(findings: Iterable[Finding]) -> bool | None:
+    """Whether a program with these `findings` of `judge_manifest` starts; None where that cannot be told.
+
+    A file that is not mounted may still be in the image.
+    """
+    found = tuple(findings)
+    if any(one.id in _NO_START and one.status is Status.FAIL for one in found):
+        return False
+    return None if any(one.id == UNMOUNTED.id or one.status is Status.UNKNOWN for one in found) else True
 
 
 def _other(pod: Pod) -> Iterator[Finding]:
@@ -131,6 +164,9 @@ def _api_server(pod: Pod) -> Iterator[Finding]:
     effective = flags.files[-1] if flags.files else None
     if effective is not None:
         yield from _file(pod, effective, reload=_reloads(flags))
+    elif not _reloads(flags):
+        message = f"{pod.name} has no --{CONFIG_FLAG}: everything is stored in plaintext"
+        yield NOT_GIVEN.finding(message, location=_place(pod, pod.container))
     if _reloads(flags) and (effective is None or not effective.value):
         yield RELOAD_ALONE.finding(
             f"--{RELOAD_FLAG} is set and --{CONFIG_FLAG} is not", location=_at(pod, flags.reload[-1])

@@ -14,6 +14,12 @@ from typing import NoReturn
 from keyctl.documents import Document, Kind, Mapping, Node, Scalar, Sequence, refuse
 
 PROGRAM = "kube-apiserver"
+CONTROL_PLANE = (PROGRAM, "etcd", "kube-controller-manager", "kube-scheduler", "cloud-controller-manager")
+
+_PROGRAMS = "|".join(CONTROL_PLANE)
+# A container's name may go on behind the program's: etcd-events. So may that of an image: kube-apiserver-amd64.
+_NAMED_AFTER = re.compile(rf"(?:{_PROGRAMS})(?:[-:@].*)?")
+_IN_A_SCRIPT = re.compile(rf"(?:^|[\s/;&|\"'])(?:{_PROGRAMS})(?=\s|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,15 @@ class Pod:
         """Whether this is a kube-apiserver by its name, or by the first word of its command."""
         first = next((text_of(item) for item in items_of(field_of(self.container, "command"))), None)
         return self.name == PROGRAM or (first is not None and PurePosixPath(first).name == PROGRAM)
+
+    @property
+    def is_control_plane(self) -> bool:
+        """Whether this is a program of the control plane, by its name, its image or a word of its command."""
+        image = text_of(field_of(self.container, "image")) or ""
+        names = (self.name, image.rpartition("/")[2])
+        return any(_NAMED_AFTER.fullmatch(name) for name in names) or any(
+            _IN_A_SCRIPT.search(word.text) for word in self.words() if not word.text.startswith("-")
+        )
 
     def words(self) -> tuple[Word, ...]:
         """The command and the args. What is no text is left out."""

@@ -40,7 +40,7 @@ class ValueSource(Protocol):
     """
 
     def batches(self, prefix: bytes) -> Iterator[list[Value]]:
-        """Yield the values whose key starts with `prefix`, in key order."""
+        """Yield the values whose key starts with `prefix`, each once; a live source in key order."""
         ...
 
     def info(self) -> SourceInfo:
@@ -92,7 +92,7 @@ class FileSource(ValueSource, Protocol):
     """
 
     def history(self, prefix: bytes) -> Iterator[list[Value]]:
-        """Yield every retained value under `prefix` that is not live at the revision that is read, oldest first."""
+        """Yield every retained value under `prefix` that is not live at the revision that is read."""
         ...
 
     def fragments(self) -> Iterator[list[Fragment]]:

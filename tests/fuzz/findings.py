@@ -14,6 +14,7 @@ from tests.fuzz.seeds import SECRETS
 
 # Characters. A message quotes nothing of a file; a diff does, and masks what looks like a key, which a few do not.
 _WINDOW, _WINDOW_OF_A_DIFF = 8, 16
+_BEGINNING = 60
 _NOT_TEMPLATE = re.compile(r"[0-9]+|\".*?\"|'.*?'")
 
 
@@ -21,18 +22,19 @@ _NOT_TEMPLATE = re.compile(r"[0-9]+|\".*?\"|'.*?'")
 class Said:
     """What came of one input: `kind` tells outcomes apart, `lines` go to a reader, `shown` to a debugger at most.
 
-    `diff` are lines of the file, masked.
+    `quoting` are lines that may repeat a name or a path of a file without keys, `diff` those of a file, masked.
     """
 
     kind: str
     lines: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
+    quoting: tuple[str, ...] = ()
     diff: tuple[str, ...] = ()
 
     @property
     def template(self) -> str:
-        """The outcome without numbers and quotations: a new one makes an input worth keeping."""
-        return f"{self.kind} {sorted({_NOT_TEMPLATE.sub('#', line) for line in self.lines})}"
+        """How the lines begin, without numbers and quotations: a new template makes an input worth keeping."""
+        return f"{self.kind} {sorted({_NOT_TEMPLATE.sub('#', line)[:_BEGINNING] for line in self.lines})}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def _mistakes(target: Target, said: Said) -> Iterator[Mistake]:
     for line in said.diff:
         if leak := leaked(line, _WINDOW_OF_A_DIFF):
             yield Mistake(f"leak {_name(target)} diff", f"a key's {leak!r} is in {line!r}")
-    for line in (*said.lines, *(line.replace("\t", "") for line in said.diff)):
+    for line in (*said.lines, *said.quoting, *(line.replace("\t", "") for line in said.diff)):
         if not line.isprintable():
             yield Mistake(f"line {_name(target)} {said.kind}", f"not one printable line: {line!r}")
 

@@ -237,7 +237,7 @@ _BYTES: dict[str, Callable[[], bytes]] = {
     "overlong characters": lambda: b"\xc0\x80" * 500_000,
     "surrogates": lambda: b"\xed\xa0\x80" * 300_000,
     "carriage returns": lambda: b"a:\r" * 300_000,
-    "line separators": lambda: "a:\u2028 ".encode() * 180_000,
+    "line separators": lambda: "a:\u2028 ".encode() * 170_000,
 }
 
 # For `config fix`, which reads a file several times: a quarter of the size is enough to tell a blow-up.
@@ -263,7 +263,7 @@ _BROKEN: dict[str, Callable[[], str]] = {
 
 # For `config explain` and `config diff`: as many keys and resources as the largest cluster has, ten times over.
 _VIEWED: dict[str, Callable[[], str]] = {
-    "many keys to show": lambda: _with_keys(resources=1, keys=1000),
+    "many keys to show": lambda: _with_keys(resources=1, keys=500),
     "many resources to show": lambda: _with_keys(resources=10_000, keys=5),
     "many resources and keys to show": lambda: _with_keys(resources=200, keys=250),
     "many entries to show": lambda: _entries(

@@ -63,7 +63,7 @@ def repair(content: bytes) -> Said:
     diff = masked_diff(*texts, name=NAME)
     lines = (*_told(done.left), *(one.sentence for one in done.done))
     kind = f"{before} to {done.accepted} by {sorted({one.rule_id for one in done.done})}"
-    return Said(kind, lines, (repr(done),), tuple(diff.split("\n")))
+    return Said(kind, lines, (repr(done),), diff=tuple(diff.split("\n")))
 
 
 def edits(content: bytes) -> Said:
@@ -90,7 +90,7 @@ def manifest(content: bytes) -> Said:
     added = add_encryption_flag(content, config_path="/etc/keyctl/enc.yaml", reload=True, name=NAME)
     if add_encryption_flag(added, config_path="/etc/keyctl/enc.yaml", reload=True, name=NAME) != added:
         raise AssertionError("adding the flag twice changes more")
-    return Said(f"flags {mount} {[bool(one) for one in derived]} {_ids(findings)}", _told(findings))
+    return Said(f"flags {mount} {[bool(one) for one in derived]} {_ids(findings)}", quoting=_told(findings))
 
 
 def manifests(content: bytes) -> Said:
@@ -100,7 +100,7 @@ def manifests(content: bytes) -> Said:
     if again.contents:
         raise AssertionError("a second repair changes more")
     kind = f"repaired {sorted(repaired.contents)} {sorted({one.rule for one in repaired.done})} {_ids(repaired.left)}"
-    return Said(kind, (*_told(repaired.left), *(one.sentence for one in repaired.done)))
+    return Said(kind, quoting=(*_told(repaired.left), *(one.sentence for one in repaired.done)))
 
 
 def _one_mind(judged: Judged, said: Said) -> None:

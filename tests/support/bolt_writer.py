@@ -46,9 +46,12 @@ def inline_bucket(items: Iterable[Item]) -> bytes:
     return struct.pack("<QQ", 0, 0) + leaf(0, items)
 
 
-def key_value(key: bytes, value: bytes, *, lease: int = 0) -> bytes:
+def key_value(
+    key: bytes, value: bytes, *, lease: int = 0, created: int = 1, modified: int = 2, version: int = 1
+) -> bytes:
     """A serialized mvccpb.KeyValue, with the fields between key and value that a real one has."""
-    parts = b"\x0a" + varint(len(key)) + key + b"\x10\x01\x18\x02\x20\x01"
+    between = b"\x10" + varint(created) + b"\x18" + varint(modified) + b"\x20" + varint(version)
+    parts = b"\x0a" + varint(len(key)) + key + between
     if value:
         parts += b"\x2a" + varint(len(value)) + value
     return parts + (b"\x30" + varint(lease) if lease else b"")

@@ -93,8 +93,12 @@ class ScriptedSession:
             assert isinstance(answer, Answer)
             yield answer
 
-    def compact(self, revision: int) -> None:
-        self.asked.append({"compact": revision})
+    def compact(self, revision: int, *, physical: bool = False, timeout: float | None = None) -> None:
+        self.asked.append({"compact": revision} | ({"physical": True, "timeout": timeout} if physical else {}))
+        next(played([self.unary.pop(0)]))
+
+    def defragment(self, *, timeout: float) -> None:
+        self.asked.append({"defragment": timeout})
         next(played([self.unary.pop(0)]))
 
     def status(self) -> StatusAnswer:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from keyctl.cli.commands.config_fix import Fixed, check_stdin, finish, show
 from keyctl.cli.files import name_of, read_file
+from keyctl.cli.fixed_files import Fixed, check_stdin, finish, show
 from keyctl.cli.options import server_of, server_options
+from keyctl.cli.replacing import no_steps
 from keyctl.encryption_config.repair.repairs import migrated
 
 
@@ -19,8 +20,8 @@ def migrate(ctx: click.Context, /, file: str, write: bool, **given: object) -> N
     """Give FILE today's kind: v1, EncryptionConfig is from before Kubernetes 1.13.
 
     Nothing else is changed: keys, their order, comments and what is encrypted stay. Do the
-    same on every server, for they report a hash of the file. FILE may be - for stdin,
-    without --write.
+    same on every server, for they report a hash of the file. The exit code is that of
+    `config fix`. FILE may be - for stdin, without --write.
 
     \b
     Examples:
@@ -31,4 +32,4 @@ def migrate(ctx: click.Context, /, file: str, write: bool, **given: object) -> N
     content = read_file(file, "the encryption configuration")
     fixed = Fixed.of(file, content, migrated(content, name=name_of(file), server=server_of(given)))
     show(fixed)
-    finish(ctx, [fixed], write=write)
+    finish(ctx, [fixed], write=write, next_steps=no_steps)

@@ -70,27 +70,33 @@ def validate(
     targets = terminal.parse_report_targets(reports)
     server = server_of(given)
     from keyctl.cli.files import name_of, read_file
+    from keyctl.cli.manifest_fixes import check_manifest_options, manifest_report
     from keyctl.cli.resources import existing
     from keyctl.encryption_config.effective import SECRETS
     from keyctl.hosts.manifest_rules import is_pod_manifest, judge_manifest
 
     content, name = read_file(file, "the encryption configuration"), name_of(file)
     if is_pod_manifest(content):
-        report = _manifest_report(judge_manifest(content, name=name), name, fail_on)
+        check_manifest_options(ctx)
+        findings = judge_manifest(content, name=name)
+        report = manifest_report(file, content, findings, serious=bool(_serious(findings, fail_on)))
     else:
         wanted = tuple(dict.fromkeys((SECRETS, *map(existing, required))))
-        report = config_report(content, name, server, wanted, fail_on)
+        report = config_report(content, file, server, wanted, fail_on)
     terminal.write_reports(report, targets)
     if not (quiet and report.exit_code == 0):
         terminal.show(report, output)
     ctx.exit(report.exit_code)
 
 
-def config_report(content: bytes, name: str, server: Server, required: tuple[str, ...], fail_on: str) -> Report:
+def config_report(content: bytes, path: str, server: Server, required: tuple[str, ...], fail_on: str) -> Report:
     """Everything there is to say about one file."""
+    from keyctl.cli.files import name_of
+    from keyctl.cli.mending_steps import mending
     from keyctl.encryption_config.decode import hash_of
     from keyctl.encryption_config.judge import judge
 
+    name = name_of(path)
     judged = judge(content, name=name, server=server, required=required)
     serious = _serious(judged.findings, fail_on)
     exit_code = ExitCode.UNUSABLE if not judged.accepted else ExitCode.FINDINGS if serious else ExitCode.OK
@@ -102,10 +108,9 @@ def config_report(content: bytes, name: str, server: Server, required: tuple[str
         "effective": _effective(judged.decoded, required),
     }
     tables = (_table(judged.decoded, required),) if judged.decoded else ()
-    fixable = not judged.accepted or any(one.id == "KC-CFG-008" for one in judged.findings)
-    steps = (f"keyctl config fix {name}",) if fixable and name != "<stdin>" else ()
+    findings, steps = mending(path, content, judged, server)
     verdict = _verdict(judged, server, len(serious))
-    return Report("ConfigReport", exit_code, verdict, judged.findings, data, tables, next_steps=steps)
+    return Report("ConfigReport", exit_code, verdict, findings, data, tables, next_steps=steps)
 
 
 def _verdict(judged: Judged, server: Server, serious: int) -> str:
@@ -116,14 +121,6 @@ def _verdict(judged: Judged, server: Server, serious: int) -> str:
     if serious:
         return f"ACCEPTED, AND WRONG: kube-apiserver {server} takes it without a word; see the findings"
     return f"ACCEPTED by kube-apiserver {server}" + ("; see the findings" if judged.findings else "")
-
-
-def _manifest_report(findings: tuple[Finding, ...], name: str, fail_on: str) -> Report:
-    serious = _serious(findings, fail_on)
-    verdict = f"{len(findings)} findings about the encryption flags" if findings else "nothing wrong with the flags"
-    steps = (f"keyctl config fix {name}",) if findings and name != "<stdin>" else ()
-    exit_code = ExitCode.FINDINGS if serious else ExitCode.OK
-    return Report("ManifestReport", exit_code, verdict, findings, {"file": name}, next_steps=steps)
 
 
 def _serious(findings: tuple[Finding, ...], fail_on: str) -> list[Finding]:

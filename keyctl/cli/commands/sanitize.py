@@ -126,8 +126,11 @@ def _told(plans: Sequence[SanitizePlan], backups: tuple[Backup, ...]) -> tuple[s
 def _confirm(
     plans: Sequence[SanitizePlan], backups: tuple[Backup, ...], *, yes: bool, output: str, quiet: bool
 ) -> None:
+    from keyctl.backup import sanitize_report
+
     if output != "json" and not (quiet and yes):
-        click.echo("\n".join(_told(plans, backups)), err=True)
+        lines = sanitize_report.outline(plans) if yes else _told(plans, backups)
+        click.echo("\n".join(lines), err=True)
     if yes:
         return
     if not sys.stdin.isatty() or output == "json":

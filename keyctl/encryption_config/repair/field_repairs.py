@@ -14,8 +14,8 @@ from keyctl.encryption_config import refusals
 from keyctl.encryption_config.checks.advice import LEGACY_KIND
 from keyctl.encryption_config.fields import CURRENT, LEGACY, read_fields
 from keyctl.encryption_config.repair.lines import FIELD_NAMES
-from keyctl.encryption_config.repair.secret_readings import readings
-from keyctl.encryption_config.rules import decode_secret, violations
+from keyctl.encryption_config.rules import violations
+from keyctl.encryption_config.secret_text import decode_secret, readings
 from keyctl.encryption_config.server import Server
 from keyctl.errors import UnusableInputError
 from keyctl.keys.key import STATIC_PROVIDERS, Provider

@@ -8,9 +8,7 @@ no file.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from keyctl.documents import Document, parse
 from keyctl.encryption_config import refusals
@@ -22,13 +20,20 @@ from keyctl.encryption_config.repair.lines import Form, read_lines
 from keyctl.encryption_config.repair.moves import moves
 from keyctl.encryption_config.repair.relayout import relayout
 from keyctl.encryption_config.repair.secret_repairs import RULES as SECRET_RULES
-from keyctl.encryption_config.repair.secret_repairs import RefusedSecret, refused_secrets, replace_secrets, shown_name
+from keyctl.encryption_config.repair.secret_repairs import (
+    Asked,
+    RefusedSecret,
+    refused_secrets,
+    replace_secrets,
+    shown_name,
+)
 from keyctl.encryption_config.rules import violations
 from keyctl.encryption_config.server import NEWEST_SERVER, Server
 from keyctl.errors import UnusableInputError
+from keyctl.file_argument import file_argument
 from keyctl.findings import Finding
 
-_NOTHING: Mapping[str, bytes] = MappingProxyType({})
+_NOTHING_ASKED = Asked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,40 +52,31 @@ class Repaired:
     unused: tuple[str, ...] = ()
 
 
-def repairs(
-    content: bytes,
-    *,
-    name: str,
-    server: Server = NEWEST_SERVER,
-    supply: Mapping[str, bytes] = _NOTHING,
-    reencode: Collection[str] = (),
-) -> Repaired:
+def repairs(content: bytes, *, name: str, server: Server = NEWEST_SERVER, asked: Asked = _NOTHING_ASKED) -> Repaired:
     """`content` with what `server` refuses repaired; `name` is the file as the reader knows it.
 
-    `supply` replaces the secrets of the named keys by these bytes; `reencode` names keys whose secret was encoded
-    twice, or not at all. Both only where the server refuses the present secret.
+    `asked` says what becomes of secrets, and only of those that the server refuses.
 
     Raises what `replace_secrets` raises.
     """
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        return _told(content, (), (), name, server, (*supply, *reencode))
+        return _told(content, (), (), name, server, asked.keys)
     accepted = judge(content, name=name, server=server).accepted
     if accepted is None:
         # The server may take it, and then nothing in it is for keyctl to change.
-        return _told(content, (), (), name, server, (*supply, *reencode))
+        return _told(content, (), (), name, server, asked.keys)
     text, done = (_migrated if accepted else _restructured)(text, name, server)
     replaced: tuple[Done, ...] = ()
     given = _with_fields(text, name, server)
-    if given is not None and given.document.plain and (supply or reencode):
+    if given is not None and given.document.plain and asked.keys:
         # Lines are told as the given file counts them: what was removed stood before all others.
         removed = content.count(b"\n") - text.count("\n")
-        text, replaced = replace_secrets(given.document, given.config, supply=supply, reencode=reencode)
+        text, replaced = replace_secrets(given.document, given.config, asked)
         replaced = tuple(dataclasses.replace(one, line=one.line + removed) for one in replaced)
     refused = _refused(text, name, server)
-    wanting = {one.name for one in refused}
-    unused = tuple(key for key in (*supply, *reencode) if not replaced or key in wanting)
+    unused = tuple(key for key in asked.keys if not replaced or any(one.is_meant(key) for one in refused))
     in_order = tuple(sorted((*done, *replaced), key=lambda one: one.line))
     return _told(text.encode(), in_order, refused, name, server, unused)
 
@@ -103,25 +99,27 @@ def _told(
     unused: tuple[str, ...],
 ) -> Repaired:
     judged = judge(content, name=name, server=server)
-    secrets = {(one.line, one.column): one for one in refused}
     ids = {rule.id for rule in SECRET_RULES}
+    fixes = {(one.line, one.column): _way_out(one, refused, name) for one in refused}
     left = tuple(
-        _exact(finding, secrets[place], name)
-        if finding.id in ids and (place := (finding.location.line or 0, finding.location.column or 0)) in secrets
+        dataclasses.replace(finding, fix=fixes[place])
+        if finding.id in ids and (place := (finding.location.line or 0, finding.location.column or 0)) in fixes
         else finding
         for finding in judged.findings
     )
     return Repaired(content, judged.accepted, done, left, unused)
 
 
-def _exact(finding: Finding, secret: RefusedSecret, file: str) -> Finding:
-    """`finding` with what is the matter with the secret, and what can be done about this one."""
-    path = finding.message.partition(":")[0]
-    key = shown_name(secret.name) or "NAME"
+def _way_out(secret: RefusedSecret, refused: tuple[RefusedSecret, ...], name: str) -> str:
+    """What can be done about this one of the `refused` secrets of the file `name`."""
+    file, key = file_argument(name), shown_name(secret.name) or "NAME"
+    if len({one.provider for one in refused if one.name == secret.name}) > 1:
+        # One key for two providers would be wrong again.
+        key = f"{secret.provider}:{key}"
     fix = f"put the key in: keyctl config fix {file} --supply {key}=KEYFILE, or make a new one: --generate {key}"
-    if secret.readings == 1:
-        fix = f"if that is what it is: keyctl config fix {file} --reencode {key}; or {fix}"
-    return dataclasses.replace(finding, message=f"{path}: {secret.cause}", fix=fix)
+    return (
+        f"if that is what it is: keyctl config fix {file} --reencode {key}; or {fix}" if secret.readings == 1 else fix
+    )
 
 
 def _migrated(text: str, name: str, server: Server) -> tuple[str, tuple[Done, ...]]:

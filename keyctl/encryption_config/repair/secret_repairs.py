@@ -7,7 +7,7 @@ server accepts is never changed. Takes a configuration whose fields are all in t
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from keyctl.documents import Document, Scalar, splice
@@ -16,8 +16,7 @@ from keyctl.encryption_config import refusals
 from keyctl.encryption_config.editing.notation import scalar
 from keyctl.encryption_config.fields import RawConfig, RawKey
 from keyctl.encryption_config.repair.field_repairs import Done, empty_value
-from keyctl.encryption_config.repair.secret_readings import cause, encoded, readings
-from keyctl.encryption_config.rules import decode_secret
+from keyctl.encryption_config.secret_text import decode_secret, encoded, readings
 from keyctl.errors import RefusedError, UnusableInputError, WrongUsageError
 from keyctl.findings import Rule
 from keyctl.keys.key import STATIC_PROVIDERS, Provider
@@ -29,6 +28,32 @@ _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 _BLOCK_COMMENT = re.compile(r"[|>][^\n#]*[ \t](#[^\r\n]*)")
 
 
+class KeyInUseError(RefusedError):
+    """The server accepts the secret that was to be replaced. `asked` is how the user called the key."""
+
+    def __init__(self, message: str, asked: str, *, cause: str, hint: str) -> None:
+        super().__init__(message, cause=cause, hint=hint)
+        self.asked = asked
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user wants done about secrets, by key: NAME, or PROVIDER:NAME for that of one provider only.
+
+    `supply` has the bytes to put in, `fresh` new bytes for each provider that has a key of the name; `reencode` are
+    keys whose secret is to be read in the one way there is.
+    """
+
+    supply: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    fresh: Mapping[str, Mapping[Provider, bytes]] = field(default_factory=dict, repr=False)
+    reencode: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Each key as the user called it, as often as something is asked for it."""
+        return (*self.supply, *self.fresh, *self.reencode)
+
+
 @dataclass(frozen=True, slots=True)
 class RefusedSecret:
     """A secret that the server refuses. `line` and `column` are those of the refusal; `readings` counts the ways."""
@@ -37,8 +62,11 @@ class RefusedSecret:
     provider: Provider
     line: int
     column: int
-    cause: str
     readings: int
+
+    def is_meant(self, asked: str) -> bool:
+        """Whether the user may have called its key `asked`."""
+        return asked in (self.name, f"{self.provider}:{self.name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +105,6 @@ def refused_secrets(config: RawConfig) -> tuple[RefusedSecret, ...]:
             key.provider,
             key.raw.secret.span.line,
             key.raw.secret.span.column,
-            cause(key.raw.secret.text, key.lengths),
             len(readings(key.raw.secret.text, key.lengths)),
         )
         for key in _keys(config)
@@ -85,22 +112,27 @@ def refused_secrets(config: RawConfig) -> tuple[RefusedSecret, ...]:
     )
 
 
-def replace_secrets(
-    document: Document, config: RawConfig, *, supply: Mapping[str, bytes], reencode: Collection[str]
-) -> tuple[str, tuple[Done, ...]]:
-    """The text of `document` with refused secrets replaced; `config` are its fields.
+def replace_secrets(document: Document, config: RawConfig, asked: Asked) -> tuple[str, tuple[Done, ...]]:
+    """The text of `document` with refused secrets replaced as `asked`; `config` are its fields.
 
-    `supply` has the bytes for keys by name, `reencode` the names of keys whose secret is to be read in the one way
-    there is. A secret with no such way, or with several, stays.
+    A secret that is to be read, but in no way or in several, stays.
 
-    Raises `WrongUsageError` for a name that no key has or that is in both, `RefusedError` when the server accepts
-    the secret or the name has other bytes elsewhere, `UnusableInputError` for bytes of a wrong length.
+    Raises `WrongUsageError` for a name that no key has or a key for which two things are asked, `KeyInUseError`
+    when the server accepts the secret, `RefusedError` when the name has other bytes elsewhere,
+    `UnusableInputError` for bytes of a wrong length.
     """
-    wanted = [*supply, *reencode]
-    keys = list(_keys(config))
-    for name in wanted:
-        _check(document.name, name, [key for key in keys if key.raw.name.text == name], twice=wanted.count(name) > 1)
-    replacements = [one for key in keys if key.accepted is None for one in _replacements(key, supply, reencode)]
+    keys = tuple(_keys(config))
+    told: dict[int, str] = {}
+    for name in asked.keys:
+        for index in _meant(document.name, name, keys):
+            if index in told:
+                raise WrongUsageError(
+                    f"two things are asked for the key {_shown(name)}",
+                    hint="give one of --supply, --generate and --reencode for a key",
+                )
+            told[index] = name
+    found = (_replacement(keys[index], told[index], asked) for index in sorted(told))
+    replacements = [one for one in found if one is not None]
     for one in replacements:
         _check_bytes(document.name, one, keys)
     text = splice(document.text, [_edit(document, one) for one in replacements])
@@ -128,33 +160,50 @@ def _label(key: _Key) -> str:
     return shown_name(key.raw.name.text) or "a key"
 
 
-def _check(file: str, name: str, named: list[_Key], *, twice: bool) -> None:
-    key = shown_name(name) or "with that name"
-    if twice:
-        raise WrongUsageError(
-            f"two things are asked for the key {key}", hint="give one of --supply, --generate and --reencode for a key"
-        )
+def _shown(asked: str) -> str:
+    """How a message calls the key that the user called `asked`."""
+    provider, colon, name = asked.partition(":")
+    if colon and provider in STATIC_PROVIDERS and shown_name(name):
+        return asked
+    return shown_name(asked) or "with that name"
+
+
+def _meant(file: str, asked: str, keys: tuple[_Key, ...]) -> list[int]:
+    """Which of `keys` are those that the user calls `asked`, less those with an accepted secret."""
+    named = [index for index, key in enumerate(keys) if key.raw.name.text == asked]
+    named = named or [index for index, key in enumerate(keys) if f"{key.provider}:{key.raw.name.text}" == asked]
     if not named:
-        raise WrongUsageError(f"{file} has no key {key}", hint=f"keyctl config show {file} lists the names")
-    if all(one.accepted is not None for one in named):
-        raise RefusedError(
-            f"{file}:{named[0].raw.secret.span.line}: kube-apiserver accepts the secret of the key {key}",
+        names = (shown_name(key.raw.name.text) for key in keys)
+        known = ", ".join(dict.fromkeys(name for name in names if name))
+        raise WrongUsageError(
+            f"{file} has no key {_shown(asked)}",
+            cause=f"it has {known}" if known else None,
+            hint="give the name of one of its keys",
+        )
+    if all(keys[index].accepted is not None for index in named):
+        raise KeyInUseError(
+            f"{file}:{keys[named[0]].raw.secret.span.line}: kube-apiserver accepts the secret of the key"
+            f" {_shown(asked)}",
+            asked,
             cause="values may be stored under it, so it is not replaced",
             hint="to change a key that is in use: keyctl rotate",
         )
+    return [index for index in named if keys[index].accepted is None]
 
 
-def _replacements(key: _Key, supply: Mapping[str, bytes], reencode: Collection[str]) -> Iterator[_Replacement]:
-    name = key.raw.name.text
-    if name in supply:
-        yield _Replacement(key, supply[name], "the one that was supplied")
-    elif name in reencode:
-        found = readings(key.raw.secret.text, key.lengths)
-        if len(found) == 1:
-            yield _Replacement(key, found[0].material, f"the base64 of the key in it ({found[0].meaning})")
+def _replacement(key: _Key, name: str, asked: Asked) -> _Replacement | None:
+    if name in asked.supply:
+        return _Replacement(key, asked.supply[name], "the one that was supplied")
+    if name in asked.fresh:
+        material = asked.fresh[name][key.provider]
+        return _Replacement(key, material, f"the base64 of {len(material)} new bytes")
+    found = readings(key.raw.secret.text, key.lengths)
+    if len(found) != 1:
+        return None
+    return _Replacement(key, found[0].material, f"the base64 of the key in it ({found[0].meaning})")
 
 
-def _check_bytes(file: str, one: _Replacement, keys: list[_Key]) -> None:
+def _check_bytes(file: str, one: _Replacement, keys: tuple[_Key, ...]) -> None:
     if len(one.material) not in one.key.lengths:
         takes = " or ".join(str(length) for length in sorted(one.key.lengths))
         raise UnusableInputError(

@@ -7,7 +7,6 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -18,12 +17,17 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"google.golang.org/protobuf/proto"
 )
 
-const digestBytes = 32
+const (
+	digestBytes = 32
+	// The revision of a change, and the mark of a deletion.
+	deletionBytes = 18
+)
 
 var (
-	errRecord  = errors.New("a record is damaged")
 	errDigest  = errors.New("the digest at the end is not that of the data")
 	sealMarker = []byte("k8s:enc:")
 )
@@ -63,14 +67,14 @@ func census(path string, digest bool) (map[string]int, int, error) {
 	live := map[string]string{}
 	err = database.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte("key")).ForEach(func(revision, record []byte) error {
-			key, value, err := keyValue(record)
-			if err != nil || len(record) == 0 {
+			var found mvccpb.KeyValue
+			if err := proto.Unmarshal(record, &found); err != nil || len(record) == 0 {
 				return err
 			}
-			if len(revision) == 18 {
-				delete(live, string(key))
+			if len(revision) == deletionBytes {
+				delete(live, string(found.Key))
 			} else {
-				live[string(key)] = headOf(value)
+				live[string(found.Key)] = headOf(found.Value)
 			}
 			return nil
 		})
@@ -108,38 +112,6 @@ func intern(head []byte) string {
 		known[text] = text
 	}
 	return text
-}
-
-// keyValue reads the key (1) and the value (5) of an mvccpb.KeyValue, without copying them.
-func keyValue(record []byte) (key, value []byte, err error) {
-	for len(record) > 0 {
-		tag, size := binary.Uvarint(record)
-		if size <= 0 {
-			return nil, nil, errRecord
-		}
-		record = record[size:]
-		number, size := binary.Uvarint(record)
-		if size <= 0 {
-			return nil, nil, errRecord
-		}
-		record = record[size:]
-		switch tag & 7 {
-		case 0:
-		case 2:
-			if number > uint64(len(record)) {
-				return nil, nil, errRecord
-			}
-			if tag == 1<<3|2 {
-				key = record[:number]
-			} else if tag == 5<<3|2 {
-				value = record[:number]
-			}
-			record = record[number:]
-		default:
-			return nil, nil, errRecord
-		}
-	}
-	return key, value, nil
 }
 
 func checkDigest(path string) error {

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from collections.abc import Generator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import pytest
 
 from keyctl.errors import RefusedError, StoppedError, UnreachableError
 from keyctl.etcd.maintenance import member_status, save_snapshot
-from keyctl.etcd.rpc import CallError
+from keyctl.etcd.rpc import CallError, SnapshotChunk
 from tests.support.scripted_etcd import Chunk, Header, ScriptedEtcd, ScriptedSession, Status, Step, install
 
 DATA = bytes(range(256)) * 16
@@ -143,3 +144,47 @@ def test_members_of_two_clusters_are_an_error_that_names_both(scripted: Scripted
         member_status(scripted.connect(*sessions))
     assert "https://etcd1:2379: cluster a" in (caught.value.cause or "")
     assert "https://etcd2:2379: cluster b" in (caught.value.cause or "")
+
+
+def come_meanwhile(path: Path) -> ScriptedSession:
+    """A stream after whose first piece somebody else's file stands at `path`."""
+
+    class Meddling(ScriptedSession):
+        def snapshot(self) -> Generator[SnapshotChunk]:
+            for chunk in super().snapshot():
+                path.write_text("mine")
+                yield chunk
+
+    return Meddling([Status()], blobs=WHOLE)
+
+
+def no_links(*_: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "none"])
+def test_a_file_that_came_there_while_the_snapshot_arrived_is_not_overwritten(
+    scripted: ScriptedEtcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", no_links)
+    path = tmp_path / "s.db"
+    with pytest.raises(RefusedError, match="exists already"):
+        save_snapshot(scripted.connect(come_meanwhile(path)), path)
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("mine", [path])
+
+
+def test_a_file_system_without_hard_links_takes_a_snapshot_too(
+    scripted: ScriptedEtcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    saved = save_snapshot(scripted.connect(streaming(*WHOLE)), tmp_path / "s.db")
+    assert saved.path.read_bytes() == DATA + DIGEST
+    assert list(tmp_path.iterdir()) == [saved.path]
+
+
+def test_a_snapshot_tells_who_sent_it(scripted: ScriptedEtcd, tmp_path: Path) -> None:
+    saved = save_snapshot(scripted.connect(streaming(*WHOLE)), tmp_path / "s.db")
+    assert saved.member is not None
+    assert (saved.member.cluster_id, saved.member.member_id, saved.member.leader) == ("abc", "def", "def")
+    assert (saved.member.endpoint, saved.member.version) == ("https://etcd1:2379", "3.7.3")

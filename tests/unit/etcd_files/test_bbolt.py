@@ -2,15 +2,14 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keyctl.errors import UnusableInputError
-from keyctl.etcd_files.bbolt import BoltFile, mapped
-from tests.support.bolt_writer import BoltBuilder, branch, inline_bucket, leaf, meta_page
+from keyctl.etcd_files.bbolt import BoltFile, Leaf
+from tests.support.bolt_writer import BoltBuilder, branch, fnv1a, inline_bucket, leaf, meta_page
 
 ITEMS = [(0, b"a", b"1"), (0, b"b", b""), (0, b"c", b"333")]
 EXPECTED = [(b"a", b"1"), (b"b", b""), (b"c", b"333")]
@@ -18,7 +17,19 @@ EXPECTED = [(b"a", b"1"), (b"b", b""), (b"c", b"333")]
 
 def read(data: bytes, bucket: bytes = b"key") -> list[tuple[bytes, bytes]]:
     bolt = BoltFile(data, len(data), "test.db")
-    return [(key, bolt.value(offset, size)) for key, offset, size in bolt.entries(bucket)]
+    found = [(key, bolt.value(offset, size)) for key, offset, size in bolt.entries(bucket)]
+    assert list(reversed(backwards(bolt, bucket))) == found
+    return found
+
+
+def backwards(bolt: BoltFile, bucket: bytes) -> list[tuple[bytes, bytes]]:
+    """The same entries by the quick way."""
+    found = []
+    for run in bolt.runs_backwards(bucket):
+        for number, start, end, held in reversed(run.leaves):
+            one = Leaf(number, run.offset + start, run.content[start:end], held)
+            found += [(key, bolt.value(offset, size)) for key, offset, size, _ in reversed(list(bolt.elements(one)))]
+    return found
 
 
 def broken(data: bytes) -> UnusableInputError:
@@ -73,12 +84,12 @@ def test_two_broken_meta_pages_are_no_database() -> None:
     data = bytearray(BoltBuilder().bucket_leaf(ITEMS).data())
     data[40] ^= 1
     data[4096 + 40] ^= 1
-    assert "no etcd database" in str(broken(bytes(data)))
+    assert "damaged or cut at its start" in str(broken(bytes(data)))
 
 
 def test_a_cut_file_says_how_many_bytes_are_missing() -> None:
     data = BoltBuilder().bucket_leaf(ITEMS).data()
-    assert broken(data[:-512]).cause == f"it has {len(data) - 512} bytes, its meta page says {len(data)}"
+    assert broken(data[:-512]).cause == f"it has {len(data) - 512} bytes, meta page 0 says {len(data)}"
 
 
 def test_a_page_with_another_number_is_named_with_its_offset() -> None:
@@ -143,7 +154,7 @@ def test_a_short_inline_bucket_is_damage() -> None:
 def test_a_plain_value_in_the_place_of_a_bucket_is_damage() -> None:
     builder = BoltBuilder()
     builder.pages[2] = leaf(2, [(0, b"key", bytes(32))])
-    assert "no bucket" in str(broken(builder.data()).cause)
+    assert "a bucket is expected" in str(broken(builder.data()).cause)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5 * 4096 - 1), st.integers(0, 255)), min_size=1, max_size=8))
@@ -157,8 +168,57 @@ def test_flipped_bytes_are_read_or_refused_but_nothing_else_happens(changes: lis
         read(bytes(data))
 
 
-def test_a_missing_and_an_empty_file_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "empty").touch()
-    for name, words in (("absent", "cannot be read"), ("empty", "is empty")):
-        with pytest.raises(UnusableInputError, match=words), mapped(tmp_path / name):
-            pass
+def test_a_run_of_leaves_is_read_backwards_in_order_whatever_lies_between_them() -> None:
+    builder = BoltBuilder().root({b"key": struct.pack("<QQ", 20, 0)})
+    large = bytes(5000)
+    builder.pages |= {number: leaf(number, [(0, b"%02d" % number, b"v")]) for number in (3, 4, 5, 8, 10, 9)}
+    builder.pages[6] = leaf(6, [(0, b"06", large)], overflow=1)
+    builder.pages[20] = branch(20, [(b"%02d" % number, number) for number in (3, 4, 5, 6, 8, 9, 10)])
+    assert [key for key, _ in read(builder.data())] == [b"03", b"04", b"05", b"06", b"08", b"09", b"10"]
+
+
+@pytest.mark.parametrize(("damaged", "used"), [(0, 1), (1, 0)])
+def test_the_meta_page_that_was_used_is_told_and_that_the_other_is_damaged(damaged: int, used: int) -> None:
+    data = bytearray(BoltBuilder().bucket_leaf(ITEMS).data())
+    assert not BoltFile(bytes(data), len(data), "test.db").meta.other_damaged
+    data[damaged * 4096 + 40] ^= 1
+    meta = BoltFile(bytes(data), len(data), "test.db").meta
+    assert (meta.page, meta.other_damaged) == (used, True)
+
+
+def test_a_big_endian_database_is_told_from_damage() -> None:
+    data = bytearray(BoltBuilder().bucket_leaf(ITEMS).data())
+    for number in (0, 1):
+        start = number * 4096 + 16
+        body = struct.pack(">IIIIQQQQQ", *struct.unpack("<IIIIQQQQQ", data[start : start + 56]))
+        data[start : start + 64] = body + struct.pack(">Q", fnv1a(body))
+    error = broken(bytes(data))
+    assert "big-endian" in str(error)
+    assert error.hints == ("read it on a machine of its own kind",)
+
+
+@pytest.mark.parametrize("data", [b"x", b"-" * 9000, bytes(70000)])
+def test_what_is_no_bbolt_file_is_no_etcd_database(data: bytes) -> None:
+    assert "no etcd database" in str(broken(data))
+
+
+def test_pages_of_sixteen_megabytes_are_read() -> None:
+    assert read(BoltBuilder(16 << 20).root({b"key": inline_bucket(ITEMS)}).data()) == EXPECTED
+
+
+def test_a_file_that_became_shorter_is_no_crash() -> None:
+    data = BoltBuilder().bucket_leaf(ITEMS).data()
+    bolt = BoltFile(Shrinking(data), len(data), "test.db")
+    for read_it in (lambda: list(bolt.entries(b"key")), lambda: list(bolt.runs_backwards(b"key")), bolt.reachable):
+        with pytest.raises(UnusableInputError, match="became shorter"):
+            read_it()
+
+
+class Shrinking:
+    """Bytes whose end is gone once the meta pages were read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __getitem__(self, where: slice) -> bytes:
+        return self._data[where] if where.stop <= 2 * 4096 else self._data[: 2 * 4096 + 5][where]

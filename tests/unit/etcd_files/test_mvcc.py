@@ -6,100 +6,76 @@ from hypothesis import strategies as st
 
 from keyctl.errors import UnusableInputError
 from keyctl.etcd_files.bbolt import BoltFile
-from keyctl.etcd_files.mvcc import Head, decode_key_value, read_head
+from keyctl.etcd_files.mvcc import Standing, read_record, read_standing
 from tests.support.bolt_writer import BoltBuilder, inline_bucket, key_value, revision
 
-Record = tuple[bytes, bytes]
 
-
-def head_of(records: list[Record], meta: dict[bytes, bytes] | None = None) -> tuple[Head, dict[bytes, bytes]]:
-    """The head of a file with `records` in its bucket `key`, and the live values by key."""
+def standing_of(records: list[tuple[bytes, bytes]], meta: dict[bytes, bytes] | None = None) -> Standing:
     buckets = {b"key": inline_bucket((0, key, value) for key, value in records)}
     if meta is not None:
         buckets[b"meta"] = inline_bucket((0, key, value) for key, value in sorted(meta.items()))
-    data = BoltBuilder(65536).root(buckets).data()
-    bolt = BoltFile(data, len(data), "test.db")
-    head = read_head(bolt, "test.db")
-    values = {
-        key: decode_key_value(bolt.value(record.offset, record.size), record.offset, "test.db")[1]
-        for key, record in head.records.items()
-    }
-    return head, values
+    data = BoltBuilder().root(buckets).data()
+    return read_standing(BoltFile(data, len(data), "test.db"), "test.db")
 
 
-def test_the_newest_record_of_a_key_is_the_live_one() -> None:
-    head, values = head_of(
-        [
-            (revision(2), key_value(b"/a", b"old")),
-            (revision(3), key_value(b"/b", b"b", lease=1 << 40)),
-            (revision(4), key_value(b"/a", b"new")),
-        ]
-    )
-    assert values == {b"/a": b"new", b"/b": b"b"}
-    assert (head.records[b"/a"].revision, head.current, head.compacted) == (4, 4, 0)
-
-
-def test_a_deleted_key_is_not_live_until_it_is_created_again() -> None:
-    tombstone = (revision(3, deleted=True), b"\x0a\x02/a")
-    _, values = head_of([(revision(2), key_value(b"/a", b"1")), tombstone])
-    assert values == {}
-    _, values = head_of([(revision(2), key_value(b"/a", b"1")), tombstone, (revision(4), key_value(b"/a", b"2"))])
-    assert values == {b"/a": b"2"}
-
-
-def test_changes_of_one_transaction_count_by_their_order_in_it() -> None:
-    _, values = head_of([(revision(2, 0), key_value(b"/a", b"1")), (revision(2, 1), key_value(b"/a", b"2"))])
-    assert values == {b"/a": b"2"}
-
-
-def test_the_empty_record_of_a_bumped_restore_moves_only_the_revision() -> None:
-    head, values = head_of([(revision(2), key_value(b"/a", b"1")), (revision(1000), b"")])
-    assert values == {b"/a": b"1"}
-    assert head.current == 1000
-
-
-def test_an_empty_value_is_a_value() -> None:
-    assert head_of([(revision(2), key_value(b"/a", b""))])[1] == {b"/a": b""}
+def decoded(data: bytes) -> tuple[bytes, bytes]:
+    found = read_record(data, 0, len(data), 0, "test.db")
+    return data[found.key_at : found.key_end], data[found.value_at : found.value_end]
 
 
 @pytest.mark.parametrize(
-    ("finished", "scheduled", "current", "compacted"), [(5, 5, 7, 5), (9, 9, 9, 9), (3, 12, 12, 3)]
+    ("finished", "scheduled", "current", "compacted", "readable"),
+    [(5, 5, 7, 5, 5), (9, 9, 9, 9, 9), (3, 12, 12, 3, 12)],
 )
 def test_compaction_may_stand_beyond_the_last_record(
-    finished: int, scheduled: int, current: int, compacted: int
+    finished: int, scheduled: int, current: int, compacted: int, readable: int
 ) -> None:
     meta = {b"finishedCompactRev": revision(finished), b"scheduledCompactRev": revision(scheduled)}
-    head, _ = head_of([(revision(7), key_value(b"/a", b"1"))], meta)
-    assert (head.current, head.compacted) == (current, compacted)
+    standing = standing_of([(revision(7), key_value(b"/a", b"1"))], meta)
+    assert (standing.current, standing.compacted, standing.readable_from) == (current, compacted, readable)
+
+
+def test_the_last_record_tells_the_current_revision_deletion_or_not() -> None:
+    assert standing_of([]).current == 0
+    first = (revision(7), key_value(b"/a", b"1"))
+    assert standing_of([first, (revision(8, deleted=True), b"\x0a\x02/a")]).current == 8
+    assert standing_of([first, (revision(1000), b"")]).current == 1000
 
 
 @pytest.mark.parametrize(
-    "records",
-    [
-        pytest.param([(b"short", key_value(b"/a", b"1"))], id="short revision"),
-        pytest.param([(revision(2).replace(b"_", b"-"), key_value(b"/a", b"1"))], id="other separator"),
-        pytest.param([(revision(2) + b"x", key_value(b"/a", b"1"))], id="other mark"),
-        pytest.param([(revision(2), key_value(b"/a", b"1")[:-1])], id="cut record"),
-        pytest.param([(revision(2), b"\x2a\x011")], id="no key"),
-        pytest.param([(revision(2), b"\x0b")], id="unknown wire type"),
-        pytest.param([(revision(2), b"\x0a\x02/a\x10" + b"\xff" * 20)], id="endless number"),
-        pytest.param([(revision(3), key_value(b"/a", b"1")), (revision(2), key_value(b"/a", b"2"))], id="order"),
-    ],
+    ("meta", "version"), [({}, ""), ({b"term": bytes(8)}, "3.5"), ({b"storageVersion": b"3.7.0"}, "3.7.0")]
 )
-def test_a_damaged_record_is_named_by_its_offset(records: list[Record]) -> None:
+def test_the_version_of_the_storage_is_told(meta: dict[bytes, bytes], version: str) -> None:
+    assert standing_of([], meta).storage_version == version
+
+
+def test_a_damaged_compaction_revision_is_named() -> None:
     with pytest.raises(UnusableInputError, match=r"test\.db is damaged at offset \d+"):
-        head_of(records)
+        standing_of([], {b"finishedCompactRev": b"short"})
+
+
+def test_a_database_of_another_program_is_no_etcd_database() -> None:
+    data = BoltBuilder().root({b"channels": inline_bucket([])}).data()
+    with pytest.raises(UnusableInputError, match="no etcd database") as caught:
+        read_standing(BoltFile(data, len(data), "test.db"), "test.db")
+    assert "without a bucket" in str(caught.value.cause)
 
 
 @given(key=st.binary(min_size=1, max_size=300), value=st.binary(max_size=3000), lease=st.integers(0, (1 << 63) - 1))
 def test_what_was_written_is_decoded(key: bytes, value: bytes, lease: int) -> None:
-    assert decode_key_value(key_value(key, value, lease=lease), 0, "test.db") == (key, value)
+    assert decoded(key_value(key, value, lease=lease)) == (key, value)
 
 
 @given(st.binary(max_size=60))
 def test_random_bytes_are_decoded_or_refused(data: bytes) -> None:
     try:
-        key, _ = decode_key_value(data, 0, "test.db")
+        key, _ = decoded(data)
     except UnusableInputError:
         return
     assert key
+
+
+@pytest.mark.parametrize(("created", "modified", "first"), [(5, 5, True), (5, 6, False), (0, 0, False)])
+def test_the_record_that_created_a_key_is_known_as_such(created: int, modified: int, first: bool) -> None:
+    data = key_value(b"/a", b"1", created=created, modified=modified)
+    assert read_record(data, 0, len(data), 0, "test.db").is_first is first

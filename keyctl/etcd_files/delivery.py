@@ -1,0 +1,133 @@
+"""Deliver the values of an open database, with the help of a second process where that is quicker.
+
+The child goes through the records and says where each value is; this process
+reads it there. Without a child both are done here, with the same answer.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from keyctl.errors import UnusableInputError
+from keyctl.etcd_files.bbolt import BoltFile
+from keyctl.etcd_files.bbolt_meta import Sliceable
+from keyctl.etcd_files.forked import forked
+from keyctl.etcd_files.mvcc import Standing
+from keyctl.etcd_files.records import Find, Reader, twice, values_of
+from keyctl.stored.display import display
+from keyctl.stored.source import Value
+
+# Within a chunk values are in key order: those of one directory are judged quickly one after the other.
+_CHUNK_VALUES, _CHUNK_BYTES = 4096, 2 << 20
+_BATCH_VALUES = 1000
+# What the child writes: where the content of a find lies, its size, and the size of the places that follow.
+_FRAME = struct.Struct("=QQQ")
+_LAST = 0xFFFFFFFFFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An open database: `bolt` over `data`, named `name` in messages. `helped`: a child process may be forked."""
+
+    bolt: BoltFile
+    data: Sliceable
+    name: str
+    standing: Standing
+    helped: bool = False
+
+
+def live_values(database: Database, prefix: bytes, revision: int) -> Generator[list[Value]]:
+    """Yield the values under `prefix` that are live at `revision`, newest first, but by key within some thousands.
+
+    Raises `UnusableInputError` for a damaged record, and at the end when the
+    records contradict the compaction that the file tells of: what was delivered
+    is then not to be counted.
+    """
+    found = _Found(database, _reader(database, prefix, revision, past=False))
+    yield from _batches(found)
+    if not found.repeated:
+        return
+    key = twice(_reader(database, prefix, revision, past=False).finds(), found.repeated)
+    if key is not None:
+        raise UnusableInputError(
+            f"{database.name} is not consistent",
+            cause=f"key {display(key)} has two records, and by the last compaction it has one",
+            hint="use another copy; or let etcd open and compact this one, and take a snapshot from it",
+        )
+
+
+def past_values(database: Database, prefix: bytes, revision: int) -> Generator[list[Value]]:
+    """Yield every other value under `prefix`, in the same order: overwritten, deleted, or newer than `revision`."""
+    yield from _batches(_Found(database, _reader(database, prefix, revision, past=True)))
+
+
+def _reader(database: Database, prefix: bytes, revision: int, *, past: bool) -> Reader:
+    return Reader(database.bolt, database.name, database.standing, prefix, revision, past=past)
+
+
+def _batches(finds: Iterable[Find]) -> Generator[list[Value]]:
+    chunk: list[Value] = []
+    read = 0
+    for find in finds:
+        chunk += values_of(find)
+        read += len(find.content)
+        if len(chunk) >= _CHUNK_VALUES or read >= _CHUNK_BYTES:
+            yield from _in_order(chunk)
+            chunk, read = [], 0
+    yield from _in_order(chunk)
+
+
+def _in_order(chunk: list[Value]) -> Iterator[list[Value]]:
+    chunk.sort()
+    return (chunk[start : start + _BATCH_VALUES] for start in range(0, len(chunk), _BATCH_VALUES))
+
+
+class _Found:
+    """What `reader` finds; `repeated`, once all was delivered, are the hashes that `Reader.repeated` names."""
+
+    def __init__(self, database: Database, reader: Reader) -> None:
+        self._database, self._reader = database, reader
+        self.repeated: frozenset[int] = frozenset()
+
+    def __iter__(self) -> Generator[Find]:
+        if self._database.helped:
+            with forked(self._tell) as answer:
+                yield from self._heard(answer)
+        else:
+            yield from self._reader.finds()
+            self.repeated = frozenset(self._reader.repeated())
+
+    def _tell(self, answer: BinaryIO) -> None:
+        """In the child: write all that is found, then what there is to say about it."""
+        try:
+            for offset, content, places in self._reader.finds():
+                answer.write(_FRAME.pack(offset, len(content), len(places)) + places)
+            said: dict[str, object] = {"repeated": sorted(self._reader.repeated())}
+        except UnusableInputError as error:
+            said = {"message": str(error), "cause": error.cause, "hints": error.hints}
+        raw = json.dumps(said).encode()
+        answer.write(_FRAME.pack(_LAST, 0, len(raw)) + raw)
+
+    def _heard(self, answer: BinaryIO) -> Generator[Find]:
+        while len(frame := answer.read(_FRAME.size)) == _FRAME.size:
+            offset, size, rest = _FRAME.unpack(frame)
+            places = answer.read(rest)
+            if offset == _LAST:
+                said = json.loads(places)
+                if "message" in said:
+                    raise UnusableInputError(said["message"], cause=said["cause"], hint=tuple(said["hints"]))
+                self.repeated = frozenset(said["repeated"])
+                return
+            content = self._database.data[offset : offset + size]
+            if len(content) < size or len(places) < rest:
+                break
+            yield Find(offset, content, places)
+        raise UnusableInputError(
+            f"{self._database.name} was not read to its end",
+            cause="it became shorter, or the process that read it was ended",
+            hint="read it again",
+        )

@@ -1,0 +1,256 @@
+"""A snapshot is saved with its manifest and noted in the register, or nothing is left of it."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from keyctl.backup import save_report
+from keyctl.backup.interface import OpenSnapshot
+from keyctl.backup.manifest import beside, parse
+from keyctl.backup.save import Job, Saved, save
+from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.errors import ExitCode, RefusedError, StoppedError, UnreachableError, UnusableInputError
+from keyctl.keys.backups import Backup, BackupKind
+from keyctl.keys.key import Key
+from keyctl.stored.source import FileSource
+from tests.support import seal
+from tests.support.memory_store import MemoryKeyStore
+from tests.support.sim_clock import SimClock
+from tests.unit.backup.fake_cluster import FakeCluster, FakeEtcd, FakeMember, FakeSnapshot, Values
+
+OLD, NEW = seal.key("old", fill=1), seal.key("new", fill=2)
+SWAPPED = seal.key("old", fill=3)
+EVERYTHING = seal.config(NEW, OLD)
+
+
+def secret(name: str, key: Key) -> Values:
+    at = f"/registry/secrets/default/{name}".encode()
+    return {at: seal.seal(key, at, seal.secret(name))}
+
+
+LIVE = {
+    **secret("a", OLD),
+    **secret("b", NEW),
+    **secret("c", NEW),
+    b"/registry/configmaps/default/d": seal.config_map("d"),
+    b"/bootstrap/e": b"not Kubernetes'",
+}
+
+
+class Desk:
+    """What saves, and where: the folder, the register, and an etcd whose acts can be made to fail."""
+
+    def __init__(self, folder: Path, live: Values) -> None:
+        self.folder, self.store = folder, MemoryKeyStore()
+        self.cluster = FakeCluster({"m0": FakeMember("m0", live)})
+
+    def save(
+        self,
+        name: str = "s.db",
+        *,
+        config: EncryptionConfig | None = EVERYTHING,
+        register: bool = True,
+        open_snapshot: OpenSnapshot = FakeSnapshot,
+    ) -> Saved:
+        etcd, store = FakeEtcd(self.cluster, "m0"), self.store if register else None
+        return save(Job(etcd, "/registry", config, store, open_snapshot, SimClock()), self.folder / name)
+
+    @property
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.folder.iterdir())
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path, LIVE)
+
+
+def test_the_manifest_tells_what_the_snapshot_is_and_which_keys_it_needs(desk: Desk) -> None:
+    saved = desk.save()
+    document = json.loads(beside(desk.folder / "s.db").read_text())
+    assert desk.files == ["s.db", "s.db.keyctl.json"]
+    assert stat.S_IMODE(saved.manifest_path.stat().st_mode) == 0o600
+    assert document["etcd"] == {
+        "clusterId": "c1",
+        "memberId": "id-m0",
+        "endpoint": "https://m0:2379",
+        "version": "3.7.3",
+        "revision": 50,
+    }
+    assert (document["kind"], document["at"]) == ("SnapshotManifest", "2026-11-21T10:00:00+00:00")
+    assert [(key["name"], key["fingerprint"], key["values"], key["opened"]) for key in document["keys"]] == [
+        ("new", NEW.fingerprint, 2, 2),
+        ("old", OLD.fingerprint, 1, 1),
+    ]
+    assert document["resources"] == [
+        {"resource": "configmaps", "values": 1, "plaintext": 1},
+        {"resource": "secrets", "values": 3, "plaintext": 0},
+    ]
+    claims = parse(beside(desk.folder / "s.db").read_bytes(), name="m")
+    assert (claims.values, claims.revision, claims.resources) == (4, 50, {"configmaps": 1, "secrets": 3})
+    for key in (OLD, NEW):
+        assert key.material.hex() not in json.dumps(document)
+
+
+def test_the_register_learns_what_the_live_values_need(desk: Desk) -> None:
+    saved = desk.save()
+    (backup,) = desk.store.backups()
+    assert backup.location == str(desk.folder / "s.db")
+    assert (backup.kind, backup.revision, backup.sha256) == (BackupKind.SNAPSHOT, 50, saved.manifest.sha256)
+    assert set(backup.needs) == {OLD.ref, NEW.ref}
+
+
+def test_the_register_knows_it_with_every_possible_key_before_the_first_byte(desk: Desk) -> None:
+    seen: list[tuple[Backup, ...]] = []
+    desk.cluster.before = lambda _: seen.append(desk.store.backups())
+    desk.save()
+    ((backup,),) = seen
+    assert set(backup.needs) == {OLD.ref, NEW.ref}
+
+
+def test_without_a_configuration_the_store_says_which_keys_may_be_needed(desk: Desk) -> None:
+    desk.store.put(OLD, origin="imported")
+    seen: list[tuple[Backup, ...]] = []
+    desk.cluster.before = lambda _: seen.append(desk.store.backups())
+    saved = desk.save(config=None)
+    assert [backup.needs for backups in seen for backup in backups] == [(OLD.ref,)]
+    assert {(need.ref.name, need.fingerprint, need.opened) for need in saved.manifest.keys} == {
+        ("new", None, 0),
+        ("old", None, 0),
+    }
+    assert saved.unread == 0
+    assert save_report.to_report(saved).exit_code is ExitCode.OK
+
+
+def test_a_key_of_the_right_name_and_other_bytes_is_not_the_key_it_needs(desk: Desk) -> None:
+    saved = desk.save(config=seal.config(NEW, SWAPPED))
+    assert {need.ref.name: need.fingerprint for need in saved.manifest.keys} == {"new": NEW.fingerprint, "old": None}
+    report = save_report.to_report(saved)
+    assert report.exit_code is ExitCode.UNREADABLE
+    assert [finding.id for finding in report.findings] == ["KC-SNAP-005"]
+    assert desk.files == ["s.db", "s.db.keyctl.json"]
+
+
+def test_two_keys_of_one_name_leave_open_which_one_it_needs(desk: Desk) -> None:
+    saved = desk.save(config=seal.config(NEW, OLD, SWAPPED))
+    assert {need.ref.name: need.fingerprint for need in saved.manifest.keys}["old"] is None
+
+
+def test_a_snapshot_without_a_value_under_the_prefix_is_kept_and_no_success(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, {b"/bootstrap/e": b"not Kubernetes'"})
+    report = save_report.to_report(desk.save())
+    assert report.exit_code is ExitCode.EMPTY
+    assert "/bootstrap (1)" in report.findings[0].message
+    assert desk.files == ["s.db", "s.db.keyctl.json"]
+
+
+@pytest.mark.parametrize("taken", ["s.db", "s.db.keyctl.json"])
+def test_what_is_there_is_never_overwritten_and_nothing_is_asked_of_etcd(desk: Desk, taken: str) -> None:
+    (desk.folder / taken).write_text("mine")
+    with pytest.raises(RefusedError, match="exists already"):
+        desk.save()
+    assert (desk.files, desk.cluster.done, desk.store.backups()) == ([taken], [], ())
+    assert (desk.folder / taken).read_text() == "mine"
+
+
+def test_a_dangling_link_is_there_too(desk: Desk) -> None:
+    (desk.folder / "s.db").symlink_to("/nowhere/at/all")
+    with pytest.raises(RefusedError, match="exists already"):
+        desk.save()
+
+
+def test_a_manifest_that_comes_there_meanwhile_is_not_overwritten_and_no_snapshot_stays(desk: Desk) -> None:
+    other = desk.folder / "s.db.keyctl.json"
+
+    def come(_: str) -> None:
+        other.write_text("mine")
+
+    desk.cluster.before = come
+    with pytest.raises(RefusedError, match="exists already"):
+        desk.save()
+    assert (desk.files, other.read_text()) == (["s.db.keyctl.json"], "mine")
+    assert desk.store.backups() == ()
+
+
+def test_a_name_that_the_register_has_for_a_snapshot_that_was_moved_is_refused(desk: Desk) -> None:
+    known = Backup(BackupKind.SNAPSHOT, str(desk.folder / "s.db"), "2026-01-01T00:00:00+00:00", 9, (OLD.ref,))
+    desk.store.note_backup(known)
+    with pytest.raises(RefusedError, match="knows another snapshot by the name"):
+        desk.save()
+    assert (desk.store.backups(), desk.files) == ((known,), [])
+
+
+def unreadable(path: Path) -> FileSource:
+    raise UnusableInputError(f"{path} is damaged")
+
+
+def stopped(path: Path) -> FileSource:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("open_snapshot", "error"), [(unreadable, UnusableInputError), (stopped, KeyboardInterrupt)], ids=["damage", "stop"]
+)
+def test_a_snapshot_that_cannot_be_read_again_does_not_stay(
+    desk: Desk, open_snapshot: OpenSnapshot, error: type[BaseException]
+) -> None:
+    with pytest.raises(error):
+        desk.save(open_snapshot=open_snapshot)
+    assert (desk.files, desk.store.backups()) == ([], ())
+
+
+def test_an_etcd_that_fails_leaves_no_note_in_the_register(desk: Desk) -> None:
+    def fail(_: str) -> None:
+        raise UnreachableError("etcd does not answer")
+
+    desk.cluster.before = fail
+    with pytest.raises(UnreachableError):
+        desk.save()
+    assert (desk.files, desk.store.backups()) == ([], ())
+
+
+def failing_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(f"keyctl.backup.save.{name}", fail)
+
+
+@pytest.mark.parametrize("act", ["write_and_close", "sync_directory"])
+def test_a_disk_that_is_full_by_the_manifest_leaves_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    failing_at(monkeypatch, act)
+    with pytest.raises(StoppedError, match=r"manifest .* could not be written"):
+        desk.save()
+    assert (desk.files, desk.store.backups()) == ([], ())
+
+
+def test_a_register_that_fails_in_the_end_leaves_no_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    note: Callable[[Backup], None] = desk.store.note_backup
+
+    def fail_with_the_digest(backup: Backup) -> None:
+        if backup.sha256:
+            raise UnusableInputError("the register is damaged")
+        note(backup)
+
+    monkeypatch.setattr(desk.store, "note_backup", fail_with_the_digest)
+    with pytest.raises(UnusableInputError, match="register"):
+        desk.save()
+    assert desk.files == []
+
+
+def test_without_a_key_store_nobody_is_told(desk: Desk) -> None:
+    assert desk.save(register=False).registered is None
+    assert desk.store.backups() == ()
+
+
+def test_a_directory_that_is_not_there_is_refused_first(desk: Desk) -> None:
+    with pytest.raises(RefusedError, match="is no directory"):
+        desk.save("no/s.db")
+    assert desk.cluster.done == []

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import pytest
+
+from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.keys.key import KeyRef, Provider
+from keyctl.stored.leftovers import UNNAMED, LeftGroup, LeftoverCensus
+from keyctl.stored.source import Area, Fragment
+from tests.support import seal
+
+_NEW, _OLD = seal.key("new", fill=1), seal.key("old", fill=2)
+_CONFIG = seal.config(_NEW)
+_AT = b"/registry/secrets/default/demo"
+
+
+def _counted(
+    *fragments: Fragment,
+    history: tuple[tuple[bytes, bytes, int], ...] = (),
+    config: EncryptionConfig | None = _CONFIG,
+    deactivated: frozenset[KeyRef] = frozenset(),
+) -> tuple[LeftGroup, ...]:
+    census = LeftoverCensus(b"/registry/", config, deactivated=deactivated)
+    census.add_history(history)
+    census.add_fragments(fragments)
+    return census.result()
+
+
+def _raw(value: bytes, area: Area = Area.FREE_PAGES) -> Fragment:
+    return Fragment(area, "page 7", None, None, value, whole=False)
+
+
+def _whole(value: bytes, key: bytes = _AT) -> Fragment:
+    return Fragment(Area.WAL, "a.wal offset 8", key, 5, value, whole=True)
+
+
+def test_history_is_counted_by_resource_and_key() -> None:
+    plain = seal.secret("demo")
+    found = _counted(
+        history=(
+            (_AT, plain, 2),
+            (_AT, seal.seal(_OLD, _AT, plain), 3),
+            (_AT, seal.seal(_NEW, _AT, plain), 4),
+            (b"/registry/configmaps/default/a", seal.config_map("a"), 5),
+        )
+    )
+    assert [(one.area, one.resource, one.ref, one.retired, one.values) for one in found] == [
+        (Area.HISTORY, "configmaps", None, False, 1),
+        (Area.HISTORY, "secrets", None, False, 1),
+        (Area.HISTORY, "secrets", _NEW.ref, False, 1),
+        (Area.HISTORY, "secrets", _OLD.ref, True, 1),
+    ]
+    assert found[1].first == ("/registry/secrets/default/demo (revision 2)",)
+
+
+def test_a_whole_fragment_belongs_to_the_resource_of_its_key() -> None:
+    (found,) = _counted(_whole(seal.secret("demo")))
+    assert (found.area, found.resource, found.ref) == (Area.WAL, "secrets", None)
+    assert found.first == ("/registry/secrets/default/demo (a.wal offset 8)",)
+
+
+@pytest.mark.parametrize(
+    ("value", "resource"),
+    [
+        (seal.secret("demo"), "secrets"),
+        (seal.secret("demo")[:40], "secrets"),
+        (seal.secret("demo")[:8], UNNAMED),
+        (seal.config_map("demo"), "configmaps"),
+        (seal.stored("apps/v1", "Deployment", "demo"), "deployments.apps"),
+        (seal.stored("networking.k8s.io/v1", "NetworkPolicy", "demo"), "networkpolicies.networking.k8s.io"),
+        (seal.stored("networking.k8s.io/v1", "Ingress", "demo"), "ingresses.networking.k8s.io"),
+        (seal.stored("v1", "Endpoints", "demo"), "endpoints"),
+        (b'{"kind":"Secret","apiVersion":"v1","metadata":{', "secrets"),
+        (b'{"apiVersion": "example.com/v1", "kind": "Thing", "spec', "things.example.com"),
+    ],
+)
+def test_a_cut_object_belongs_to_the_resource_that_it_says(value: bytes, resource: str) -> None:
+    (found,) = _counted(_raw(value))
+    assert (found.resource, found.ref, found.values) == (resource, None, 1)
+
+
+def test_a_brace_that_says_nothing_is_no_object() -> None:
+    assert _counted(_raw(b'{"some": "thing else"}'), _raw(b"\0\1\2")) == ()
+
+
+def test_an_encrypted_fragment_without_a_name_is_retired_when_no_entry_reads_its_key() -> None:
+    values = (seal.seal(key, _AT, seal.secret("demo"))[:60] for key in (_NEW, _OLD))
+    assert [(one.ref, one.retired) for one in _counted(*map(_raw, values))] == [(_NEW.ref, False), (_OLD.ref, True)]
+
+
+def test_a_key_that_another_resource_reads_is_retired_for_this_one() -> None:
+    elsewhere = (b"/registry/configmaps/default/a", seal.seal(_NEW, b"/registry/configmaps/default/a", b"x"), 3)
+    (found,) = _counted(history=(elsewhere,))
+    assert (found.resource, found.retired) == ("configmaps", True)
+
+
+def test_a_deactivated_key_is_retired_although_a_file_has_it() -> None:
+    value = seal.seal(_NEW, _AT, seal.secret("demo"))
+    (found,) = _counted(history=((_AT, value, 2),), deactivated=frozenset({_NEW.ref}))
+    assert found.retired
+
+
+def test_without_a_configuration_no_key_is_called_retired() -> None:
+    (found,) = _counted(history=((_AT, seal.seal(_OLD, _AT, b"x"), 2),), config=None)
+    assert (found.ref, found.retired) == (KeyRef(Provider.AESCBC, "old"), False)
+
+
+def test_what_is_not_under_the_prefix_is_passed_over() -> None:
+    assert _counted(_whole(seal.secret("demo"), b"/other/secrets/default/demo"), history=((b"/x", b"k8s\0", 1),)) == ()
+
+
+def test_at_most_so_many_are_named() -> None:
+    census = LeftoverCensus(b"/registry/", _CONFIG, names_limit=2)
+    census.add_history([(_AT + b"%d" % number, seal.secret("demo"), number) for number in range(5)])
+    (found,) = census.result()
+    assert (found.values, len(found.first)) == (5, 2)
+
+
+def test_no_group_repeats_a_value() -> None:
+    assert "xxxx" not in repr(_counted(_raw(seal.secret("demo")), _whole(seal.secret("demo"))))
+    assert "xxxx" not in repr(_raw(seal.secret("demo")))

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from keyctl.errors import ExitCode
+from keyctl.findings import Report, Status
+from keyctl.keys.key import Provider
+from keyctl.reports.formats import FORMATS
+from keyctl.stored.source import Area, Coverage, Fragment, Value
+from keyctl.verify.report import to_report
+from keyctl.verify.values import VerifyResult, verify
+from tests.support import seal
+from tests.support.memory_source import MemorySource
+
+_NEW, _OLD = seal.key("new", fill=1), seal.key("old", fill=2)
+_CONFIG = seal.config(_NEW)
+_AT = b"/registry/secrets/default/demo"
+_PLAIN = seal.secret("demo")
+_CLEAN = {_AT: seal.seal(_NEW, _AT, _PLAIN)}
+_SNAPSHOT = dict.fromkeys((Area.LIVE, Area.HISTORY, Area.FREE_PAGES), Coverage.SCANNED) | {
+    Area.WAL: Coverage.ABSENT,
+    Area.SNAP_DIR: Coverage.ABSENT,
+}
+
+
+class MemoryFile(MemorySource):
+    """A `FileSource` over lists."""
+
+    def __init__(
+        self,
+        values: Mapping[bytes, bytes],
+        *,
+        history: tuple[Value, ...] = (),
+        fragments: tuple[Fragment, ...] = (),
+        coverage: Mapping[Area, Coverage] = _SNAPSHOT,
+    ) -> None:
+        super().__init__(values)
+        self._history, self._fragments, self._coverage = history, fragments, coverage
+
+    def history(self, prefix: bytes) -> Iterator[list[Value]]:
+        yield [value for value in self._history if value[0].startswith(prefix)]
+
+    def fragments(self) -> Iterator[list[Fragment]]:
+        yield list(self._fragments)
+
+    def coverage(self) -> Mapping[Area, Coverage]:
+        return self._coverage
+
+
+def _verified(source: MemorySource, *, residue: bool = True, only: tuple[str, ...] = ()) -> VerifyResult:
+    return verify(source, prefix="/registry", config=_CONFIG, residue=residue, only=only)
+
+
+def _fragment(value: bytes, area: Area = Area.FREE_PAGES) -> Fragment:
+    return Fragment(area, "page 7", _AT, 3, value, whole=True)
+
+
+def _text(report: Report) -> str:
+    return FORMATS["json"](report)
+
+
+@pytest.mark.parametrize(
+    ("source", "outcomes"),
+    [
+        pytest.param(MemoryFile(_CLEAN), (), id="clean"),
+        pytest.param(MemoryFile(_CLEAN, history=((_AT, _CLEAN[_AT], 2),)), (), id="history under the key that writes"),
+        pytest.param(MemoryFile(_CLEAN, history=((_AT, _PLAIN, 2),)), (14,), id="plaintext in history"),
+        pytest.param(
+            MemoryFile(_CLEAN, history=((_AT, seal.seal(_OLD, _AT, _PLAIN), 2),)), (14,), id="a retired key in history"
+        ),
+        pytest.param(MemoryFile(_CLEAN, fragments=(_fragment(_PLAIN),)), (14,), id="plaintext in a freed page"),
+        pytest.param(MemoryFile(_CLEAN, fragments=(_fragment(_PLAIN, Area.WAL),)), (14,), id="plaintext in the WAL"),
+        pytest.param(
+            MemoryFile(_CLEAN, fragments=(Fragment(Area.FREE_PAGES, "page 7", None, None, _PLAIN[:9], whole=False),)),
+            (14,),
+            id="an object cut before it says what it is",
+        ),
+        pytest.param(
+            MemoryFile(_CLEAN, history=((b"/registry/pods/default/a", seal.stored("v1", "Pod", "a"), 2),)),
+            (),
+            id="plaintext of what need not be encrypted",
+        ),
+        pytest.param(
+            MemoryFile(_CLEAN, coverage=_SNAPSHOT | {Area.WAL: Coverage.NOT_SCANNED}), (15,), id="a WAL not looked at"
+        ),
+        pytest.param(
+            MemoryFile(_CLEAN, fragments=(_fragment(_PLAIN),), coverage=_SNAPSHOT | {Area.WAL: Coverage.NOT_SCANNED}),
+            (14, 15),
+            id="both",
+        ),
+        pytest.param(MemoryFile({_AT: _PLAIN}, history=((_AT, _PLAIN, 2),)), (13, 14), id="live plaintext comes first"),
+        pytest.param(MemoryFile({}, history=((_AT, _PLAIN, 2),)), (14, 10), id="nothing live, plaintext behind"),
+        pytest.param(MemorySource(_CLEAN), (15,), id="a source that cannot look behind"),
+    ],
+)
+def test_with_residue_what_is_left_behind_decides(source: MemorySource, outcomes: tuple[int, ...]) -> None:
+    assert _verified(source).outcomes == outcomes
+
+
+def test_without_residue_it_is_told_and_does_not_decide() -> None:
+    result = _verified(MemoryFile(_CLEAN, history=((_AT, _PLAIN, 2),)), residue=False)
+    report = to_report(result)
+    assert result.exit_code is ExitCode.OK
+    assert "behind the live values: 1 plaintext in history; --residue makes it count" in report.notes
+    assert not [one for one in report.findings if one.status is Status.FAIL]
+
+
+def test_the_report_counts_what_lies_where() -> None:
+    old = seal.seal(_OLD, _AT, _PLAIN)
+    source = MemoryFile(
+        _CLEAN,
+        history=((_AT, _PLAIN, 2), (_AT, old, 3)),
+        fragments=(_fragment(_PLAIN), _fragment(old, Area.WAL), _fragment(old, Area.SNAP_DIR)),
+        coverage=dict.fromkeys(Area, Coverage.SCANNED),
+    )
+    report = to_report(_verified(source))
+    shown = json.loads(_text(report))
+    assert (shown["verdict"], shown["exitCode"]) == ("residue", 14)
+    assert shown["coverage"] == dict.fromkeys(("live", "history", "freePages", "wal", "snapDir"), "scanned")
+    assert (shown["history"]["values"], shown["history"]["plaintext"], shown["residue"]["plaintext"]) == (2, 1, 1)
+    assert [(one["area"], one["key"], one["values"], one["retired"]) for one in shown["residue"]["encrypted"]] == [
+        ("wal", "old", 1, True),
+        ("snapDir", "old", 1, True),
+    ]
+    assert "1 plaintext and 1 under retired keys in history, 1 plaintext in free pages" in report.verdict
+
+
+def test_each_leftover_is_named_with_its_place() -> None:
+    report = to_report(_verified(MemoryFile(_CLEAN, fragments=(_fragment(_PLAIN),))))
+    (found,) = [one for one in report.findings if one.status is Status.FAIL]
+    assert (found.id, found.location.etcd_key) == ("KC-DAT-010", "/registry/secrets/default/demo (page 7)")
+    assert found.message == "free pages: plaintext of secrets"
+
+
+def test_an_area_that_was_not_looked_at_is_unknown_and_named() -> None:
+    report = to_report(_verified(MemoryFile(_CLEAN, coverage=_SNAPSHOT | {Area.WAL: Coverage.NOT_SCANNED})))
+    (found,) = [one for one in report.findings if one.id == "KC-DAT-012"]
+    assert (found.status, found.message) == (Status.UNKNOWN, "WAL: not looked at")
+    assert report.verdict.endswith("; not looked at: wal")
+
+
+def test_only_judges_what_it_names_behind_the_live_values_too() -> None:
+    at = b"/registry/configmaps/default/a"
+    values = _CLEAN | {at: seal.seal(seal.key("new", Provider.AESCBC, 1), at, seal.config_map("a"))}
+    config = seal.config(_NEW, resources=("secrets", "configmaps"))
+    source = MemoryFile(values, history=((_AT, _PLAIN, 2),))
+    assert verify(source, prefix="/registry", config=config, residue=True, only=("configmaps",)).outcomes == ()
+
+
+def test_no_report_holds_a_value() -> None:
+    report = to_report(_verified(MemoryFile(_CLEAN, history=((_AT, _PLAIN, 2),), fragments=(_fragment(_PLAIN),))))
+    assert "xxxx" not in _text(report)
+    assert "xxxx" not in repr(report)

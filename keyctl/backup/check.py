@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -61,10 +61,15 @@ class Checked:
         return not any(one.status is Status.FAIL for one in self.findings)
 
 
-def check_snapshot(path: Path, open_snapshot: OpenSnapshot) -> Checked:
-    """Look at all of the snapshot `path`, and compare it with its manifest. Damage is a finding, never an exception."""
+def check_snapshot(
+    path: Path, open_snapshot: OpenSnapshot, progress: Callable[[str], None] = lambda _: None
+) -> Checked:
+    """Look at all of the snapshot `path`, and compare it with its manifest. Damage is a finding, never an exception.
+
+    `progress` gets the name of each part when it is begun.
+    """
     try:
-        checked = _check(path)
+        checked = _check(path, progress)
         state, findings = _compare(checked, open_snapshot)
     except UnusableInputError as error:
         return Checked(path, findings=(_damaged(path, error),))
@@ -97,13 +102,15 @@ def to_report(checked: Sequence[Checked]) -> Report:
     )
 
 
-def _check(path: Path) -> Checked:
+def _check(path: Path, progress: Callable[[str], None]) -> Checked:
     name = str(path)
     with opened(path) as file:
         found = extent(file)
         with digest_checked(file, found) as integrity:
             bolt = BoltFile(file, found.length, name)
-            counts = check(Database(bolt, file, name, read_standing(bolt, name), helped=is_worth_it(found.length)))
+            helped = is_worth_it(found.length)
+            counts = check(Database(bolt, file, name, read_standing(bolt, name), helped=helped), progress)
+            progress("SHA-256")
             state = integrity()
         if change := file.changed():
             raise UnusableInputError(f"{name} changed while it was read", cause=change, hint="run it again, on a copy")

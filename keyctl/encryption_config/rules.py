@@ -14,12 +14,14 @@ from dataclasses import replace
 from keyctl.encryption_config import refusals
 from keyctl.encryption_config.effective import ANYTHING, GroupResource
 from keyctl.encryption_config.fields import RawConfig, RawEntry, RawKey, RawProvider
+from keyctl.encryption_config.key_names import names_no_key
 from keyctl.encryption_config.kms_rules import kms_names_unique, kms_violations
 from keyctl.encryption_config.resource_names import problem_of
 from keyctl.encryption_config.secret_text import cause_of, decode_secret
 from keyctl.encryption_config.server import Server
 from keyctl.encryption_config.violation import Violation, violation_at
 from keyctl.keys.key import STATIC_PROVIDERS, Provider
+from keyctl.keys.shown import shown_name
 
 
 def violations(config: RawConfig, server: Server) -> tuple[Violation, ...]:
@@ -40,6 +42,7 @@ def _violations(config: RawConfig, server: Server) -> Iterator[Violation]:
             if len(provider.chosen) == 1:
                 yield from _provider_violations(provider, f"resources[{i}].providers[{j}]", server)
     yield from kms_names_unique(config)
+    yield from names_no_key(config)
     yield from _not_masked(config)
 
 
@@ -93,7 +96,7 @@ def _no_overlap(entry: RawEntry, path: str) -> Iterator[Violation]:
                 refusals.OVERLAP,
                 entry.resources[i].span,
                 f"{path}.resources[{i}]",
-                f"'{one}' covers other resources of the same list",
+                f"'{shown_name(str(one))}' covers other resources of the same list",
                 "delete those, or put them into an entry of their own before this one",
             )
 
@@ -172,7 +175,7 @@ def _not_masked(config: RawConfig) -> Iterator[Violation]:
                     refusals.MASKED,
                     item.span,
                     f"resources[{i}].resources[{j}]",
-                    f"masked by '{mask}' in resources[{earlier[mask]}]",
+                    f"masked by '{shown_name(str(mask))}' in resources[{earlier[mask]}]",
                     f"move resources[{i}] before resources[{earlier[mask]}]",
                 )
         # What one list names beside its own wildcard is told by `_no_overlap`.

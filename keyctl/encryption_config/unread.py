@@ -135,5 +135,15 @@ ORDER_MARK = _rule(
     "place, and nobody sees it.",
     "delete the character",
 )
+NAME_IS_KEY = _rule(
+    219,
+    "a name that is a key",
+    "kube-apiserver takes any text as a name, also the text of a secret, which is easily pasted one line too high. "
+    "Every stored value begins with the name of its key, in clear: with such a name the key lies beside all that it "
+    "encrypts, and whoever has a copy of etcd's data has it. keyctl does not read the file, for it would show the key.",
+    "if the file is not in use yet, give the key a name such as key1; if it is, the key is known to whoever saw the "
+    "data: put a new key with another name first on every API server, then rewrite all values and remove this one",
+    "k8s.io/apiserver v0.37 pkg/storage/value/encrypt: the prefix of a value has the key's name",
+)
 
 RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))

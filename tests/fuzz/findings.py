@@ -12,8 +12,9 @@ from pathlib import PurePath
 from keyctl.errors import KeyctlError
 from tests.fuzz.seeds import SECRETS
 
-# Characters. A message quotes nothing of a file; a diff does, and masks what looks like a key, which a few do not.
-_WINDOW, _WINDOW_OF_A_DIFF = 8, 16
+# Characters. A message quotes nothing of a file; a diff does, and masks what looks like a key: 16 characters of base64
+# outside a field for secrets, so that a shred of 15 with its padding shows.
+_WINDOW, _WINDOW_OF_A_DIFF = 8, 18
 _BEGINNING = 60
 _NOT_TEMPLATE = re.compile(r"[0-9]+|\".*?\"|'.*?'")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from tests.support.encryption_document_parts import (
     BLOCK,
     HEAD,
@@ -86,4 +88,21 @@ UNREAD: tuple[Written, ...] = (
     written("a control character far behind the first document", BLOCK + "---\n" + "# a\n" * 1000 + "«\x01\n", 217),
     written("a byte order mark in a comment", BLOCK + "# «\ufeff\n", 218),
     written("two byte order marks", "\ufeff«\ufeff" + BLOCK, 218),
+    written("a key for its own name", one_key("«" + secret()), 219),
+    written(
+        "another key of the file for a name, in hex digits",
+        file(
+            entry("configmaps", keys(("key1", secret()))),
+            entry("secrets", keys((f"«'{base64.b64decode(secret()).hex()}'", secret(2)))),
+        ),
+        219,
+    ),
+    written(
+        "a key for the name of a plugin",
+        file(
+            entry("configmaps", keys(("key1", secret()))),
+            entry("secrets", f"{{kms: {{apiVersion: v2, name: «{secret()}, endpoint: 'unix:///a'}}}}"),
+        ),
+        219,
+    ),
 )

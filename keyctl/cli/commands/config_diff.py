@@ -10,7 +10,7 @@ from keyctl.cli.options import server_of, server_options
 from keyctl.encryption_config.decode import Decoded, hash_of
 from keyctl.encryption_config.model import Reader
 from keyctl.encryption_config.views.compare import ResourceChange, compare, plugin_settings
-from keyctl.encryption_config.views.resource_view import reader_fields, reader_mark, resource_name
+from keyctl.encryption_config.views.resource_view import reader_fields, reader_mark, resource_name, view_fields
 from keyctl.errors import ExitCode, WrongUsageError
 from keyctl.findings import Finding, Location, Report, Status, Table
 
@@ -103,12 +103,13 @@ def _marks(readers: tuple[Reader, ...]) -> str:
 
 
 def _fields(change: ResourceChange) -> dict[str, object]:
+    before, after = view_fields(change.before), view_fields(change.after)
     return {
-        "resource": change.resource,
+        "resource": before["resource"],
         "same": change.same,
         "safe": change.safe,
-        "coveredBy": {"old": change.before.covered_by, "new": change.after.covered_by},
-        "write": {"old": reader_fields(change.before.writer), "new": reader_fields(change.after.writer)},
+        "coveredBy": {"old": before["coveredBy"], "new": after["coveredBy"]},
+        "write": {"old": before["write"], "new": after["write"]},
         "gained": [reader_fields(reader) for reader in change.gained],
         "lost": [reader_fields(reader) for reader in change.lost],
         "orderChanged": change.reordered,

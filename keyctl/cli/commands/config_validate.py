@@ -141,11 +141,12 @@ def _effective(decoded: Decoded | None, required: tuple[str, ...]) -> list[dict[
 
 
 def _table(decoded: Decoded, required: tuple[str, ...]) -> Table:
-    from keyctl.encryption_config.views.resource_view import one_line, reader_mark, view
+    from keyctl.encryption_config.views.resource_view import reader_mark, view
+    from keyctl.keys.shown import shown_name
 
     rows = []
     for name in _resources(decoded, required):
         shown = view(decoded.config, name)
         also = ", ".join(reader_mark(reader) for reader in shown.distinct[1:])
-        rows.append((one_line(name), reader_mark(shown.writer), also or "nothing else"))
+        rows.append((shown_name(name), reader_mark(shown.writer), also or "nothing else"))
     return Table(("RESOURCE", "WRITTEN WITH", "ALSO READ WITH"), tuple(rows))

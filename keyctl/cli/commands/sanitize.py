@@ -6,8 +6,8 @@ import contextlib
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import click
 from keyctl.cli import terminal
 from keyctl.cli.options import Connection, cluster_option, etcd_options, output_option, report_option
 from keyctl.errors import InterruptedEarlyError, RefusedError, WrongUsageError
+from keyctl.findings import Report
 
 if TYPE_CHECKING:
     from keyctl.backup.sanitize import SanitizePlan, Site
@@ -68,42 +69,59 @@ def sanitize(
       keyctl sanitize --endpoints https://10.0.0.1:2379,https://10.0.0.2:2379,https://10.0.0.3:2379
     """  # noqa: D301 — click reads the \b
     targets = terminal.parse_report_targets(reports)
+    from keyctl.cli import verification
+
+    connection = Connection.from_options(given)
+    wish = _Wish(dry_run=dry_run, yes=yes, output=output, quiet=quiet)
+    with contextlib.ExitStack() as stack:
+        found = stack.enter_context(verification.target(connection, encryption_config, revision=0))
+        report, lines = _work(stack, found, connection, wish)
+    terminal.write_reports(report, targets)
+    if dry_run and output != "json":
+        click.echo("\n".join((*lines, "Nothing was changed.")))
+    else:
+        terminal.show(report, output)
+    ctx.exit(report.exit_code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the user asked for beside the work itself."""
+
+    dry_run: bool
+    yes: bool
+    output: str
+    quiet: bool
+
+
+def _work(stack: contextlib.ExitStack, found: Target, given: Connection, wish: _Wish) -> tuple[Report, tuple[str, ...]]:
+    """Plan, ask, and carry out; what came of it, and the plan in lines."""
     from keyctl.backup import sanitize_report
     from keyctl.backup.sanitize import Sanitizer
-    from keyctl.cli import verification
     from keyctl.cli.changing import Stop
     from keyctl.cli.progress import PlainLines
     from keyctl.rotation.world import Event
 
-    connection = Connection.from_options(given)
-    lines = PlainLines()
-    stop = Stop(lines)
+    watcher = PlainLines()
+    stop = Stop(watcher)
 
     def say(line: str) -> None:
-        if not quiet:
-            lines.event(Event("step", line))
+        if not wish.quiet:
+            watcher.event(Event("step", line))
 
-    with contextlib.ExitStack() as stack:
-        found = stack.enter_context(verification.target(connection, encryption_config, revision=0))
-        backups, deactivated = _register(found)
-        sites = _sites(stack, found, connection, deactivated)
-        stack.enter_context(_caught(stop))
-        workers = [Sanitizer(site, say=say, pause=stop.pause) for site in sites]
-        plans = [worker.plan() for worker in workers]
-        if dry_run:
-            report = sanitize_report.plan_report(plans, backups)
-        else:
-            stack.enter_context(_alone(found, plans[0]))
-            _confirm(plans, backups, yes=yes, output=output, quiet=quiet)
-            stop.working = True
-            done = [worker.carry_out(plan) for worker, plan in zip(workers, plans, strict=True)]
-            report = sanitize_report.to_report(done, backups, _notes(found))
-    terminal.write_reports(report, targets)
-    if dry_run and output != "json":
-        click.echo("\n".join((*_told(plans, backups), "Nothing was changed.")))
-    else:
-        terminal.show(report, output)
-    ctx.exit(report.exit_code)
+    backups, deactivated = _register(found)
+    sites = _sites(stack, found, given, deactivated)
+    stack.enter_context(_caught(stop))
+    workers = [Sanitizer(site, say=say, pause=stop.pause) for site in sites]
+    plans = [worker.plan() for worker in workers]
+    lines = (*sanitize_report.outline(plans), *_out_of_reach(backups))
+    if wish.dry_run:
+        return sanitize_report.plan_report(plans, backups), lines
+    stack.enter_context(_alone(found, plans[0]))
+    _confirm(sanitize_report.outline(plans) if wish.yes else lines, wish)
+    stop.working = True
+    done = [worker.carry_out(plan) for worker, plan in zip(workers, plans, strict=True)]
+    return sanitize_report.to_report(done, backups, _notes(found)), lines
 
 
 def _notes(found: Target) -> tuple[str, ...]:
@@ -115,25 +133,18 @@ def _notes(found: Target) -> tuple[str, ...]:
     return notes
 
 
-def _told(plans: Sequence[SanitizePlan], backups: tuple[Backup, ...]) -> tuple[str, ...]:
-    """The plan, and what it does not reach."""
+def _out_of_reach(backups: tuple[Backup, ...]) -> tuple[str, ...]:
     from keyctl.backup import sanitize_report
 
-    left = (f"  - {line}" for line in sanitize_report.remains(backups))
-    return *sanitize_report.outline(plans), "What this does not reach:", *left
+    return "What this does not reach:", *(f"  - {line}" for line in sanitize_report.remains(backups))
 
 
-def _confirm(
-    plans: Sequence[SanitizePlan], backups: tuple[Backup, ...], *, yes: bool, output: str, quiet: bool
-) -> None:
-    from keyctl.backup import sanitize_report
-
-    if output != "json" and not (quiet and yes):
-        lines = sanitize_report.outline(plans) if yes else _told(plans, backups)
+def _confirm(lines: tuple[str, ...], wish: _Wish) -> None:
+    if wish.output != "json" and not (wish.quiet and wish.yes):
         click.echo("\n".join(lines), err=True)
-    if yes:
+    if wish.yes:
         return
-    if not sys.stdin.isatty() or output == "json":
+    if not sys.stdin.isatty() or wish.output == "json":
         raise RefusedError("this changes etcd's files and nobody is there to ask", hint="say --yes, or --dry-run")
     try:
         agreed = click.confirm("Go on?", err=True)

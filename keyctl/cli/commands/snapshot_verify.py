@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from keyctl.cli import terminal
 from keyctl.cli.options import output_option, report_option
+from keyctl.stored.display import display
 
 
 @click.command()
@@ -33,8 +35,28 @@ def verify(ctx: click.Context, /, files: tuple[Path, ...], output: str, reports:
     from keyctl.backup.check import check_snapshot, to_report
     from keyctl.etcd_files.source import SnapshotSource
 
-    report = to_report([check_snapshot(path, SnapshotSource) for path in files])
+    shown = terminal.screen(sys.stderr).terminal and not quiet
+    checked = []
+    for path in files:
+        progress = _Progress(path) if shown else _silent
+        checked.append(check_snapshot(path, SnapshotSource, progress))
+        progress("")
+    report = to_report(checked)
     terminal.write_reports(report, targets)
     if not (quiet and report.exit_code == 0):
         terminal.show(report, output)
     ctx.exit(report.exit_code)
+
+
+class _Progress:
+    """Which part of a file is being read, on a line of a terminal that is gone when all is done."""
+
+    def __init__(self, path: Path) -> None:
+        self._name = display(path.name)
+
+    def __call__(self, part: str) -> None:
+        click.echo(f"\r\x1b[K{self._name}: {part}" if part else "\r\x1b[K", nl=False, err=True)
+
+
+def _silent(part: str) -> None:
+    """Nobody watches."""

@@ -6,7 +6,6 @@ Takes a configuration that loads; what does not load is told by `rules`, what is
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from keyctl.documents import Mapping, Span
@@ -17,9 +16,7 @@ from keyctl.encryption_config.fields import LEGACY
 from keyctl.encryption_config.model import IdentityReader, StaticReader
 from keyctl.findings import Finding, Location, Rule, Severity
 from keyctl.keys.key import KeyRef, Provider
-
-# What may be repeated: no base64 key is all lower case and this short.
-_NAME = re.compile(r"[a-z0-9.*-]{1,63}")
+from keyctl.keys.shown import shown_name, shown_ref
 
 
 def _rule(number: int, severity: Severity, title: str, why: str, fix: str, source: str = "") -> Rule:
@@ -169,8 +166,7 @@ class _Checks:
             for j, item in enumerate(entry.resources):
                 guess = unknown_resource(item.text)
                 if guess is not None:
-                    shown = f'"{item.text}"' if _NAME.fullmatch(item.text) else "a name here"
-                    message = f"{shown} encrypts nothing: {guess.reason}"
+                    message = f'"{shown_name(item.text)}" encrypts nothing: {guess.reason}'
                     yield UNKNOWN_RESOURCE.finding(message, location=self._at(item.span), fix=guess.fix)
                 before = first.setdefault(GroupResource.parse(item.text), i)
                 if before != i:
@@ -192,10 +188,12 @@ class _Checks:
                     ref, place = reader.ref, self._at(raw.node.span)
                     if bytes_of.setdefault(ref, reader.key.material) != reader.key.material and ref not in told:
                         told.add(ref)
-                        message = f"{ref} stands for different keys in this file: values do not tell which they need"
-                        yield OTHER_BYTES.finding(message, location=place)
+                        message = "stands for different keys in this file: values do not tell which they need"
+                        yield OTHER_BYTES.finding(f"{shown_ref(ref)} {message}", location=place)
                     elif ref in here and ref not in told:
-                        yield KEY_TWICE.finding(f"{ref} stands more than once in resources[{i}]", location=place)
+                        yield KEY_TWICE.finding(
+                            f"{shown_ref(ref)} stands more than once in resources[{i}]", location=place
+                        )
                     here.add(ref)
 
     def _first_provider(self, entry: int) -> Location:

@@ -17,6 +17,7 @@ from keyctl.encryption_config.decode import Decoded
 from keyctl.encryption_config.model import KmsReader, StaticReader
 from keyctl.findings import Finding, Location, Rule, Severity
 from keyctl.keys.key import Key
+from keyctl.keys.shown import reads_like_key, shown_ref
 
 _NEW_KEY = "bring in a new key and rewrite what is stored: keyctl rotate. For a file not yet in use: keyctl config new"
 
@@ -39,8 +40,8 @@ GUESSABLE = _rule(
     2,
     Severity.CRITICAL,
     "a key that can be guessed",
-    "Bytes that are all equal, that repeat or count, or a placeholder that was encoded, are what an attacker tries "
-    "first. Treat everything stored under it as readable.",
+    "Bytes that are all equal, that repeat or count, an encoded placeholder or short password, and the digest of a "
+    "common word are what an attacker tries first. Treat everything stored under it as readable.",
     _NEW_KEY,
 )
 TEXT = _rule(
@@ -57,7 +58,8 @@ LOW_ENTROPY = _rule(
     4,
     Severity.HIGH,
     "key bytes that did not come from a random generator",
-    "Random bytes never look like this: too few different values, or one part repeated. Whatever made the key may be "
+    "Random bytes never look like this: too few different values, one part repeated, or many bytes in a row that are "
+    "equal or count. Whatever made the key may be "
     "guessed.",
     _NEW_KEY,
 )
@@ -113,12 +115,21 @@ KMS_V1 = _rule(
     'put a v2 plugin under another name and with "apiVersion: v2" first, rewrite what is stored, then remove this one',
     "k8s.io/apiserver v0.37 pkg/features, gate KMSv1",
 )
+NAME_LIKE_KEY = _rule(
+    11,
+    Severity.HIGH,
+    "a key name that reads like a key",
+    "The name is hex digits or base64 of as many bytes as a key has, and it stands in clear in front of every stored "
+    "value. If it is a key, of this cluster at another time or of anything else, then whoever has a copy of etcd's "
+    "data knows it. keyctl shows the first four characters only.",
+    "use a name of letters, digits and hyphens; keyctl rotate gives one to the new key. If the name is a key that is "
+    "in use anywhere, replace that key",
+    "k8s.io/apiserver v0.37 pkg/storage/value/encrypt: the prefix of a value has the key's name",
+)
 
-RULES = (PUBLISHED, GUESSABLE, TEXT, LOW_ENTROPY, SHORT, TWO_CIPHERS, TWO_NAMES, COLON, ODD_NAME, KMS_V1)
+RULES = (PUBLISHED, GUESSABLE, TEXT, LOW_ENTROPY, SHORT, TWO_CIPHERS, TWO_NAMES, COLON, ODD_NAME, KMS_V1, NAME_LIKE_KEY)
 
 _RULE_OF = {Kind.GUESSABLE: GUESSABLE, Kind.TEXT: TEXT, Kind.LOW_ENTROPY: LOW_ENTROPY}
-# What is safe to repeat: short enough to be no key by mistake, and without characters that disturb a terminal.
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
 _FULL_LENGTH = 32
 
@@ -135,7 +146,7 @@ class _Place:
 
     @property
     def label(self) -> str:
-        return str(self.key.ref) if _PLAIN_NAME.fullmatch(self.key.name) else self.path
+        return shown_ref(self.key.ref)
 
 
 def key_advice(decoded: Decoded, name: str) -> Iterator[Finding]:
@@ -192,6 +203,9 @@ def _of_name(place: _Place) -> Iterator[tuple[Rule, str]]:
         yield COLON, f"{place.path}.name has a colon"
     if not _VISIBLE_ASCII.fullmatch(place.key.name):
         yield ODD_NAME, f"{place.path}.name has white space, control characters or other than ASCII"
+
+    if reads_like_key(place.key.name):
+        yield NAME_LIKE_KEY, f"{place.path}.name reads like a key"
 
 
 def _kms_v1(decoded: Decoded, name: str) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from shlex import quote
 
 from keyctl.documents import Document, Scalar, splice
 from keyctl.documents import Mapping as Fields
@@ -20,11 +21,10 @@ from keyctl.encryption_config.secret_text import decode_secret, encoded, reading
 from keyctl.errors import RefusedError, UnusableInputError, WrongUsageError
 from keyctl.findings import Rule
 from keyctl.keys.key import STATIC_PROVIDERS, Provider
+from keyctl.keys.shown import shortened
 
 RULES = (refusals.NO_SECRET, refusals.NOT_BASE64, refusals.KEY_LENGTH)
 
-# A name that may be repeated: no base64 key is all lower case and this short.
-_PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 _BLOCK_COMMENT = re.compile(r"[|>][^\n#]*[ \t](#[^\r\n]*)")
 
 
@@ -93,8 +93,9 @@ class _Replacement:
 
 
 def shown_name(name: str) -> str | None:
-    """`name` where a message may repeat it; None where it may be no name but a key in the wrong place."""
-    return name if _PLAIN_NAME.fullmatch(name) else None
+    """`name` where messages and commands may repeat it; None where it may be a key, or is no single plain word."""
+    plain = shortened(name) == name == quote(name) and "=" not in name
+    return name if plain else None
 
 
 def refused_secrets(config: RawConfig) -> tuple[RefusedSecret, ...]:

@@ -17,7 +17,6 @@ from keyctl.encryption_config.model import EncryptionConfig, IdentityReader, Kms
 from keyctl.encryption_config.views import step_rules as rules
 from keyctl.encryption_config.views.resource_view import (
     ResourceView,
-    one_line,
     probes,
     reader_in_full,
     reader_name,
@@ -26,6 +25,7 @@ from keyctl.encryption_config.views.resource_view import (
 )
 from keyctl.findings import Finding, Location, Rule, Status
 from keyctl.keys.key import Key, KeyRef, Provider
+from keyctl.keys.shown import shown_name
 
 _AES_BLOCK = 16
 
@@ -216,7 +216,7 @@ def _lost_problems(change: ResourceChange, renamed: set[KeyRef]) -> Iterator[Pro
         return
     moved = ""
     if change.before.covered_by not in (None, change.after.covered_by):
-        moved = f" (covered by {one_line(change.after.covered_by or '')} now)"
+        moved = f" (covered by {shown_name(change.after.covered_by or '')} now)"
     for reader in lost:
         yield _lost_problem(change, reader, moved)
 
@@ -289,7 +289,7 @@ def _way(change: ResourceChange) -> str | None:
 def _way_for(way: str, changes: list[ResourceChange]) -> str:
     """`way`, its command for these resources only, under the names that OLD has for them."""
     named = dict.fromkeys(change.before.covered_by or change.resource for change in changes)
-    return way + "".join(f" --resources {quote(name)}" for name in named)
+    return way + "".join(f" --resources {quote(shown_name(name))}" for name in named)
 
 
 def _status(rule: Rule) -> Status:

@@ -17,7 +17,6 @@ from keyctl.encryption_config.views.compare import may_be_mistaken
 from keyctl.encryption_config.views.resource_view import (
     EVERYTHING_ELSE,
     ResourceView,
-    one_line,
     reader_fields,
     reader_in_full,
     reader_name,
@@ -25,6 +24,7 @@ from keyctl.encryption_config.views.resource_view import (
     view,
 )
 from keyctl.keys.key import STATIC_PROVIDERS, KeyRef, Provider
+from keyctl.keys.shown import shown_name, shown_ref
 
 _PLAINTEXT = IdentityReader()
 _NO_PREFIX = "no matching prefix found"
@@ -72,7 +72,7 @@ class Asked:
     name: str | None
 
     def __str__(self) -> str:
-        return one_line(str(KeyRef(self.provider, self.name))) if self.name else f"{self.provider}"
+        return shown_ref(KeyRef(self.provider, self.name)) if self.name else f"{self.provider}"
 
 
 def explained(config: EncryptionConfig | None, resource: str, asked: Asked | None = None) -> Explanation:
@@ -112,7 +112,7 @@ def _title(resource: str) -> str:
 
 
 def _group(name: GroupResource) -> str:
-    return f"the group {one_line(name.group)}" if name.group else "the core group"
+    return f"the group {shown_name(name.group)}" if name.group else "the core group"
 
 
 def _about(config: EncryptionConfig | None, shown: ResourceView) -> Iterator[str]:
@@ -139,7 +139,7 @@ def _coverage(shown: ResourceView, name: GroupResource) -> str:
     if name == ANYTHING:
         how = "by the wildcard '*.*', which is everything that no entry names more exactly"
     elif name.is_wildcard:
-        how = f"by the wildcard '{one_line(str(name))}', which is {_group(name)} less what an entry names itself"
+        how = f"by the wildcard '{shown_name(str(name))}', which is {_group(name)} less what an entry names itself"
     else:
         how = "by its own name"
     joined = (
@@ -158,7 +158,7 @@ def _shadowed(config: EncryptionConfig | None, shown: ResourceView) -> Iterator[
             if index not in shown.entries and name in map(GroupResource.parse, entry.resources)
         ]
         if places:
-            wildcard = f"The wildcard '{one_line(str(name))}' in {' and '.join(places)}"
+            wildcard = f"The wildcard '{shown_name(str(name))}' in {' and '.join(places)}"
             yield f"{wildcard} adds nothing to that: the most exact name alone counts."
 
 
@@ -189,7 +189,7 @@ def _name_trouble(shown: ResourceView) -> Iterator[str]:
             )
             prints = ", then ".join(reader.key.fingerprint for reader in same)
             yield (
-                f"Take care: {one_line(str(ref))} stands for {len(same)} different keys (fingerprints {prints}). "
+                f"Take care: {shown_ref(ref)} stands for {len(same)} different keys (fingerprints {prints}). "
                 f"A value does not say which of them it needs: they are tried in this order.{chance}"
             )
     for place, reader in enumerate(shown.distinct):

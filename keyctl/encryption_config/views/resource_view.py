@@ -16,6 +16,7 @@ from keyctl.encryption_config.effective import (
     readers,
 )
 from keyctl.encryption_config.model import EncryptionConfig, IdentityReader, KmsReader, Reader, StaticReader
+from keyctl.keys.shown import shortened, shown_name, shown_ref
 
 EVERYTHING_ELSE = str(ANYTHING)
 _SHORT = 8
@@ -71,12 +72,12 @@ def probes(*configs: EncryptionConfig | None) -> tuple[str, ...]:
 
 def resource_name(resource: str) -> str:
     """`resource` for a reader, on one line."""
-    return "everything else (*.*)" if resource == EVERYTHING_ELSE else one_line(resource)
+    return "everything else (*.*)" if resource == EVERYTHING_ELSE else shown_name(resource)
 
 
 def reader_name(reader: Reader) -> str:
     """The reader by name alone: aescbc/key1, kms/plugin, plaintext."""
-    return "plaintext" if isinstance(reader, IdentityReader) else one_line(str(reader.ref))
+    return "plaintext" if isinstance(reader, IdentityReader) else shown_ref(reader.ref)
 
 
 def reader_mark(reader: Reader) -> str:
@@ -97,7 +98,7 @@ def reader_fields(reader: Reader) -> dict[str, object]:
     """The reader for JSON. What it does not have is None."""
     return {
         "provider": reader.ref.provider.value,
-        "key": reader.ref.name or None,
+        "key": shortened(reader.ref.name) or None,
         "fingerprint": reader.key.fingerprint if isinstance(reader, StaticReader) else None,
         "kmsVersion": reader.version if isinstance(reader, KmsReader) else None,
     }
@@ -106,14 +107,9 @@ def reader_fields(reader: Reader) -> dict[str, object]:
 def view_fields(shown: ResourceView) -> dict[str, object]:
     """A view for JSON. `read` holds all readers in the server's order, the writing one first."""
     return {
-        "resource": shown.resource,
-        "coveredBy": shown.covered_by,
+        "resource": shortened(shown.resource),
+        "coveredBy": None if shown.covered_by is None else shortened(shown.covered_by),
         "entries": list(shown.entries),
         "write": reader_fields(shown.writer),
         "read": [reader_fields(reader) for reader in shown.readers],
     }
-
-
-def one_line(text: str) -> str:
-    """`text` with control and format characters escaped: names in a file are chosen by whoever wrote it."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

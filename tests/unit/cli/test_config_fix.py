@@ -1,51 +1,35 @@
-"""`keyctl config fix` and `migrate`: what is printed where, what is written, and how they end."""
+"""`keyctl config fix` on configurations: what is printed where, what is written, and how they end."""
 
 from __future__ import annotations
 
 import base64
 import io
 import os
+import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 
-from keyctl.cli.commands.config import config
-from keyctl.cli.commands.config_fix import fix
-from keyctl.cli.commands.config_migrate import migrate
 from keyctl.cli.main import run
-from keyctl.encryption_config.decode import decode
-from keyctl.encryption_config.judge import judge
 from keyctl.errors import ExitCode
 from tests.support.hints import wrong_commands, wrong_hints
-from tests.unit.encryption_config.configs import keys_of
 from tests.unit.encryption_config.repair.test_repairs import BODY, HEAD, KEY, LEGACY, SECRET, materials
-from tests.unit.hosts.manifest_texts import ETCD, FLAG
+from tests.unit.hosts.manifest_texts import ETCD
 
+SHADOWING = """\
+  - resources:
+    - configmaps
+    providers:
+    - identity: {}
+"""
 MISINDENTED = (HEAD + BODY).replace("          secret:", "        secret:")
 PLACEHOLDER = LEGACY + BODY.replace(SECRET, "<BASE 64 ENCODED SECRET>")
-API_SERVER = """\
-apiVersion: v1
-kind: Pod
-metadata: {name: kube-apiserver}
-spec:
-  containers:
-  - name: kube-apiserver
-    command:
-    - kube-apiserver
-    - --secure-port=6443
-    volumeMounts:
-    - {mountPath: /etc/kubernetes/pki, name: pki}
-  volumes:
-  - name: pki
-    hostPath: {path: /etc/kubernetes/pki}
-"""
 
 
 @pytest.fixture(autouse=True)
-def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(config.commands, "fix", fix)
-    monkeypatch.setitem(config.commands, "migrate", migrate)
+def directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -115,7 +99,7 @@ def test_what_is_left_goes_to_stderr_with_what_to_do(capsys: pytest.CaptureFixtu
     place(PLACEHOLDER)
     assert fixed("enc.yaml", "--write") == ExitCode.UNUSABLE
     out, err = capsys.readouterr()
-    assert "left: KC-CFG-135 enc.yaml:11:19: " in err
+    assert "left: critical KC-CFG-135 enc.yaml:11:19: " in err
     assert "a placeholder of 24 characters" in err
     assert "keyctl config fix enc.yaml --supply key1=KEYFILE" in err
     assert "enc.yaml would still be refused" in err
@@ -235,40 +219,166 @@ def test_several_copies_get_the_same_key_and_none_is_written_when_one_is_refused
     assert first.read_text() == PLACEHOLDER
 
 
-def test_the_flag_on_etcds_manifest_moves_to_the_api_server_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
-    etcd, server = place(ETCD, "etcd.yaml"), place(API_SERVER, "kube-apiserver.yaml")
-    assert fixed("etcd.yaml", "--write") == ExitCode.OK
-    out, err = capsys.readouterr()
-    assert "kube-apiserver.yaml stands beside it and is looked at too" in err
-    assert f"+    - {FLAG}" in out
-    assert FLAG not in etcd.read_text()
-    assert FLAG in server.read_text()
-    assert fixed("etcd.yaml", "kube-apiserver.yaml") == ExitCode.OK
-
-
-def test_the_flag_on_etcds_manifest_alone_is_left(capsys: pytest.CaptureFixture[str]) -> None:
-    place(ETCD, "etcd.yaml")
-    assert fixed("etcd.yaml", "--write") == ExitCode.UNUSABLE
-    assert "left: KC-FLAG-001" in capsys.readouterr().err
-    assert Path("etcd.yaml").read_text() == ETCD
-
-
-def test_migrate_changes_the_kind_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
-    path = place(LEGACY + BODY)
-    assert run(["config", "migrate", "enc.yaml"]) == ExitCode.OK
-    assert path.read_text() == LEGACY + BODY
-    assert run(["config", "migrate", "enc.yaml", "--write"]) == ExitCode.OK
-    assert decode(path.read_bytes(), name="e").config == decode((LEGACY + BODY).encode(), name="e").config
-    assert not any(one.id == "KC-CFG-008" for one in judge(path.read_bytes(), name="e").findings)
+def test_a_copy_that_has_the_key_already_is_to_be_copied_and_gets_no_brother_of_that_name(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place(PLACEHOLDER, "a.yaml")
+    place(PLACEHOLDER, "b c.yaml")
+    assert fixed("a.yaml", "--generate", "key1", "--write") == ExitCode.OK
     capsys.readouterr()
-    assert run(["config", "migrate", "enc.yaml", "--write"]) == ExitCode.OK
-    assert capsys.readouterr().out == "enc.yaml: nothing to fix\n"
-    assert keys_of(decode(path.read_bytes(), name="e").config) == ["key1"]
+    for order in (["a.yaml", "b c.yaml"], ["b c.yaml", "a.yaml"]):
+        assert fixed(*order, "--generate", "key1", "--write") == ExitCode.REFUSED
+        err = capsys.readouterr().err
+        assert "a.yaml has the key key1 already, and b c.yaml would get other bytes under that name [R5]" in err
+        assert "hint: cp -p a.yaml 'b c.yaml', if it is a copy\n" in err
+        assert "keyctl config fix 'b c.yaml' --supply key1=KEYFILE --write" in err
+    assert Path("b c.yaml").read_text() == PLACEHOLDER
 
 
-def test_migrate_repairs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = place(MISINDENTED)
-    assert run(["config", "migrate", "enc.yaml", "--write"]) == ExitCode.UNUSABLE
-    assert path.read_text() == MISINDENTED
-    given_stdin(monkeypatch, LEGACY + BODY)
-    assert run(["config", "migrate", "-", "--write"]) == ExitCode.USAGE
+def fail_at_rename(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    renames: list[Path] = []
+    rename = Path.replace
+
+    def replaced(self: Path, target: Path) -> Path:
+        renames.append(target)
+        if len(renames) == number:
+            raise PermissionError(1, "Operation not permitted", str(target))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", replaced)
+
+
+def test_after_one_of_two_copies_got_a_new_key_the_hint_makes_the_other_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(PLACEHOLDER, "a.yaml")
+    place(PLACEHOLDER, "b.yaml")
+    fail_at_rename(2, monkeypatch)
+    assert fixed("a.yaml", "b.yaml", "--generate", "key1", "--write") == ExitCode.STOPPED
+    err = capsys.readouterr().err
+    assert "error: a.yaml is written, b.yaml is not\n" in err
+    assert "hint: mend that, then: cp -p a.yaml b.yaml\n" in err
+    assert "keyctl config fix b.yaml" not in err
+    assert len(materials(Path("a.yaml").read_bytes())) == 1
+    assert Path("b.yaml").read_text() == PLACEHOLDER
+
+
+def test_after_one_of_two_different_files_got_a_new_key_the_other_is_to_be_supplied_with_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(PLACEHOLDER, "a.yaml")
+    place(f"# other\n{PLACEHOLDER}", "b.yaml")
+    fail_at_rename(2, monkeypatch)
+    assert fixed("a.yaml", "b.yaml", "--generate", "key1", "--write") == ExitCode.STOPPED
+    err = capsys.readouterr().err
+    assert "the secret that a.yaml has" in err
+    assert "keyctl config fix b.yaml --supply key1=KEYFILE --write" in err
+    assert "cp -p" not in err
+    (key,) = materials(Path("a.yaml").read_bytes())
+    Path("KEYFILE").write_text(base64.b64encode(key).decode())
+    assert fixed("b.yaml", "--supply", "key1=KEYFILE", "--write") == ExitCode.OK
+    assert materials(Path("b.yaml").read_bytes()) == [key]
+
+
+def test_after_one_of_two_files_was_written_the_hint_is_the_command_for_the_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(PLACEHOLDER, "a.yaml")
+    place(PLACEHOLDER, "b c.yaml")
+    Path("k 1").write_text(SECRET)
+    fail_at_rename(2, monkeypatch)
+    options = ["--supply", "key1=k 1", "--kubernetes-version", "1.30", "--kms-v1"]
+    assert fixed("a.yaml", "b c.yaml", *options, "--write") == ExitCode.STOPPED
+    command = "keyctl config fix 'b c.yaml' --kubernetes-version 1.30 --kms-v1 --supply 'key1=k 1' --write"
+    assert f"hint: mend that, then: {command}\n" in capsys.readouterr().err
+    assert run(shlex.split(command)[1:]) == ExitCode.OK
+    assert materials(Path("a.yaml").read_bytes()) == materials(Path("b c.yaml").read_bytes()) == [KEY]
+
+
+def test_a_key_under_two_providers_gets_other_bytes_under_each_and_one_can_be_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    both = PLACEHOLDER.replace(
+        "    - identity", "    - aesgcm:\n        keys:\n        - name: key1\n          secret: ''\n    - identity"
+    )
+    place(both)
+    assert fixed("enc.yaml", "--generate", "key1", "--write") == ExitCode.OK
+    first, second = materials(Path("enc.yaml").read_bytes())
+    assert first != second
+    out, _ = capsys.readouterr()
+    assert out.count("the secret of key1 is the base64 of 32 new bytes") == 2
+    assert "supplied" not in out
+    place(both)
+    assert fixed("enc.yaml", "--generate", "aescbc:key1") == ExitCode.UNUSABLE
+    err = capsys.readouterr().err
+    assert err.count("left: critical") == 1
+    assert "left: critical KC-CFG-134 enc.yaml:15:" in err
+    assert fixed("enc.yaml", "--generate", "aescbc:key1", "--generate", "aesgcm:key1") == ExitCode.OK
+    capsys.readouterr()
+    assert fixed("enc.yaml") == ExitCode.UNUSABLE
+    err = capsys.readouterr().err
+    assert "--supply aescbc:key1=KEYFILE" in err
+    assert "--generate aesgcm:key1" in err
+    assert wrong_commands(err) == []
+    assert fixed("enc.yaml", "--generate", "secretbox:key1") == ExitCode.USAGE
+    assert "enc.yaml has no key secretbox:key1" in capsys.readouterr().err
+    assert fixed("enc.yaml", "--generate", "key1", "--reencode", "aescbc:key1") == ExitCode.USAGE
+
+
+def test_serious_findings_that_fix_cannot_mend_are_shown_and_are_no_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    plaintext = HEAD + BODY.replace("- secrets", "- configmaps")
+    path = place(plaintext)
+    assert fixed("enc.yaml", "--write") == ExitCode.FINDINGS
+    out, err = capsys.readouterr()
+    assert out == "enc.yaml: nothing that fix can mend; see what is left\n"
+    assert re.search(r"^left: (critical|high) KC-CFG-002 enc\.yaml:", err, re.MULTILINE)
+    assert err.endswith("enc.yaml: what is left is serious, although nothing refuses it\n")
+    assert path.read_text() == plaintext
+
+
+def test_the_exit_code_is_that_of_the_file_as_it_would_be_and_the_last_line_says_that_nothing_was_written(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for text, code in (
+        (MISINDENTED, ExitCode.OK),
+        (MISINDENTED.replace("- secrets", "- configmaps"), ExitCode.FINDINGS),
+        (PLACEHOLDER, ExitCode.UNUSABLE),
+    ):
+        path = place(text)
+        assert fixed("enc.yaml") == code
+        assert capsys.readouterr().err.splitlines()[-1] == "nothing was written: --write replaces the file"
+        assert path.read_text() == text
+        assert fixed("enc.yaml", "--write") == code
+        assert path.read_text() != text
+        capsys.readouterr()
+
+
+def test_a_finding_of_medium_is_shown_and_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    place((HEAD + BODY).replace("    - secrets\n", "    - secrets\n    - configmaps\n") + SHADOWING)
+    assert fixed("enc.yaml") == ExitCode.OK
+    out, err = capsys.readouterr()
+    assert out == "enc.yaml: nothing that fix can mend; see what is left\n"
+    assert "left: medium KC-CFG-007 " in err
+
+
+def test_a_file_of_more_than_4096_bytes_is_no_key(capsys: pytest.CaptureFixture[str]) -> None:
+    path = place(PLACEHOLDER)
+    Path("large").write_text(SECRET + "\n" * 4096)
+    assert fixed("enc.yaml", "--supply", "key1=large", "--write") == ExitCode.UNUSABLE
+    assert "it has more than 4096 bytes" in capsys.readouterr().err
+    Path("large").write_text(SECRET + "\n" * (4096 - len(SECRET)))
+    assert fixed("enc.yaml", "--supply", "key1=large", "--write") == ExitCode.OK
+    assert path.read_text() != PLACEHOLDER
+
+
+def test_a_file_name_that_a_shell_would_take_apart_is_quoted_and_stdin_is_called_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(PLACEHOLDER, "my enc.yaml")
+    assert fixed("my enc.yaml") == ExitCode.UNUSABLE
+    assert "keyctl config fix 'my enc.yaml' --supply key1=KEYFILE" in capsys.readouterr().err
+    given_stdin(monkeypatch, PLACEHOLDER)
+    assert fixed("-") == ExitCode.UNUSABLE
+    err = capsys.readouterr().err
+    assert "keyctl config fix FILE --supply key1=KEYFILE" in err
+    assert "keyctl config fix <stdin>" not in err

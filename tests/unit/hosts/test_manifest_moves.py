@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
 import pytest
 import yaml
@@ -299,3 +300,37 @@ def test_both_containers_in_one_manifest_are_repaired() -> None:
     assert repaired.left == ()
     words = [container["command"] for container in yaml.safe_load(after["pod"])["spec"]["containers"]]
     assert [any("encryption" in word for word in command) for command in words] == [False, True]
+
+
+@pytest.mark.parametrize("names", [("a-etcd", "b-api"), ("z-etcd", "a-api")])
+def test_the_server_that_gets_the_flag_is_written_before_the_program_that_loses_it(names: tuple[str, str]) -> None:
+    etcd, api = names
+    given = {f"{etcd}.yaml": ETCD.encode(), f"{api}.yaml": SERVER.encode()}
+    assert list(repair_manifests(given).contents) == [f"{api}.yaml", f"{etcd}.yaml"]
+
+
+def test_with_only_the_first_file_written_another_repair_finishes_the_move() -> None:
+    given = {"etcd.yaml": ETCD.encode(), "api.yaml": SERVER.encode()}
+    first, content = next(iter(repair_manifests(given).contents.items()))
+    repaired = repair_manifests({**given, first: content})
+    assert repaired.contents == {"etcd.yaml": ETCD_AFTER.encode()}
+    assert repaired.left == ()
+
+
+def test_what_a_server_will_read_is_told_as_a_path_of_its_host() -> None:
+    assert repair(etcd=ETCD, api=SERVER)[0].reads == {"api.yaml": PurePosixPath(FILE)}
+    renamed = server_with(f"--experimental-encryption-provider-config={FILE}")
+    assert repair(api=renamed)[0].reads == {"api.yaml": PurePosixPath(FILE)}
+    elsewhere = renamed.replace("path: /etc/kubernetes\n", "path: /srv\n")
+    assert repair(api=elsewhere)[0].reads == {"api.yaml": PurePosixPath("/srv/enc/enc.yaml")}
+    unknown = renamed.replace("hostPath:\n      path: /etc/kubernetes\n", "emptyDir: {}\n")
+    assert repair(api=unknown)[0].reads == {"api.yaml": None}
+    relative = server_with("--experimental-encryption-provider-config=enc.yaml")
+    assert repair(api=relative)[0].reads == {"api.yaml": None}
+
+
+def test_a_server_that_reads_what_it_read_before_is_not_told_of() -> None:
+    server = server_with(f"--encryption-provider-config={FILE}")
+    assert repair(etcd=ETCD, api=server)[0].reads == {}
+    assert repair(api=server)[0].reads == {}
+    assert repair(api=SERVER)[0].reads == {}

@@ -332,8 +332,9 @@ def test_a_secret_without_exactly_one_reading_stays_whatever_the_user_says(secre
 
 @pytest.mark.parametrize("text", [HEAD + BODY, LEGACY + BODY.replace("- identity: {}", "- identity:")])
 def test_a_secret_that_the_server_accepts_is_never_changed(text: str) -> None:
-    with pytest.raises(RefusedError, match="accepts the secret of the key key1"):
+    with pytest.raises(KeyInUseError, match="accepts the secret of the key key1") as caught:
         repaired(text, supply={"key1": OTHER})
+    assert caught.value.asked == "key1"
     with pytest.raises(RefusedError, match="accepts the secret of the key key1"):
         repaired(text, reencode=["key1"])
 
@@ -350,6 +351,43 @@ def test_a_key_name_with_other_bytes_elsewhere_is_not_given_a_second_meaning() -
     result = repaired(text, supply={"key1": KEY})
     assert materials(result.content) == [KEY, KEY]
     assert good.encode() in result.content
+
+
+TWO_PROVIDERS = (
+    '{"kind": "EncryptionConfiguration", "apiVersion": "apiserver.config.k8s.io/v1", "resources": [{"resources": '
+    '["secrets"], "providers": [{"aescbc": {"keys": [{"name": "a", "secret": "bm8="}]}}, {"secretbox": {"keys": '
+    '[{"name": "a", "secret": "bm8="}]}}]}]}'
+)
+FRESH = {Provider.AESCBC: KEY, Provider.AESGCM: bytes(32), Provider.SECRETBOX: OTHER}
+
+
+def test_of_a_name_under_two_providers_each_gets_bytes_of_its_own() -> None:
+    result = repaired(TWO_PROVIDERS, fresh={"a": FRESH})
+    assert materials(result.content) == [KEY, OTHER]
+    assert result.unused == ()
+    assert {one.sentence for one in result.done} == {"the secret of a is the base64 of 32 new bytes"}
+
+
+def test_of_a_name_under_two_providers_one_can_be_asked_for() -> None:
+    result = repaired(TWO_PROVIDERS, supply={"secretbox:a": OTHER})
+    assert [one.location.line for one in result.left] == [1]
+    assert str(result.left[0].fix).endswith("--supply a=KEYFILE, or make a new one: --generate a")
+    assert (result.unused, len(result.done)) == ((), 1)
+    assert materials(repaired(TWO_PROVIDERS, supply={"secretbox:a": OTHER, "aescbc:a": KEY}).content) == [KEY, OTHER]
+    assert all("secretbox:a" in str(one.fix) or "aescbc:a" in str(one.fix) for one in repaired(TWO_PROVIDERS).left)
+    for both in ({"a": OTHER, "aescbc:a": KEY}, {"aescbc:a": KEY, "a": OTHER}):
+        with pytest.raises(WrongUsageError, match="two things are asked for the key"):
+            repaired(TWO_PROVIDERS, supply=both)
+    with pytest.raises(WrongUsageError, match="no key aesgcm:a") as caught:
+        repaired(TWO_PROVIDERS, supply={"aesgcm:a": OTHER})
+    assert caught.value.cause == "it has a"
+
+
+def test_a_key_whose_name_begins_like_a_provider_is_meant_by_its_whole_name() -> None:
+    text = TWO_PROVIDERS.replace('"a"', '"aescbc:a"', 1)
+    result = repaired(text, supply={"aescbc:a": KEY, "secretbox:a": OTHER})
+    assert materials(result.content) == [KEY, OTHER]
+    assert materials(repaired(text, fresh={"aescbc:aescbc:a": FRESH, "a": FRESH}).content) == [KEY, OTHER]
 
 
 def test_names_and_lengths_of_supplied_keys_are_checked() -> None:

@@ -89,7 +89,9 @@ class _Reading:
 
     def __init__(self, connections: Connections, endpoint: Endpoint, pin: Pin) -> None:
         self._connections, self._endpoint, self._pin = connections, endpoint, pin
-        self._patience = _Patience(_PATIENCE * connections.timeout, len(connections.endpoints))
+        # An endpoint that is given twice would hide those behind it.
+        self._endpoints = tuple(dict.fromkeys(connections.endpoints))
+        self._patience = _Patience(_PATIENCE * connections.timeout, len(self._endpoints))
         self._failures: dict[Endpoint, CallError] = {}
         self._places = {endpoint.url: None}
         self._delivered = 0
@@ -132,8 +134,8 @@ class _Reading:
             raise self._given_up() from error
         # A connection on which nothing arrives may be dead without being closed.
         self._connections.forget(self._endpoint)
-        endpoints = self._connections.endpoints
-        self._endpoint = endpoints[(endpoints.index(self._endpoint) + 1) % len(endpoints)]
+        at = self._endpoints.index(self._endpoint)
+        self._endpoint = self._endpoints[(at + 1) % len(self._endpoints)]
 
     def _given_up(self) -> KeyctlError:
         failed = self._connections.no_answer(tuple(self._failures.items()))

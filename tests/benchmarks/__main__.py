@@ -1,4 +1,4 @@
-"""`make bench`: keyctl beside etcdctl and kubectl, in one run, as ratios. See docs/benchmarks.md.
+"""`make bench`: keyctl beside etcdctl, kubectl and a Go program, in one run, as ratios. See docs/benchmarks.md.
 
 Exits 1 when something did not work; being slow is no failure.
 """
@@ -12,12 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keyctl.errors import KeyctlError
+from tests.benchmarks.growing import growing
 from tests.benchmarks.measure import BenchError, Command, in_turns, keyctl, peak, ratios, seconds
+from tests.benchmarks.offline import offline
 from tests.benchmarks.rewriting import rewriting
-from tests.benchmarks.scanning import grow, scan
+from tests.benchmarks.scanning import scan
 from tests.benchmarks.table import Row, say, show
 
-_PARTS = ("help", "scan", "rewrite")
+_PARTS = ("help", "scan", "offline", "growth", "rewrite")
+_SIZES, _QUICK_SIZES, _LARGE = (10_000, 100_000), (1_000, 10_000), 1_000_000
 _QUICK = {"values": 20_000, "secrets": 300, "pairs": 2}
 _HELP_MILLISECONDS = 150
 
@@ -43,8 +46,11 @@ def _measure(given: argparse.Namespace, folder: Path) -> None:
         _help(2 * given.pairs)
     if "scan" in parts:
         scan(folder / "scan", given.values, given.pairs)
-        if given.full:
-            grow(folder / "growth", given.pairs)
+    if "offline" in parts:
+        offline(folder / "offline", given.values, given.pairs)
+    if "growth" in parts:
+        sizes = _QUICK_SIZES if given.quick else _SIZES
+        growing(folder / "growth", (*sizes, _LARGE) if given.full else sizes, given.pairs)
     if "rewrite" in parts:
         rewriting(folder, given.secrets, given.pairs)
 
@@ -59,15 +65,15 @@ def _help(pairs: int) -> None:
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="keyctl beside etcdctl and kubectl")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"only these of: {', '.join(_PARTS)}")
-    parser.add_argument("--values", type=_number, help="values to scan (200000)")
+    parser.add_argument("--values", type=_number, help="values to scan, live and in a snapshot (200000)")
     parser.add_argument("--secrets", type=_number, help="Secrets to rewrite (3000)")
-    parser.add_argument("--pairs", type=_number, help="how often each command runs (5)")
+    parser.add_argument("--pairs", type=_number, help="how often each command runs (9)")
     parser.add_argument("--quick", action="store_true", help="a small run that shows whether everything works")
-    parser.add_argument("--full", action="store_true", help="also scan 1000000 values; takes 2 GB of disk")
+    parser.add_argument("--full", action="store_true", help="let it grow to 1000000 values, too; takes 5 GB of disk")
     given = parser.parse_args(arguments)
     if unknown := set(given.parts) - set(_PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; choose from {', '.join(_PARTS)}")
-    defaults = _QUICK if given.quick else {"values": 200_000, "secrets": 3_000, "pairs": 5}
+    defaults = _QUICK if given.quick else {"values": 200_000, "secrets": 3_000, "pairs": 9}
     for name, value in defaults.items():
         if getattr(given, name) is None:
             setattr(given, name, value)

@@ -55,11 +55,11 @@ def keyctl(*arguments: str) -> tuple[str, ...]:
     return python("keyctl", *arguments)
 
 
-def run(command: Command) -> Cost:
-    """Run `command` once. Raises `BenchError` when it does not end as it must."""
+def run(command: Command, *flags: str) -> Cost:
+    """Run `command` once, by launch.py with `flags`. Raises `BenchError` when it does not end as it must."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     done = subprocess.run(
-        [sys.executable, "-I", "-S", _LAUNCH, *command.words],
+        [sys.executable, "-I", "-S", _LAUNCH, *flags, *command.words],
         env=kept | dict(command.environment),
         cwd=ROOT,
         capture_output=True,
@@ -99,6 +99,11 @@ def without_start(costs: Sequence[Cost]) -> tuple[Cost, ...]:
 def peak(costs: Sequence[Cost]) -> float:
     """The largest of the peaks, in megabytes."""
     return max(cost.megabytes for cost in costs)
+
+
+def family_peak(command: Command, runs: int) -> float:
+    """The most megabytes that `command` and its children held together, in runs that are not timed."""
+    return max(run(command, "--family").megabytes for _ in range(runs))
 
 
 def ratios(ours: Sequence[Cost], theirs: Sequence[Cost]) -> tuple[float, ...]:

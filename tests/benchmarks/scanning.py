@@ -14,7 +14,6 @@ from tests.benchmarks.measure import (
     ROOT,
     BenchError,
     Command,
-    Cost,
     in_turns,
     keyctl,
     peak,
@@ -30,13 +29,11 @@ from tests.support.plane import etcd_alone
 
 _PROVIDERS = (Provider.AESCBC, Provider.AESGCM, Provider.SECRETBOX)
 _ONE = "/one"
-_SMALL = 10_000
-_LARGE = 1_000_000
-_MEMORY_LIMIT = 100.0
+MEMORY_LIMIT = 100.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
+class Stage:
     """A filled etcd: the environment that leads to it, a configuration for each provider, and its prefixes' sizes."""
 
     environment: dict[str, str]
@@ -62,22 +59,15 @@ class _Stage:
 
 
 def scan(folder: Path, values: int, pairs: int) -> None:
-    """Reading and counting; then the same with every value opened; then fewer values."""
-    with _filled(folder, {**{_prefix(provider): values for provider in _PROVIDERS}, "/small": _SMALL}) as stage:
+    """Reading and counting; then the same with every value opened."""
+    with filled(folder, {_prefix(provider): values for provider in _PROVIDERS}) as stage:
         for provider in _PROVIDERS:
             _require_all_opened(stage, provider, values)
         _compare_with_etcdctl(stage, values, pairs)
         _compare_with_opening(stage, values, pairs)
-        _compare_sizes(stage, "/small", _SMALL, _prefix(Provider.AESCBC), values, pairs)
 
 
-def grow(folder: Path, pairs: int) -> None:
-    """A hundred times as many values."""
-    with _filled(folder, {_prefix(Provider.AESCBC): _LARGE, "/small": _SMALL}) as stage:
-        _compare_sizes(stage, "/small", _SMALL, _prefix(Provider.AESCBC), _LARGE, pairs)
-
-
-def _compare_with_etcdctl(stage: _Stage, values: int, pairs: int) -> None:
+def _compare_with_etcdctl(stage: Stage, values: int, pairs: int) -> None:
     prefix = _prefix(Provider.AESCBC)
     commands = {
         "get": stage.get(prefix),
@@ -99,7 +89,7 @@ def _compare_with_etcdctl(stage: _Stage, values: int, pairs: int) -> None:
                 limits[other],
                 peak(mine),
                 peak(costs[other]),
-                _MEMORY_LIMIT,
+                MEMORY_LIMIT,
             )
             for what, mine in ours.items()
             for other in names
@@ -107,7 +97,7 @@ def _compare_with_etcdctl(stage: _Stage, values: int, pairs: int) -> None:
     )
 
 
-def _compare_with_opening(stage: _Stage, values: int, pairs: int) -> None:
+def _compare_with_opening(stage: Stage, values: int, pairs: int) -> None:
     rows = []
     for provider in _PROVIDERS:
         prefix = _prefix(provider)
@@ -122,38 +112,10 @@ def _compare_with_opening(stage: _Stage, values: int, pairs: int) -> None:
                 2.5,
                 peak(opened),
                 peak(counted),
-                _MEMORY_LIMIT,
+                MEMORY_LIMIT,
             )
         )
     show(f"the same scan with every one of {values} values opened, both without their start", rows)
-
-
-def _compare_sizes(stage: _Stage, small: str, few: int, large: str, many: int, pairs: int) -> None:
-    flags = stage.judged_by(Provider.AESCBC)
-    commands = {
-        "few": stage.inside(small, *flags, repeat=max(1, min(20, many // few))),
-        "many": stage.inside(large, *flags),
-    }
-    costs = in_turns(commands, pairs)
-    a_value = {"few": _share(costs["few"], few), "many": _share(costs["many"], many)}
-    show(
-        f"growth from {few} to {many} values, opened",
-        [
-            Row(
-                "time for each value",
-                f"with {few}",
-                ratios(a_value["many"], a_value["few"]),
-                None,
-                peak(costs["many"]),
-                peak(costs["few"]),
-                _MEMORY_LIMIT,
-            )
-        ],
-    )
-
-
-def _share(costs: tuple[Cost, ...], values: int) -> tuple[Cost, ...]:
-    return tuple(Cost(cost.seconds / values, cost.megabytes) for cost in without_start(costs))
 
 
 def _prefix(provider: Provider) -> str:
@@ -165,7 +127,7 @@ def _key(provider: Provider) -> Key:
 
 
 @contextmanager
-def _filled(folder: Path, sizes: dict[str, int]) -> Iterator[_Stage]:
+def filled(folder: Path, sizes: dict[str, int]) -> Iterator[Stage]:
     """An etcd of its own with so many Secrets under each prefix, aescbc where the prefix names no provider."""
     etcdctl = str(binary("etcdctl"))
     with etcd_alone(folder) as lab:
@@ -180,10 +142,10 @@ def _filled(folder: Path, sizes: dict[str, int]) -> Iterator[_Stage]:
             "ETCDCTL_KEY": lab.etcd.key,
         }
         configs = {provider: write_config(folder / f"{provider}.yaml", _key(provider)) for provider in _PROVIDERS}
-        yield _Stage(environment, configs, etcdctl)
+        yield Stage(environment, configs, etcdctl)
 
 
-def _require_all_opened(stage: _Stage, provider: Provider, values: int) -> None:
+def _require_all_opened(stage: Stage, provider: Provider, values: int) -> None:
     """A scan that passes over values would be quick: it must have opened each one."""
     command = stage.verify(_prefix(provider), *stage.judged_by(provider), "-o", "json")
     done = subprocess.run(command.words, env=command.environment, cwd=ROOT, capture_output=True, check=False)

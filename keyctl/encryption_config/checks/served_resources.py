@@ -11,7 +11,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from keyctl.encryption_config.effective import GroupResource
+from keyctl.encryption_config.effective import ANYTHING, GroupResource
 
 # From discovery of kube-apiserver 1.37.1 with every API version and feature gate on; and, of 1.27 to 1.36, the
 # alpha resources that were given up.
@@ -104,6 +104,14 @@ class Suggestion:
 
     reason: str
     fix: str
+
+
+def is_built_in(text: str) -> bool:
+    """Whether `text` names what kube-apiserver itself stores, or a wildcard over some of it."""
+    name = GroupResource.parse(text)
+    if name == ANYTHING:
+        return True
+    return name.group in _STORED and (name.is_wildcard or name.resource in _STORED[name.group])
 
 
 def unknown_resource(text: str) -> Suggestion | None:

@@ -1,7 +1,8 @@
 // Counts the live values of an etcd database by what their heads say, on one thread: the peer of keyctl's offline census.
 //
 // go_census [-sha256] FILE: with -sha256 the digest at the end of a snapshot is checked first.
-// Prints one JSON object: how many values, how many under each head, and the seconds without the start.
+// Prints one JSON object: how many values, and how many under each head. The last line of standard error is how many
+// seconds that took, without the start of the process.
 package main
 
 import (
@@ -33,9 +34,8 @@ var (
 )
 
 type answer struct {
-	Values  int            `json:"values"`
-	Heads   map[string]int `json:"heads"`
-	Seconds float64        `json:"seconds"`
+	Values int            `json:"values"`
+	Heads  map[string]int `json:"heads"`
 }
 
 func main() {
@@ -44,13 +44,15 @@ func main() {
 	flag.Parse()
 	begun := time.Now()
 	heads, values, err := census(flag.Arg(0), *digest)
+	elapsed := time.Since(begun)
 	if err == nil {
-		err = json.NewEncoder(os.Stdout).Encode(answer{values, heads, time.Since(begun).Seconds()})
+		err = json.NewEncoder(os.Stdout).Encode(answer{values, heads})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	fmt.Fprintln(os.Stderr, elapsed.Seconds())
 }
 
 func census(path string, digest bool) (map[string]int, int, error) {

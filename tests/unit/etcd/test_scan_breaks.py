@@ -128,6 +128,13 @@ def test_the_only_endpoint_is_asked_again_over_a_new_connection(scripted: Script
     assert broken.closed
 
 
+def test_an_endpoint_that_is_given_twice_hides_none(scripted: ScriptedEtcd) -> None:
+    scripted.sessions = [first(chunk(0, 10), LOST), later(chunk(10, 30, last=True))]
+    urls = ("https://etcd1:2379", "https://etcd1:2379", "https://etcd2:2379")
+    assert keys(Connections(urls, scripted.tls, timeout=1.0))[0] == ALL
+    assert [opened["host"] for opened in scripted.opened] == ["etcd1", "etcd2"]
+
+
 def test_endpoints_are_waited_for_when_all_are_down(scripted: ScriptedEtcd, clock: SimClock) -> None:
     down = [later(DOWN) for _ in range(4)]
     up = later(chunk(10, 30, last=True))

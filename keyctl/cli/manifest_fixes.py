@@ -73,13 +73,14 @@ def check_what_is_read(reads: Mapping[str, PurePosixPath | None], configs: Seque
         path = str(place)
         argument = file_argument(name_of(path))
         click.echo(f"next: before the kubelet restarts kube-apiserver: keyctl config validate {argument}", err=True)
-        content = next((one.after for one in configs if _same(one.path, path)), None)
+        mended = next((one.after for one in configs if _same(one.path, path)), None)
         try:
-            content = read_regular(path, _WHAT) if content is None else content
+            content = read_regular(path, _WHAT) if mended is None else mended
         except UnusableInputError as error:
             click.echo(_not_read(path, error), err=True)
         else:
-            _judge(manifest, path, content, server)
+            state = "it is on this machine" if mended is None else "this command mends it"
+            _judge(manifest, path, content, server, state)
 
 
 def manifest_report(path: str, content: bytes, findings: tuple[Finding, ...], *, serious: bool) -> Report:
@@ -161,7 +162,7 @@ def _not_read(path: str, error: UnusableInputError) -> str:
     return f"{name_of(path)} was not judged: {error.cause}"
 
 
-def _judge(manifest: str, path: str, content: bytes, server: Server) -> None:
+def _judge(manifest: str, path: str, content: bytes, server: Server, state: str) -> None:
     name = name_of(path)
     judged = judge(content, name=name, server=server)
     if judged.accepted is False:
@@ -177,4 +178,4 @@ def _judge(manifest: str, path: str, content: bytes, server: Server) -> None:
         return
     serious = any(one.severity in (Severity.CRITICAL, Severity.HIGH) for one in judged.findings)
     wrong = ", and something serious is wrong with it" if serious else ""
-    click.echo(f"kube-apiserver {server} accepts {name} as it is on this machine{wrong}", err=True)
+    click.echo(f"kube-apiserver {server} accepts {name} as {state}{wrong}", err=True)

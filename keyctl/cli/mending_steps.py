@@ -5,6 +5,8 @@ Writes nothing, and names no command that would do nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from keyctl.cli.files import STDIN, name_of
 from keyctl.encryption_config.checks.advice import LEGACY_KIND
 from keyctl.encryption_config.judge import Judged
@@ -21,10 +23,12 @@ def mending(path: str, content: bytes, judged: Judged, server: Server) -> tuple[
         legacy = any(one.id == LEGACY_KIND.id for one in judged.findings)
         return judged.findings, (f"keyctl config migrate {file}",) if legacy and path != STDIN else ()
     repaired = repairs(content, name=name_of(path), server=server)
+    ways = {(one.id, one.message): one.fix for one in repaired.left}
+    findings = tuple(replace(one, fix=ways.get((one.id, one.message), one.fix)) for one in judged.findings)
     if repaired.content == content:
-        return repaired.left, ()
+        return findings, ()
     first, others = repaired.done[0], len(repaired.done) - 1
     more = f"; and {others} more" if others else ""
     # What stands behind the sign is a comment to a shell too.
     step = f"keyctl config fix {file}  # line {first.line}: {first.sentence}{more}"
-    return judged.findings, (step,) if path != STDIN else ()
+    return findings, (step,) if path != STDIN else ()

@@ -9,7 +9,7 @@ from pathlib import Path
 from keyctl.keys.key import Provider
 from tests.benchmarks.made_snapshot import PREFIX, made_snapshot
 from tests.benchmarks.measure import Command, Cost, family_peak, in_turns, peak, ratios, seconds, without_start
-from tests.benchmarks.offline import FAMILY_PEAKS, MEMORY_RUNS, census_of
+from tests.benchmarks.offline import FAMILY_PEAKS, MEMORY_RUNS, census_of, require_counted
 from tests.benchmarks.scanning import MEMORY_LIMIT, filled
 from tests.benchmarks.table import Row, say, show
 
@@ -28,6 +28,7 @@ def _offline(folder: Path, sizes: Sequence[int], pairs: int) -> None:
     for size in sizes:
         say(f"writing a snapshot of {size} values")
         snapshot = made_snapshot(folder / f"{size}.db", size)
+        require_counted(census_of(snapshot, PREFIX.decode(), first), size)
         commands[size] = census_of(snapshot, PREFIX.decode(), first, repeat=_repeat(size, sizes))
     costs = _in_turns(commands, pairs)
     peaks = {size: family_peak(command, MEMORY_RUNS) for size, command in commands.items()}

@@ -20,9 +20,10 @@ from keyctl.encryption_config.repair.readable import (
 )
 
 _SPACE = re.compile(r"[ \t]*")
-_SIGN = re.compile(r"(?:---|\.\.\.)(?=[ \t]|$)|[-?](?=[ \t]|$)|[\[\]{},]|:(?=[ \t]|$|[\"'\[{])")
+_BEFORE = re.compile(r"[ \t#]*(?:[-?][ \t]+)*[\[{ \t]*")
+_SIGN = re.compile(r"[ \t]+|(?:---|\.\.\.)(?=[ \t]|$)|[-?](?=[ \t]|$)|[\[\]{},]|:(?=[ \t]|$|[\"'\[{])")
 _QUOTED = re.compile(r"""(?P<quote>["'])(?P<text>[^"'\\]*)(?P=quote)(?![^ \t,:\]}])""")
-_PLAIN_END = re.compile(r"[ \t]*(?::(?=[ \t]|$)|,(?=[ \t]|$|[\"'\[{])|[\]}]|[ \t]#|$)")
+_PLAIN_END = re.compile(r":(?=[ \t]|$)|,(?=[ \t]|$|[\"'\[{])|[\]}]|[ \t]#")
 _COLON = re.compile(r"[ \t]*:(?=[ \t]|$|[\"'\[{])")
 
 
@@ -40,9 +41,10 @@ class MaskedLines:
         """`line`, which has no line break, as it may be read."""
         body = line.rstrip(" \t\r")
         start = _end(_SPACE, body, 0)
+        if self._goes_on and not _starts_with_field(body):
+            start = _end(_BEFORE, body, 0)
+            return body[:start] + hidden(body[start:], self._masks)
         if body.startswith("#", start):
-            if self._goes_on:
-                return body[: start + 1] + hidden(body[start + 1 :], self._masks)
             return body[:start] + self._comments.masked(body[start:])
         if body:
             self._comments.interrupted()
@@ -52,7 +54,7 @@ class MaskedLines:
         parts: list[str] = []
         at, field = 0, ""
         while at < len(line):
-            end = _end(_SPACE, line, at) or _end(_SIGN, line, at)
+            end = _end(_SIGN, line, at)
             if end > at:
                 parts.append(line[at:end])
                 # A value stands right behind its colon.
@@ -65,13 +67,13 @@ class MaskedLines:
             if text is None:
                 return "".join((*parts, self._rest(line[at:])))
             is_field = _COLON.match(line, end) is not None
-            if is_field and text.lower() not in FIELD_NAMES or text.lower() == "secret":
+            if text.lower() == "secret" or (is_field and text.lower() not in FIELD_NAMES):
                 name = line[at:end] if field_is_readable(text) else self._masks.of(text)
                 return "".join((*parts, name, self._rest(line[end:])))
             if is_field:
                 # A field of the schema ends whatever stood above.
                 self._goes_on = False
-            readable = is_field or self._is_readable(field, text)
+            readable = is_field or not text or self._is_readable(field, text)
             parts.append(line[at:end] if readable else line[at:end].replace(text, self._masks.of(text)))
             at, field = end, text.lower() if is_field else ""
         return "".join(parts)
@@ -94,10 +96,19 @@ def _word(line: str, at: int) -> tuple[int, str | None]:
     """The end of the word at `at`, quoted or not, and its text; None when it is no whole word without escapes."""
     if line[at] in "\"'":
         quoted = _QUOTED.match(line, at)
-        return (quoted.end(), quoted["text"]) if quoted and quoted["text"] else (len(line), None)
+        return (quoted.end(), quoted["text"]) if quoted else (len(line), None)
     found = _PLAIN_END.search(line, at)
-    end = found.start() if found else len(line)
-    return (end, line[at:end]) if end > at else (len(line), None)
+    text = line[at : found.start() if found else len(line)].rstrip(" \t")
+    return (at + len(text), text) if text else (len(line), None)
+
+
+def _starts_with_field(line: str) -> bool:
+    """Whether a field of the schema is the first that `line` has, comments aside."""
+    at = _end(_BEFORE, line, 0)
+    if at == len(line) or line.startswith("#"):
+        return False
+    end, text = _word(line, at)
+    return text is not None and text.lower() in FIELD_NAMES and _COLON.match(line, end) is not None
 
 
 def _end(pattern: re.Pattern[str], line: str, at: int) -> int:

@@ -9,7 +9,7 @@ import re
 
 from keyctl.encryption_config.checks.served_resources import is_built_in
 from keyctl.encryption_config.repair.lines import FIELD_NAMES
-from keyctl.keys.shown import shown_name
+from keyctl.keys.shown import reads_like_key, shown_name
 
 _UNKNOWN_FIELD = re.compile(r"[a-z][A-Za-z]{0,15}")
 _RESOURCE = re.compile(r"[a-z0-9*][a-z0-9*.-]{0,252}")
@@ -27,8 +27,8 @@ _VALUES = {
 
 # Words after which a comment may go on with a key. The resource and the provider are named everywhere.
 _SECRETIVE = re.compile(
-    r"""secret(?!s\b(?!["']?[ \t]*[:=])|box\b)s?["']?|pass(?:w(?:or)?d|phrase)?\b["']?|pwd|token|credential|\bkey["']?"""
-    r"(?=[ \t]*[:=])",
+    r"""secret(?!s\b(?!["']?[ \t]*[:=])|box\b)s?["']?|pass(?:w(?:or)?d|phrase)?\b["']?|pwd|token|credential"""
+    r"""|\bkey["']?(?=[ \t]*[:=])""",
     re.IGNORECASE,
 )
 _CHUNK = re.compile(r"[^ \t]+")
@@ -63,7 +63,7 @@ class Comments:
     def masked(self, comment: str) -> str:
         """`comment`, which starts with its sign; what follows a word such as secret is masked, also in those below."""
         start = len(comment) - len(comment.lstrip("# \t"))
-        if self._below_secret:
+        if self._below_secret or reads_like_key(comment):
             return comment[:start] + hidden(comment[start:], self._masks)
         found = _SECRETIVE.search(comment)
         if found is None:

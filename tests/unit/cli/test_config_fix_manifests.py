@@ -225,7 +225,7 @@ def test_a_file_that_the_same_command_repairs_is_judged_as_repaired_and_written_
     assert fixed("etcd.yaml", "keys/enc.yaml", "--write") == ExitCode.OK
     assert order == ["enc.yaml", "kube-apiserver.yaml", "etcd.yaml"]
     assert file.read_text() == HEAD + BODY
-    assert f"kube-apiserver 1.37 accepts {file}" in capsys.readouterr().err
+    assert f"kube-apiserver 1.37 accepts {file} as this command mends it\n" in capsys.readouterr().err
 
 
 def test_a_file_whose_place_cannot_be_told_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,3 +83,9 @@ def test_the_exact_cause_of_a_refused_secret_and_the_way_out_are_told(secret: st
     assert cause in shown
     assert "keyctl config fix 'my enc.yaml' --supply key1=KEYFILE" in shown
     assert secret not in shown
+
+
+def test_the_way_out_is_exact_also_where_fix_mends_something_else_first() -> None:
+    shown = validated(LEGACY + BODY.replace(SECRET, "<SECRET>"))
+    assert "keyctl config fix 'my enc.yaml' --supply key1=KEYFILE" in shown
+    assert len(next_steps(shown)) == 1

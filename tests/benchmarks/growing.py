@@ -13,7 +13,7 @@ from tests.benchmarks.offline import FAMILY_PEAKS, MEMORY_RUNS, census_of, requi
 from tests.benchmarks.scanning import MEMORY_LIMIT, filled
 from tests.benchmarks.table import Row, say, show
 
-_MOST_REPEATS = 20
+_MOST_REPEATS, _WORTH_TIMING = 20, 200_000
 
 
 def growing(folder: Path, sizes: Sequence[int], pairs: int) -> None:
@@ -29,7 +29,7 @@ def _offline(folder: Path, sizes: Sequence[int], pairs: int) -> None:
         say(f"writing a snapshot of {size} values")
         snapshot = made_snapshot(folder / f"{size}.db", size)
         require_counted(census_of(snapshot, PREFIX.decode(), first), size)
-        commands[size] = census_of(snapshot, PREFIX.decode(), first, repeat=_repeat(size, sizes))
+        commands[size] = census_of(snapshot, PREFIX.decode(), first, repeat=_repeat(size))
     costs = _in_turns(commands, pairs)
     peaks = {size: family_peak(command, MEMORY_RUNS) for size, command in commands.items()}
     for size in sizes:
@@ -40,9 +40,7 @@ def _offline(folder: Path, sizes: Sequence[int], pairs: int) -> None:
 def _live(folder: Path, sizes: Sequence[int], pairs: int) -> None:
     with filled(folder, {_prefix(size): size for size in sizes}) as stage:
         flags = stage.judged_by(Provider.AESCBC)
-        costs = _in_turns(
-            {size: stage.inside(_prefix(size), *flags, repeat=_repeat(size, sizes)) for size in sizes}, pairs
-        )
+        costs = _in_turns({size: stage.inside(_prefix(size), *flags, repeat=_repeat(size)) for size in sizes}, pairs)
     peaks = {size: peak(some) for size, some in costs.items()}
     show("growth: live scan, every value opened, without its start", _rows(costs, peaks, MEMORY_LIMIT))
 
@@ -73,8 +71,9 @@ def _rows(costs: Mapping[int, tuple[Cost, ...]], peaks: Mapping[int, float], lim
     ]
 
 
-def _repeat(size: int, sizes: Sequence[int]) -> int:
-    return min(_MOST_REPEATS, sizes[-1] // size)
+def _repeat(size: int) -> int:
+    """How often one process does it, so that what is small takes long enough to be timed."""
+    return max(1, min(_MOST_REPEATS, _WORTH_TIMING // size))
 
 
 def _prefix(size: int) -> str:

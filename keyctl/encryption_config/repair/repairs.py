@@ -69,14 +69,14 @@ def repairs(content: bytes, *, name: str, server: Server = NEWEST_SERVER, asked:
         return _told(content, (), (), name, server, asked.keys)
     text, done = (_migrated if accepted else _restructured)(text, name, server)
     replaced: tuple[Done, ...] = ()
+    unused = asked.keys
     given = _with_fields(text, name, server)
     if given is not None and given.document.plain and asked.keys:
         # Lines are told as the given file counts them: what was removed stood before all others.
         removed = content.count(b"\n") - text.count("\n")
-        text, replaced = replace_secrets(given.document, given.config, asked)
+        text, replaced, unused = replace_secrets(given.document, given.config, asked)
         replaced = tuple(dataclasses.replace(one, line=one.line + removed) for one in replaced)
     refused = _refused(text, name, server)
-    unused = tuple(key for key in asked.keys if not replaced or any(one.is_meant(key) for one in refused))
     in_order = tuple(sorted((*done, *replaced), key=lambda one: one.line))
     return _told(text.encode(), in_order, refused, name, server, unused)
 

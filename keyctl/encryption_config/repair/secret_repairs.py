@@ -64,10 +64,6 @@ class RefusedSecret:
     column: int
     readings: int
 
-    def is_meant(self, asked: str) -> bool:
-        """Whether the user may have called its key `asked`."""
-        return asked in (self.name, f"{self.provider}:{self.name}")
-
 
 @dataclass(frozen=True, slots=True)
 class _Key:
@@ -113,10 +109,12 @@ def refused_secrets(config: RawConfig) -> tuple[RefusedSecret, ...]:
     )
 
 
-def replace_secrets(document: Document, config: RawConfig, asked: Asked) -> tuple[str, tuple[Done, ...]]:
-    """The text of `document` with refused secrets replaced as `asked`; `config` are its fields.
+def replace_secrets(
+    document: Document, config: RawConfig, asked: Asked
+) -> tuple[str, tuple[Done, ...], tuple[str, ...]]:
+    """The text of `document` with refused secrets replaced as `asked`, what was done, and for which keys it was not.
 
-    A secret that is to be read, but in no way or in several, stays.
+    `config` are its fields. A secret that is to be read, but in no way or in several, stays.
 
     Raises `WrongUsageError` for a name that no key has or a key for which two things are asked, `KeyInUseError`
     when the server accepts the secret, `RefusedError` when the name has other bytes elsewhere,
@@ -132,15 +130,17 @@ def replace_secrets(document: Document, config: RawConfig, asked: Asked) -> tupl
                     hint="give one of --supply, --generate and --reencode for a key",
                 )
             told[index] = name
-    found = (_replacement(keys[index], told[index], asked) for index in sorted(told))
-    replacements = [one for one in found if one is not None]
+    found = {index: _replacement(keys[index], told[index], asked) for index in sorted(told)}
+    unused = {told[index] for index, one in found.items() if one is None}
+    replacements = [one for one in found.values() if one is not None]
     for one in replacements:
         _check_bytes(document.name, one, keys)
     text = splice(document.text, [_edit(document, one) for one in replacements])
-    return text, tuple(
+    done = tuple(
         Done(_rule(one.key).id, one.key.raw.secret.span.line, f"the secret of {_label(one.key)} is {one.sentence}")
         for one in replacements
     )
+    return text, done, tuple(name for name in asked.keys if name in unused)
 
 
 def _keys(config: RawConfig) -> Iterator[_Key]:

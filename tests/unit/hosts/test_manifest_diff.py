@@ -73,6 +73,7 @@ def test_no_value_that_may_be_a_password_shows_in_the_whole_manifest(form: str) 
 def test_the_lines_of_a_hidden_value_stay_as_many_as_they_are() -> None:
     text = SECRETIVE.format(p=PASSWORD)
     diff = manifest_diff(b"kind: Pod\n", text.encode(), name="pod.yaml")
+    assert "+    - name: AGAIN\n+      value: *shared\n+    - name: FROM\n" in diff
     assert len([line for line in diff.splitlines()[3:] if line[0] in "+ "]) == len(text.splitlines())
 
 

@@ -388,6 +388,10 @@ def test_a_key_whose_name_begins_like_a_provider_is_meant_by_its_whole_name() ->
     result = repaired(text, supply={"aescbc:a": KEY, "secretbox:a": OTHER})
     assert materials(result.content) == [KEY, OTHER]
     assert materials(repaired(text, fresh={"aescbc:aescbc:a": FRESH, "a": FRESH}).content) == [KEY, OTHER]
+    both = TWO_PROVIDERS.replace('[{"name": "a"', '[{"name": "aescbc:a", "secret": "bm8="}, {"name": "a"', 1)
+    result = repaired(both, supply={"aescbc:a": KEY})
+    assert (len(result.done), len(result.left), result.unused) == (1, 2, ())
+    assert materials(repaired(both, supply={"aescbc:a": KEY, "a": OTHER}).content) == [KEY, OTHER, OTHER]
 
 
 def test_names_and_lengths_of_supplied_keys_are_checked() -> None:
@@ -451,11 +455,13 @@ def test_what_the_server_accepts_though_it_is_wrong_is_told_and_left() -> None:
 
 
 def test_no_key_is_in_what_is_told_or_shown() -> None:
-    result = repaired((HEAD + BODY).replace("          secret:", "        secret:").replace("key1", SECRET[:20]))
-    assert SECRET[:12] not in repr(result)
-    wrong = repaired(with_secret(TWICE).replace("key1", SECRET[:20]))
-    assert SECRET[:12] not in repr(wrong)
-    assert TWICE[:12] not in repr(wrong)
+    text, name = (HEAD + BODY).replace("          secret:", "        secret:"), base64.b64encode(OTHER).decode()
+    result = repaired(text.replace("key1", name))
+    assert result.done != ()
+    wrong = repaired(with_secret(TWICE).replace("key1", name))
+    assert "--generate NAME" in str(wrong.left[0].fix)
+    for shown in (repr(result), repr(wrong)):
+        assert [one for one in (SECRET, TWICE, name) if one[:8] in shown] == []
 
 
 @given(documents(), st.sampled_from([27, 30, 31, 37]))

@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
     PLAINTEXT = 13, "verify: plaintext where encryption is required"
     RESIDUE = 14, "verify `--residue`: live values clean, plaintext or a retired key left in history, free pages or WAL"
     INCOMPLETE = 15, "verify `--residue`: an area that had to be looked at could not be"
-    FINDINGS = 20, "audit, certs check, config validate: a finding at or above `--fail-on`"
+    FINDINGS = 20, "audit, certs check, config validate and fix: a finding at or above `--fail-on` (fix: high)"
     INTERRUPTED = 130, "interrupted before anything was changed"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from keyctl.backup.sanitize import Sanitized, SanitizePlan
+from keyctl.backup.sanitize import Proof, Sanitized, SanitizePlan
 from keyctl.errors import ExitCode
 from keyctl.findings import Finding, Report, Table
 from keyctl.keys.backups import Backup, BackupKind
@@ -49,6 +49,7 @@ def to_report(done: Sequence[Sanitized], backups: tuple[Backup, ...], notes: tup
     `notes` say what the reader should know of how it was judged.
     """
     done = tuple(_without_elsewhere(done))
+    lacking = tuple(_lacking(done))
     outcomes = worst_first(
         dict.fromkeys(outcome for one in done for proof in one.proofs for outcome in proof.result.outcomes)
     )
@@ -56,6 +57,7 @@ def to_report(done: Sequence[Sanitized], backups: tuple[Backup, ...], notes: tup
     reports = [(proof.name, verify_report(proof.result)) for one in done for proof in one.proofs]
     said = f"compacted, {count} {'member' if count == 1 else 'members'} defragmented"
     if outcomes:
+        said += "".join(f"; {line}" for line in lacking)
         said += "; " + "; ".join(dict.fromkeys(report.verdict for _, report in reports if report.exit_code))
     else:
         said += "; no plaintext of what must be encrypted and no retired key in a fresh snapshot of each"
@@ -67,8 +69,8 @@ def to_report(done: Sequence[Sanitized], backups: tuple[Backup, ...], notes: tup
         findings=tuple(_findings(reports)),
         data={"clusters": [_done_data(one) for one in done], "remains": list(left)},
         tables=(_table(done),),
-        notes=(*notes, *(f"not reached: {line}" for line in left)),
-        next_steps=tuple(_next_steps(reports)),
+        notes=(*notes, *lacking, *(f"not reached: {line}" for line in left)),
+        next_steps=tuple(_next_steps(reports, clean=not outcomes, differ=bool(lacking))),
     )
 
 
@@ -84,16 +86,34 @@ def remains(backups: Iterable[Backup]) -> Iterator[str]:
 
 
 def _without_elsewhere(done: Sequence[Sanitized]) -> Iterator[Sanitized]:
-    """`done`; that a cluster holds none of the judged resources says nothing where another one holds them."""
-    if all(ExitCode.EMPTY in proof.result.outcomes for one in done for proof in one.proofs):
-        yield from done
-        return
-    for one in done:
+    """`done`; that a cluster holds none of the judged resources says nothing where another one holds them.
+
+    A member that holds none while another one of its cluster does keeps its outcome: it must hold the same.
+    """
+    empty = [all(_is_empty(proof) for proof in one.proofs) for one in done]
+    for one, is_empty in zip(done, empty, strict=True):
+        if not is_empty or all(empty):
+            yield one
+            continue
         proofs = []
         for proof in one.proofs:
             kept = tuple(outcome for outcome in proof.result.outcomes if outcome is not ExitCode.EMPTY)
             proofs.append(replace(proof, result=replace(proof.result, outcomes=kept)))
         yield replace(one, proofs=tuple(proofs))
+
+
+def _lacking(done: Sequence[Sanitized]) -> Iterator[str]:
+    """Each member whose file holds nothing that is judged while another one's of its cluster does."""
+    for one in done:
+        full = [proof.name for proof in one.proofs if not _is_empty(proof)]
+        for proof in one.proofs:
+            if full and _is_empty(proof):
+                what = "values of what must be encrypted"
+                yield f"{proof.name} of {one.plan.label} holds no {what}, and {full[0]} of the same cluster does"
+
+
+def _is_empty(proof: Proof) -> bool:
+    return ExitCode.EMPTY in proof.result.outcomes
 
 
 def _outline(plan: SanitizePlan) -> Iterator[str]:
@@ -120,9 +140,12 @@ def _findings(reports: Iterable[tuple[str, Report]]) -> Iterator[Finding]:
         yield from (replace(finding, message=f"{name}: {finding.message}") for finding in report.findings)
 
 
-def _next_steps(reports: Iterable[tuple[str, Report]]) -> Iterator[str]:
+def _next_steps(reports: Iterable[tuple[str, Report]], *, clean: bool, differ: bool) -> Iterator[str]:
+    if differ:
+        yield "etcdctl endpoint hashkv --cluster    shows whether the members hold the same"
     yield from dict.fromkeys(step for _, report in reports for step in report.next_steps)
-    yield "keyctl snapshot save FILE    takes a snapshot that leaks nothing of this any more"
+    if clean:
+        yield "keyctl snapshot save FILE    takes a snapshot that leaks nothing of this any more"
     yield "keyctl verify-secrets --data-dir DIR --residue    on a member's host, shows what its WAL still holds"
 
 

@@ -64,7 +64,8 @@ def save(job: Job, path: Path, *, progress: Callable[[int, int], None] | None = 
     """Save a snapshot to `path`, read it, and write its manifest beside it; `progress` gets (bytes so far, in all).
 
     Raises `RefusedError` where a file is there already, the register has another snapshot of that name, or the disk
-    is too full, each before the first byte; and what the etcd, the file and the key store raise. Nothing is left then.
+    is too full, each before the first byte; and what the etcd, the file and the key store raise. Nothing is left then;
+    a file that the disk does not let go stays in the register, with every key that it may need.
     """
     check_free(job.store, path)
     # NOTE: registered before it is there: a run that is cut off leaves no snapshot that nobody knows of.
@@ -74,10 +75,13 @@ def save(job: Job, path: Path, *, progress: Callable[[int, int], None] | None = 
         try:
             return _finish(job, saved)
         except BaseException:
-            path.unlink(missing_ok=True)
+            # NOTE: what failed first is what is told.
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
             raise
     except BaseException:
-        if job.store is not None:
+        # NOTE: a file that is there and forgotten would not hold back the destruction of the keys that it needs.
+        if job.store is not None and is_gone(path):
             with suppress(KeyctlError):
                 job.store.forget_backup(str(path.absolute()))
         raise
@@ -99,6 +103,17 @@ def check_free(store: KeyStore | None, path: Path) -> None:
         )
 
 
+def is_gone(path: Path) -> bool:
+    """Whether nothing has the name `path`, for certain: a directory that cannot be looked into may hold it still."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _finish(job: Job, saved: SavedSnapshot) -> Saved:
     """Read the snapshot, and write down what is known of it."""
     contents = read_live(job.open_snapshot(saved.path), prefix=job.prefix, config=job.config)
@@ -109,10 +124,11 @@ def _finish(job: Job, saved: SavedSnapshot) -> Saved:
     _write(written, made)
     try:
         _register(job, saved.path, saved.sha256, contents.info.revision, static_refs(needs))
+        return Saved(saved.path, written, made, contents, job.store.location if job.store else None)
     except BaseException:
-        written.unlink(missing_ok=True)
+        with suppress(OSError):
+            written.unlink(missing_ok=True)
         raise
-    return Saved(saved.path, written, made, contents, job.store.location if job.store else None)
 
 
 def _possible(job: Job) -> tuple[KeyRef, ...]:

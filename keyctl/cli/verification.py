@@ -20,6 +20,8 @@ from keyctl.encryption_config.server import NEWEST_SERVER, Server
 from keyctl.errors import UnreachableError, WrongUsageError
 from keyctl.etcd.interface import Etcd
 from keyctl.hosts.manifests import Flags, read_flags
+from keyctl.keys.backups import Backup
+from keyctl.keys.key import KeyRef
 from keyctl.kube.interface import ApiServer
 from keyctl.stored.decrypt import Opened, open_value
 from keyctl.stored.source import FileSource, JoinedSource, ValueSource
@@ -69,6 +71,19 @@ class Target:
                     hint="write the resource as plural.group, for example deployments.apps",
                 )
         return {answer.resource: answer.count for answer in listed}
+
+    def register(self) -> tuple[tuple[Backup, ...], frozenset[KeyRef]]:
+        """The snapshots that the cluster's key store knows, and the keys that it calls retired."""
+        from keyctl.keys.ledger import KeyState
+
+        if self.settings is None:
+            return (), frozenset()
+        try:
+            store = wiring.key_store(self.settings)
+        except WrongUsageError:
+            return (), frozenset()
+        gone = {KeyState.DEACTIVATED, KeyState.COMPROMISED, KeyState.DESTROYED}
+        return store.backups(), frozenset(record.ref for record in store.records() if record.state in gone)
 
     def neighbours(self) -> tuple[tuple[str, int], ...]:
         """The largest first parts of all keys in the main etcd, for a wrong prefix."""

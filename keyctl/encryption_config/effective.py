@@ -6,36 +6,13 @@ several entries that name one resource are joined in file order, so only the fir
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from keyctl.encryption_config.model import EncryptionConfig, IdentityReader, Reader, StaticReader
+from keyctl.encryption_config.model import GroupResource as GroupResource
 from keyctl.errors import RefusedError
 from keyctl.keys.key import Key, KeyRef
 
 # What encryption at rest is about: always required, whatever a configuration says.
 SECRETS = "secrets"
-
-
-@dataclass(frozen=True, slots=True)
-class GroupResource:
-    """A resource as kube-apiserver splits it: at the first dot. "*" stands for all."""
-
-    resource: str
-    group: str
-
-    @classmethod
-    def parse(cls, text: str) -> GroupResource:
-        """`secrets` and `secrets.` are one resource of the core group; `*.` is all of the core group."""
-        resource, _, group = text.partition(".")
-        return cls(resource, group)
-
-    @property
-    def is_wildcard(self) -> bool:
-        """Whether this stands for more than one resource."""
-        return self.resource == "*"
-
-    def __str__(self) -> str:
-        return f"{self.resource}.{self.group}" if self.group or self.is_wildcard else self.resource
 
 
 ANYTHING = GroupResource("*", "*")
@@ -44,15 +21,8 @@ ANYTHING = GroupResource("*", "*")
 def covering_entries(config: EncryptionConfig, resource: str) -> tuple[int, ...]:
     """The indexes of the entries whose providers `resource` gets, in file order; none when nothing covers it."""
     wanted = GroupResource.parse(resource)
-    for name in (wanted, GroupResource("*", wanted.group), ANYTHING):
-        found = tuple(
-            index
-            for index, entry in enumerate(config.entries)
-            if name in {GroupResource.parse(text) for text in entry.resources}
-        )
-        if found:
-            return found
-    return ()
+    lookup = (wanted, GroupResource("*", wanted.group), ANYTHING)
+    return next((config.named[name] for name in lookup if name in config.named), ())
 
 
 def holders(config: EncryptionConfig, ref: KeyRef) -> tuple[int, ...]:
@@ -76,7 +46,8 @@ def readers(config: EncryptionConfig | None, resource: str) -> tuple[Reader, ...
 
 def writer(config: EncryptionConfig | None, resource: str) -> Reader:
     """The reader under which new values of `resource` are stored."""
-    return readers(config, resource)[0]
+    entries = covering_entries(config, resource) if config else ()
+    return config.entries[entries[0]].providers[0].readers[0] if config and entries else IdentityReader()
 
 
 def is_covered(config: EncryptionConfig, resource: str) -> bool:
@@ -136,4 +107,7 @@ def refs(config: EncryptionConfig) -> tuple[KeyRef, ...]:
 
 def same_view(a: EncryptionConfig, b: EncryptionConfig) -> bool:
     """Whether every resource gets the same readers, in order and with the same key bytes, from `a` and from `b`."""
-    return all(readers(a, name) == readers(b, name) for name in (*named_resources(a), *named_resources(b)))
+    names = (*named_resources(a), *named_resources(b))
+    # Resources of the same entries have the same readers.
+    places = {(covering_entries(a, name), covering_entries(b, name)): name for name in names}
+    return all(readers(a, name) == readers(b, name) for name in places.values())

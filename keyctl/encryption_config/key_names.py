@@ -28,8 +28,12 @@ def names_no_key(config: RawConfig) -> Iterator[Violation]:
     whole = {_packed(text) for text in secrets} - {""}
     anywhere = {spelling for text in secrets for spelling in _spellings(text) if len(spelling) >= _SHORTEST}
     for path, name in _names(config):
-        if _packed(name.text) in whole or not anywhere.isdisjoint(_readings(name.text)):
+        if _packed(name.text) in whole or _has_key(name.text, anywhere):
             yield violation_at(unread.NAME_IS_KEY, name.span, path, "the name is a key of this file")
+
+
+def _has_key(name: str, spellings: set[str]) -> bool:
+    return len(name) >= _SHORTEST and not spellings.isdisjoint(_readings(name))
 
 
 def _names(config: RawConfig) -> Iterator[tuple[str, RawText]]:

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from keyctl.keys.key import Key, KeyRef, Provider
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResource:
+    """A resource as kube-apiserver splits it: at the first dot. "*" stands for all."""
+
+    resource: str
+    group: str
+
+    @classmethod
+    def parse(cls, text: str) -> GroupResource:
+        """`secrets` and `secrets.` are one resource of the core group; `*.` is all of the core group."""
+        resource, _, group = text.partition(".")
+        return cls(resource, group)
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether this stands for more than one resource."""
+        return self.resource == "*"
+
+    def __str__(self) -> str:
+        return f"{self.resource}.{self.group}" if self.group or self.is_wildcard else self.resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +86,18 @@ class ResourceEntry:
 
 @dataclass(frozen=True, slots=True)
 class EncryptionConfig:
-    """A configuration that kube-apiserver accepts. `entries` are in file order."""
+    """A configuration that kube-apiserver accepts. `entries` are in file order.
+
+    `named` says, for each resource or wildcard as written, the indexes of the entries that name it, in file order.
+    """
 
     entries: tuple[ResourceEntry, ...]
+    named: Mapping[GroupResource, tuple[int, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        named: dict[GroupResource, list[int]] = {}
+        for index, entry in enumerate(self.entries):
+            for name in {GroupResource.parse(text) for text in entry.resources}:
+                named.setdefault(name, []).append(index)
+        # Looked up for each of thousands of resources: going through the entries every time takes minutes.
+        object.__setattr__(self, "named", {name: tuple(indexes) for name, indexes in named.items()})

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,7 +53,8 @@ def save_snapshot(
 
     Raises `RefusedError` when `path` exists or its disk has no room, before the
     first byte; `UnreachableError` when the stream ends early or does not match its
-    SHA-256; `StoppedError` when the disk refuses. Interrupted, it leaves nothing.
+    SHA-256; `StoppedError` when the disk refuses. Whatever fails or interrupts it, it
+    leaves nothing, unless the disk refuses that, too.
     """
     if os.path.lexists(path):
         raise RefusedError(f"{path} exists already", hint="give the snapshot a new name, or move the old one away")
@@ -106,17 +107,28 @@ def _save(
 ) -> tuple[int, str]:
     # mkstemp creates with O_EXCL and 0600; a neighbour, so that the rename stays on one disk.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    partial = Path(name)
+    partial, ours = Path(name), os.fstat(descriptor)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 — a descriptor, not a path
             size, digest = connections.ask(endpoint, lambda session: _receive(session, endpoint, file, progress))
             file.flush()
             os.fsync(file.fileno())
         _give_name(partial, path)
-    finally:
         partial.unlink(missing_ok=True)
-    _sync_directory(path.parent)
-    return size, digest
+        _sync_directory(path.parent)
+        return size, digest
+    except BaseException:
+        # NOTE: an interrupt may come right after the file got its name, so both names are looked at.
+        for left in (path, partial):
+            _remove(left, ours)
+        raise
+
+
+def _remove(path: Path, ours: os.stat_result) -> None:
+    """Unlink `path` if it names our file; what else stands there is somebody's. What failed first is what is told."""
+    with suppress(OSError):
+        if os.path.samestat(path.lstat(), ours):
+            path.unlink()
 
 
 def _give_name(partial: Path, path: Path) -> None:

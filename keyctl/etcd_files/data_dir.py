@@ -35,11 +35,13 @@ class DataDirSource(DatabaseSource):
 
     _type = "data-dir"
     _areas = frozenset(Area)
+    _log_was_read = False
 
     def fragments(self) -> Iterator[list[Fragment]]:
-        """See `FileSource.fragments`. Where the log is kept elsewhere (--wal-dir) it is not read."""
+        """See `FileSource.fragments`. Where the log is kept elsewhere (--wal-dir), or is empty, it is not read."""
+        self._log_was_read = False
         yield from super().fragments()
-        if not self._log(database_of(self._path)).is_dir():
+        if not self._log_was_read:
             self._scanned.discard(Area.WAL)
 
     @contextmanager
@@ -55,7 +57,10 @@ class DataDirSource(DatabaseSource):
                 yield from snap_dir_fragments(path.parent)
                 log = self._log(path)
                 if log.is_dir():
-                    yield from LogReader(log).fragments()
+                    reader = LogReader(log)
+                    yield from reader.fragments()
+                    # Every member's log has entries: one without is a copy that failed, or not the log.
+                    self._log_was_read = reader.summary().entries > 0
 
             def check() -> None:
                 _require_unchanged(file, bolt.meta, name)

@@ -15,7 +15,8 @@ from keyctl.hosts.encryption_flags import CONFIG_FLAG, RELOAD_FLAG, TRUE
 from keyctl.hosts.pod import Pod, api_server
 from keyctl.hosts.pod_edits import flag_edits, mount_edits
 
-_GO_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|m|h)")
+_GO_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|m|h)")
+_GO_DURATION = re.compile(f"(?:{_GO_DURATION_PART.pattern})+")
 _GO_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -79,10 +80,10 @@ class Flags:
 
 def go_seconds(duration: str) -> float | None:
     """A duration as Go writes it ("1m0s", "1.5h", "300ms") in seconds; None for anything else."""
-    parts = _GO_DURATION.findall(duration)
-    if not parts or "".join(number + unit for number, unit in parts) != duration:
+    # First the whole: a search would look for the unit behind each of a million digits.
+    if not _GO_DURATION.fullmatch(duration):
         return None
-    return sum(float(number) * _GO_UNITS[unit] for number, unit in parts)
+    return sum(float(number) * _GO_UNITS[unit] for number, unit in _GO_DURATION_PART.findall(duration))
 
 
 def read_flags(content: bytes, *, name: str) -> Flags:
@@ -125,9 +126,10 @@ def add_encryption_flag(content: bytes, *, config_path: str, reload: bool, name:
 
 def _check(after: Pod, before: Pod, config_path: str, *, reload: bool) -> None:
     flags = _flags(after)
-    kept = tuple(flag for flag in flags.given if flag in _flags(before).given)
+    given = _flags(before).given
+    of_before = frozenset(given)
     if (
-        kept != _flags(before).given
+        tuple(flag for flag in flags.given if flag in of_before) != given
         or flags.encryption_provider_config != config_path
         or (reload and not flags.automatic_reload)
         or after.showing(PurePosixPath(config_path)) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,20 +111,32 @@ def _save(world: World, number: int, config: EncryptionConfig | None, tag: str, 
     # NOTE: a big snapshot takes longer than the Lease lasts.
     try:
         saved = world.etcds[number].etcd.save_snapshot(path, progress=lambda _done, _all: world.lease.check())
-    except KeyctlError:
-        world.store.forget_backup(str(path.absolute()))
+        try:
+            return _examine(world, saved, config)
+        except (KeyctlError, KeyboardInterrupt):
+            # NOTE: what failed first is what is told.
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            raise
+    except (KeyctlError, KeyboardInterrupt):
+        # NOTE: a file that is there and forgotten would not hold back the destruction of the keys that it needs.
+        if is_gone(path):
+            with suppress(KeyctlError):
+                world.store.forget_backup(str(path.absolute()))
         raise
-    found = scan(world.open_snapshot(path), prefix=world.prefix, config=config)
+
+
+def _examine(world: World, saved: SavedSnapshot, config: EncryptionConfig | None) -> KeptSnapshot:
+    """Open every value of `saved`, and register it with the keys that it needs."""
+    found = scan(world.open_snapshot(saved.path), prefix=world.prefix, config=config)
     if found.unreadable:
-        path.unlink()
-        world.store.forget_backup(str(path.absolute()))
         raise StoppedError(
-            f"the snapshot {path} held {found.unreadable} values that cannot be decrypted",
+            f"the snapshot {saved.path} held {found.unreadable} values that cannot be decrypted",
             cause=name_first(found.problems),
             hint="nothing else was changed; keyctl verify-secrets names the values in etcd",
             rule="secured",
         )
-    kept = KeptSnapshot(path, saved.sha256, saved.size, found.revision, _needs(found))
+    kept = KeptSnapshot(saved.path, saved.sha256, saved.size, found.revision, _needs(found))
     _register(world, kept)
     return kept
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from keyctl.encryption_config import effective
-from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.encryption_config.model import EncryptionConfig, IdentityReader
 from keyctl.keys.key import KeyRef
 from keyctl.stored import paths
 from keyctl.stored.display import display
@@ -32,14 +32,15 @@ class LeftGroup:
     """Leftovers of one area and resource that stand alike.
 
     `ref` is None for plaintext, `retired` says that no server with the configuration reads with this key any more (or
-    that the ledger has deactivated it); False where no configuration is known. `first` names the first ones, fit for
-    display.
+    that the ledger has deactivated it). `encrypted` says that new values of the resource are encrypted, False where no
+    configuration is known. `first` names the first ones, fit for display.
     """
 
     area: Area
     resource: str
     ref: KeyRef | None
     retired: bool
+    encrypted: bool
     values: int
     first: tuple[str, ...]
 
@@ -76,7 +77,7 @@ class LeftoverCensus:
         for key, value, revision in batch:
             resource = self._resource_at(key)
             if resource is not None:
-                self._count(Area.HISTORY, resource, value, display(key), f"revision {revision}")
+                self._count(Area.HISTORY, resource, value, display(key), f"revision {revision}", whole=True)
 
     def add_fragments(self, batch: Iterable[Fragment]) -> None:
         """Count fragments. A whole one belongs to the resource of its key, another to what it says it is."""
@@ -84,12 +85,20 @@ class LeftoverCensus:
             resource = _resource_said(one.value) if one.key is None else self._resource_at(one.key)
             if resource is not None:
                 name = UNNAMED if one.key is None else display(one.key)
-                self._count(one.area, resource, one.value, name, display(one.place))
+                self._count(one.area, resource, one.value, name, display(one.place), whole=one.whole)
 
     def result(self) -> tuple[LeftGroup, ...]:
         """What was counted so far, plaintext first."""
         groups = (
-            LeftGroup(area, resource, ref, self._is_retired(resource, ref), tally.values, tuple(tally.first))
+            LeftGroup(
+                area,
+                resource,
+                ref,
+                self._is_retired(resource, ref),
+                self._is_encrypted(resource),
+                tally.values,
+                tuple(tally.first),
+            )
             for (area, resource, ref), tally in self._tallies.items()
         )
         order = list(Area)
@@ -97,7 +106,7 @@ class LeftoverCensus:
             sorted(groups, key=lambda one: (one.ref is not None, order.index(one.area), one.resource, str(one.ref)))
         )
 
-    def _count(self, area: Area, resource: str, value: bytes, name: str, place: str) -> None:
+    def _count(self, area: Area, resource: str, value: bytes, name: str, place: str, *, whole: bool) -> None:
         match classify(value, self._names):
             case Sealed() as head:
                 ref: KeyRef | None = head.ref
@@ -107,20 +116,30 @@ class LeftoverCensus:
                     return
                 ref = None
             case _:
-                return
+                # A whole record of a resource that is no known encryption is as open as an object; a piece is noise.
+                if not whole or not value:
+                    return
+                ref = None
         tally = self._tallies.setdefault((area, resource, ref), _Tally())
         tally.values += 1
         if len(tally.first) < self._names_limit:
             tally.first.append(f"{name} ({place})" if name else place)
 
     def _is_retired(self, resource: str, ref: KeyRef | None) -> bool:
-        if ref is None or self._config is None:
+        if ref is None:
             return False
         if ref in self._deactivated:
             return True
+        if self._config is None:
+            return False
         readers = effective.readers(self._config, resource) if resource else ()
         known = {reader.ref for reader in readers} if resource else set(effective.refs(self._config))
         return ref not in known
+
+    def _is_encrypted(self, resource: str) -> bool:
+        if self._config is None or resource == UNNAMED:
+            return False
+        return not isinstance(effective.writer(self._config, resource), IdentityReader)
 
     def _resource_at(self, key: bytes) -> str | None:
         """The resource of an etcd key; None for one that is not under the prefix."""

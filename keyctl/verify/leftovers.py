@@ -23,12 +23,13 @@ LIVE_COVERAGE: Mapping[Area, Coverage] = {
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What is left beside the live values. `required` are the resources of which plaintext is wrong.
+    """What is left beside the live values. `required` are the resources of which plaintext is wrong, `only` those.
 
     `groups` are all that were found; `coverage` says which areas were looked at.
     """
 
     required: frozenset[str]
+    only: bool = False
     groups: tuple[LeftGroup, ...] = ()
     coverage: Mapping[Area, Coverage] = field(default_factory=lambda: LIVE_COVERAGE)
 
@@ -38,8 +39,15 @@ class Leftovers:
         return tuple(one for one in self.groups if one.retired or self.is_plaintext(one))
 
     def is_plaintext(self, group: LeftGroup) -> bool:
-        """Whether `group` is plaintext that should not be."""
-        return group.ref is None and (group.resource in self.required or group.resource == UNNAMED)
+        """Whether `group` is plaintext that should not be.
+
+        Beside what is required, what the configuration encrypts by a wildcard: a resource of which nothing is live
+        any more is required by nobody. With `only` nothing else counts.
+        """
+        if group.ref is not None:
+            return False
+        named = group.resource in self.required or group.resource == UNNAMED
+        return named or (group.encrypted and not self.only)
 
     def of(self, *areas: Area) -> tuple[LeftGroup, ...]:
         """The groups of `areas`."""
@@ -62,6 +70,7 @@ def look_behind(
     config: EncryptionConfig | None,
     required: frozenset[str],
     *,
+    only: bool = False,
     deactivated: frozenset[KeyRef] = frozenset(),
     names_limit: int = 10,
 ) -> Leftovers:
@@ -74,4 +83,4 @@ def look_behind(
         census.add_history(values)
     for fragments in source.fragments():
         census.add_fragments(fragments)
-    return Leftovers(required, census.result(), source.coverage())
+    return Leftovers(required, only, census.result(), source.coverage())

@@ -97,7 +97,15 @@ def verify(
     left = Leftovers(wanted)
     if isinstance(source, FileSource):
         root = root_of(prefix.encode())
-        left = look_behind(source, root, config, wanted, deactivated=deactivated, names_limit=names_limit)
+        left = look_behind(
+            source,
+            root,
+            config,
+            wanted,
+            only=bool(only),
+            deactivated=deactivated,
+            names_limit=names_limit,
+        )
     if residue:
         found = worst_first((*found, *left.outcomes()))
     near = neighbours() if neighbours is not None and ExitCode.EMPTY in found else ()

@@ -15,7 +15,7 @@ import click
 
 from keyctl.cli import terminal
 from keyctl.cli.options import Connection, cluster_option, etcd_options, output_option, report_option
-from keyctl.errors import InterruptedEarlyError, RefusedError, WrongUsageError
+from keyctl.errors import InterruptedEarlyError, RefusedError
 from keyctl.findings import Report
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _work(stack: contextlib.ExitStack, found: Target, given: Connection, wish: _
         if not wish.quiet:
             watcher.event(Event("step", line))
 
-    backups, deactivated = _register(found)
+    backups, deactivated = found.register()
     sites = _sites(stack, found, given, deactivated)
     stack.enter_context(_caught(stop))
     workers = [Sanitizer(site, say=say, pause=stop.pause) for site in sites]
@@ -152,21 +152,6 @@ def _confirm(lines: tuple[str, ...], wish: _Wish) -> None:
         raise InterruptedEarlyError("interrupted; nothing was changed") from exc
     if not agreed:
         raise InterruptedEarlyError("not confirmed; nothing was changed")
-
-
-def _register(found: Target) -> tuple[tuple[Backup, ...], frozenset[KeyRef]]:
-    """The snapshots that the key store knows, and the keys that it calls retired."""
-    from keyctl.cli import wiring
-    from keyctl.keys.ledger import KeyState
-
-    if found.settings is None:
-        return (), frozenset()
-    try:
-        store = wiring.key_store(found.settings)
-    except WrongUsageError:
-        return (), frozenset()
-    gone = {KeyState.DEACTIVATED, KeyState.COMPROMISED, KeyState.DESTROYED}
-    return store.backups(), frozenset(record.ref for record in store.records() if record.state in gone)
 
 
 def _sites(

@@ -154,6 +154,9 @@ def _judge(
     """Read and judge; once more beside what the API knows when something that must be encrypted is not there."""
     from keyctl.verify.values import verify
 
+    # What a live etcd shows is under keys that a file has; which of them are retired matters behind it only.
+    deactivated = found.register()[1] if found.file is not None else frozenset()
+
     def judge(expected: dict[str, int]) -> VerifyResult:
         return verify(
             found.source(),
@@ -165,6 +168,7 @@ def _judge(
             expected_counts=expected,
             neighbours=found.neighbours,
             residue=residue,
+            deactivated=deactivated,
         )
 
     result = judge({})

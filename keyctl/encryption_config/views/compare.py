@@ -8,7 +8,8 @@ here. Rules by number: docs/rotation-rules.md.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from shlex import quote
 
 from keyctl.encryption_config.effective import all_static_keys
@@ -28,6 +29,8 @@ from keyctl.keys.key import Key, KeyRef, Provider
 from keyctl.keys.shown import shown_name
 
 _AES_BLOCK = 16
+# Keys of one name that are told: where every entry has bytes of its own, there is one for each entry.
+_MOST_OTHERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +121,21 @@ class Comparison:
 
 def compare(old: EncryptionConfig | None, new: EncryptionConfig | None) -> Comparison:
     """What replacing `old` by `new` changes; None is an API server without a configuration."""
-    known: dict[KeyRef, list[Key]] = {}
+    # Each key once, in order.
+    known: dict[KeyRef, dict[Key, None]] = {}
     for config in (old, new):
         for key in () if config is None else all_static_keys(config):
-            known.setdefault(key.ref, []).append(key)
-    return Comparison(tuple(_change(view(old, resource), view(new, resource), known) for resource in probes(old, new)))
+            known.setdefault(key.ref, {})[key] = None
+    told: dict[tuple[tuple[int, ...], tuple[int, ...]], tuple[Problem, ...]] = {}
+    changes = []
+    for resource in probes(old, new):
+        change = ResourceChange(view(old, resource), view(new, resource), ())
+        # Resources of the same entries have the same readers, and so the same problems.
+        places = change.before.entries, change.after.entries
+        if places not in told:
+            told[places] = _problems(change, known)
+        changes.append(replace(change, problems=told[places]))
+    return Comparison(tuple(changes))
 
 
 def plugin_settings(old: RawConfig, new: RawConfig, location: Location) -> tuple[Finding, ...]:
@@ -160,28 +173,26 @@ def _may_take(one: StaticReader, value_of: Reader) -> bool:
     return value.startswith(head) and (len(value) - len(head)) % _AES_BLOCK == 0
 
 
-def _change(before: ResourceView, after: ResourceView, known: dict[KeyRef, list[Key]]) -> ResourceChange:
-    change = ResourceChange(before, after, ())
+def _problems(change: ResourceChange, known: dict[KeyRef, dict[Key, None]]) -> tuple[Problem, ...]:
     if change.same:
-        return change
+        return ()
     renamed = {reader.ref for reader in change.gained if _other_bytes(reader, known)}
-    problems = (
+    return (
         *_other_bytes_problems(change, known),
         *_writer_problems(change, renamed),
         *_lost_problems(change, renamed),
         *_mistaken_problems(change),
         *_conditions(change),
     )
-    return ResourceChange(before, after, problems)
 
 
-def _other_bytes(reader: Reader, known: dict[KeyRef, list[Key]]) -> tuple[Key, ...]:
+def _other_bytes(reader: Reader, known: dict[KeyRef, dict[Key, None]]) -> tuple[Key, ...]:
     if not isinstance(reader, StaticReader):
         return ()
-    return tuple(key for key in dict.fromkeys(known[reader.ref]) if key != reader.key)
+    return tuple(islice((key for key in known[reader.ref] if key != reader.key), _MOST_OTHERS))
 
 
-def _other_bytes_problems(change: ResourceChange, known: dict[KeyRef, list[Key]]) -> Iterator[Problem]:
+def _other_bytes_problems(change: ResourceChange, known: dict[KeyRef, dict[Key, None]]) -> Iterator[Problem]:
     for reader in change.gained:
         others = ", ".join(key.fingerprint for key in _other_bytes(reader, known))
         if others:

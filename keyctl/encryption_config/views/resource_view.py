@@ -53,9 +53,8 @@ def view(config: EncryptionConfig | None, resource: str) -> ResourceView:
     covered_by = None
     if config is not None and entries:
         wanted = GroupResource.parse(resource)
-        names = {GroupResource.parse(text) for text in config.entries[entries[0]].resources}
         lookup = (wanted, GroupResource("*", wanted.group), ANYTHING)
-        covered_by = next(str(name) for name in lookup if name in names)
+        covered_by = next(str(name) for name in lookup if name in config.named)
     return ResourceView(resource, covered_by, entries, readers(config, resource))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from keyctl.errors import UnusableInputError
 from keyctl.etcd_files.data_dir import DataDirSource, database_of
 from keyctl.stored.source import Area, Coverage, Value
 from tests.support.bolt_writer import BoltBuilder, key_value, meta_page, revision
+from tests.support.wal_writer import LogWriter, put_request
 
 LEFT = b'{"kind":"Secret","apiVersion":"v1"}'
 
@@ -23,7 +25,9 @@ def directory(root: Path, count: int = 1500) -> Path:
     builder.pages[max(builder.pages) + 200] = LEFT
     snap = root / "member/snap"
     snap.mkdir(parents=True)
-    (root / "member/wal").mkdir()
+    log = root / "member/wal"
+    log.mkdir()
+    LogWriter().begin(0).entry(put_request(b"/r/0000", b"v")).write(log)
     (snap / "db").write_bytes(builder.data(txids=(10, 9)))
     (snap / "0000000000000007.snap.db").write_bytes(b"-" * 9000 + LEFT.replace(b"v1", b"v2"))
     return root
@@ -58,13 +62,20 @@ def test_all_of_a_data_directory_is_covered(tmp_path: Path) -> None:
     assert {(fragment.area, fragment.value[: len(LEFT)]) for fragment in found} == {
         (Area.FREE_PAGES, LEFT),
         (Area.SNAP_DIR, LEFT.replace(b"v1", b"v2")),
+        (Area.WAL, b"v"),
     }
     assert [area for area, seen in one.coverage().items() if seen is not Coverage.SCANNED] == [Area.LIVE, Area.HISTORY]
 
 
-def test_a_log_that_is_kept_elsewhere_was_not_scanned(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", ["nothing", "an empty folder", "a file of zeros"])
+def test_a_log_that_is_kept_elsewhere_or_holds_nothing_was_not_scanned(tmp_path: Path, left: str) -> None:
     one = DataDirSource(directory(tmp_path / "etcd"))
-    (tmp_path / "etcd/member/wal").rmdir()
+    log = tmp_path / "etcd/member/wal"
+    shutil.rmtree(log)
+    if left != "nothing":
+        log.mkdir()
+    if left == "a file of zeros":
+        (log / "0000000000000000-0000000000000000.wal").write_bytes(bytes(4096))
     list(one.fragments())
     assert one.coverage()[Area.WAL] is Coverage.NOT_SCANNED
     assert one.coverage()[Area.FREE_PAGES] is Coverage.SCANNED

@@ -118,3 +118,32 @@ def test_at_most_so_many_are_named() -> None:
 def test_no_group_repeats_a_value() -> None:
     assert "xxxx" not in repr(_counted(_raw(seal.secret("demo")), _whole(seal.secret("demo"))))
     assert "xxxx" not in repr(_raw(seal.secret("demo")))
+
+
+def test_a_whole_record_that_is_neither_an_object_nor_encrypted_is_as_open_as_one() -> None:
+    found = _counted(
+        _whole(b"apiVersion: v1\nkind: Secret\n"), _whole(b"k8s:enc:rot13:v1:x:y"), history=((_AT, b"a=b", 2),)
+    )
+    assert [(one.area, one.resource, one.ref, one.values) for one in found] == [
+        (Area.HISTORY, "secrets", None, 1),
+        (Area.WAL, "secrets", None, 2),
+    ]
+
+
+def test_a_piece_that_says_nothing_and_an_empty_record_are_not_counted() -> None:
+    assert _counted(_raw(b"a=b"), _raw(b"k8s:enc:"), _whole(b"")) == ()
+
+
+def test_a_resource_that_a_wildcard_encrypts_is_called_encrypted() -> None:
+    at = b"/registry/configmaps/default/a"
+    history = ((at, seal.config_map("a"), 2),)
+    for resources, encrypted in ((("*.*",), True), (("secrets",), False)):
+        (found,) = _counted(history=history, config=seal.config(_NEW, resources=resources))
+        assert found.encrypted is encrypted
+    assert not _counted(history=history, config=None)[0].encrypted
+
+
+def test_a_deactivated_key_is_retired_without_a_configuration_too() -> None:
+    value = seal.seal(_OLD, _AT, b"x")
+    (found,) = _counted(history=((_AT, value, 2),), config=None, deactivated=frozenset({_OLD.ref}))
+    assert found.retired

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 
 import pytest
 
+from keyctl.cli import main, verification
 from keyctl.errors import ExitCode
 from keyctl.findings import Report, Status
-from keyctl.keys.key import Provider
+from keyctl.keys.key import KeyRef, Provider
 from keyctl.reports.formats import FORMATS
 from keyctl.stored.source import Area, Coverage, Fragment, Value
 from keyctl.verify.report import to_report
@@ -154,3 +156,23 @@ def test_no_report_holds_a_value() -> None:
     report = to_report(_verified(MemoryFile(_CLEAN, history=((_AT, _PLAIN, 2),), fragments=(_fragment(_PLAIN),))))
     assert "xxxx" not in _text(report)
     assert "xxxx" not in repr(report)
+
+
+def test_plaintext_of_what_a_wildcard_encrypts_counts_although_nothing_of_it_is_live() -> None:
+    at = b"/registry/configmaps/default/a"
+    config = seal.config(_NEW, resources=("*.*",))
+    source = MemoryFile(_CLEAN, history=((at, seal.config_map("a"), 2),))
+    assert verify(source, prefix="/registry", config=config, residue=True).outcomes == (14,)
+    assert verify(source, prefix="/registry", config=config, residue=True, only=("secrets",)).outcomes == ()
+
+
+def test_the_command_asks_the_ledger_which_keys_are_retired(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = MemoryFile(_CLEAN, history=((_AT, _CLEAN[_AT], 2),))
+    retired: frozenset[KeyRef] = frozenset()
+    target = verification.Target((), "/registry", (_CONFIG,), None, 0, file=source)
+    monkeypatch.setattr(verification, "target", lambda *_, **__: contextlib.nullcontext(target))
+    monkeypatch.setattr(verification.Target, "register", lambda _: ((), retired))
+    command = ["verify-secrets", "--snapshot", "any.db", "--residue"]
+    assert main.run(command) == ExitCode.OK
+    retired = frozenset({_NEW.ref})
+    assert main.run(command) == ExitCode.RESIDUE

@@ -17,7 +17,7 @@ from keyctl.stored.display import display
 from keyctl.stored.groups import Group
 from keyctl.stored.paths import root_of
 from keyctl.stored.source import FileSource, SourceInfo, Value, ValueSource
-from keyctl.verify.leftovers import Leftovers, look_behind
+from keyctl.verify.leftovers import Leftovers, Sought, look_behind
 
 _MOST_OTHERS = 20
 
@@ -50,7 +50,7 @@ def read_all(source: FileSource, *, prefix: str, config: EncryptionConfig | None
     live, others, info = _live(source, root, config)
     required = frozenset(effective.required_resources(config)) if config else frozenset({effective.SECRETS})
     seen = {group.resource for group in live.groups if must_be_encrypted(config, group.resource)}
-    return Contents(info, live, others, look_behind(source, root, config, required | seen))
+    return Contents(info, live, others, look_behind(source, root, config, Sought(required | seen)))
 
 
 def must_be_encrypted(config: EncryptionConfig | None, resource: str) -> bool:

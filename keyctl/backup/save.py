@@ -26,7 +26,7 @@ from keyctl.keys.backups import Backup, BackupKind
 from keyctl.keys.interface import KeyStore
 from keyctl.keys.key import KeyRef
 from keyctl.keys.ledger import KeyState
-from keyctl.keys.private_files import sync_directory, write_and_close
+from keyctl.keys.private_files import is_gone, sync_directory, write_and_close
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +101,6 @@ def check_free(store: KeyStore | None, path: Path) -> None:
             cause="the file is not there any more, and what is known of the keys it needs would be lost",
             hint="give the snapshot a new name",
         )
-
-
-def is_gone(path: Path) -> bool:
-    """Whether nothing has the name `path`, for certain: a directory that cannot be looked into may hold it still."""
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _finish(job: Job, saved: SavedSnapshot) -> Saved:

@@ -92,6 +92,17 @@ def write_and_close(descriptor: int, content: bytes) -> None:
         os.close(descriptor)
 
 
+def is_gone(path: Path) -> bool:
+    """Whether nothing has the name `path`, for certain: a directory that cannot be looked into may hold it still."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def sync_directory(directory: Path) -> None:
     """Make the names in `directory` durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -10,9 +10,11 @@ from pathlib import Path
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import KeyctlError, StoppedError
+from keyctl.etcd.interface import SavedSnapshot
 from keyctl.keys.backups import Backup, BackupKind
 from keyctl.keys.key import STATIC_PROVIDERS, Key, KeyRef
 from keyctl.keys.ledger import KeyState
+from keyctl.keys.private_files import is_gone
 from keyctl.rotation.preflight import Facts
 from keyctl.rotation.scan import Scan, name_first, scan
 from keyctl.rotation.world import Event, Reporter, World

@@ -64,23 +64,24 @@ class Leftovers:
         return tuple(code for code, applies in found if applies)
 
 
-def look_behind(
-    source: FileSource,
-    root: bytes,
-    config: EncryptionConfig | None,
-    required: frozenset[str],
-    *,
-    only: bool = False,
-    deactivated: frozenset[KeyRef] = frozenset(),
-    names_limit: int = 10,
-) -> Leftovers:
-    """Everything in `source` under `root` that is not live. `deactivated` are keys that the ledger calls retired.
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """What to look for: plaintext of `required`, with `only` of nothing else; and `deactivated`, retired keys.
 
-    Raises what `source` raises.
+    At most `names_limit` names a group are kept.
     """
-    census = LeftoverCensus(root, config, deactivated=deactivated, names_limit=names_limit)
+
+    required: frozenset[str]
+    only: bool = False
+    deactivated: frozenset[KeyRef] = frozenset()
+    names_limit: int = 10
+
+
+def look_behind(source: FileSource, root: bytes, config: EncryptionConfig | None, sought: Sought) -> Leftovers:
+    """Everything in `source` under `root` that is not live. Raises what `source` raises."""
+    census = LeftoverCensus(root, config, deactivated=sought.deactivated, names_limit=sought.names_limit)
     for values in source.history(root):
         census.add_history(values)
     for fragments in source.fragments():
         census.add_fragments(fragments)
-    return Leftovers(required, only, census.result(), source.coverage())
+    return Leftovers(sought.required, sought.only, census.result(), source.coverage())

@@ -21,7 +21,7 @@ from keyctl.stored.display import display
 from keyctl.stored.judgement import ResourceResult, judge, outcomes, worst_first
 from keyctl.stored.paths import root_of
 from keyctl.stored.source import FileSource, SourceInfo, ValueSource
-from keyctl.verify.leftovers import Leftovers, look_behind
+from keyctl.verify.leftovers import Leftovers, Sought, look_behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +96,8 @@ def verify(
     found = outcomes(resources, census, asked=frozenset((*only, *required)))
     left = Leftovers(wanted)
     if isinstance(source, FileSource):
-        root = root_of(prefix.encode())
-        left = look_behind(
-            source,
-            root,
-            config,
-            wanted,
-            only=bool(only),
-            deactivated=deactivated,
-            names_limit=names_limit,
-        )
+        sought = Sought(wanted, bool(only), deactivated, names_limit)
+        left = look_behind(source, root_of(prefix.encode()), config, sought)
     if residue:
         found = worst_first((*found, *left.outcomes()))
     near = neighbours() if neighbours is not None and ExitCode.EMPTY in found else ()

@@ -19,7 +19,7 @@ from keyctl.encryption_config.server import NEWEST, Server
 from keyctl.errors import RefusedError, WrongUsageError
 from keyctl.file_argument import file_argument
 from keyctl.hosts.manifest_rules import is_pod_manifest
-from keyctl.stored.display import display
+from keyctl.keys.shown import shown_name
 
 _WHAT = "the encryption configuration"
 
@@ -94,7 +94,7 @@ def _fixed_configs(configs: Mapping[str, bytes], server: Server, asked: Asked) -
             continue
         for key in repaired.unused:
             click.echo(
-                f"{name_of(path)}: nothing was done for the key {display(key)}: either the fields around it come "
+                f"{name_of(path)}: nothing was done for the key {shown_name(key)}: either the fields around it come "
                 "first, or its text can be read in no way, or in several",
                 err=True,
             )
@@ -106,7 +106,7 @@ def _fixed_configs(configs: Mapping[str, bytes], server: Server, asked: Asked) -
 
 def _one_key_for_all(path: str, others: Sequence[str], error: KeyInUseError) -> RefusedError:
     """Why no other copy of a file gets a key of a name that this copy has with bytes already."""
-    key, names = display(error.asked), ", ".join(map(name_of, others))
+    key, names = shown_name(error.asked), ", ".join(map(name_of, others))
     return RefusedError(
         f"{name_of(path)} has the key {key} already, and {names} would get other bytes under that name",
         cause=str(error),

@@ -19,6 +19,7 @@ from keyctl.errors import (
     UnusableInputError,
 )
 from keyctl.etcd.interface import Alarm
+from keyctl.findings import Report
 from keyctl.keys.backups import Backup, BackupKind
 from keyctl.stored.source import FileSource
 from tests.support import seal
@@ -81,7 +82,9 @@ def test_every_member_deletes_and_is_defragmented_the_leader_last_and_nothing_is
     assert [proof.result.outcomes for proof in done.proofs] == [(), (), ()]
     assert {one.name: one.live for one in worker.cluster.members.values()} == {f"m{n}": SEALED for n in range(3)}
     assert list(tmp_path.iterdir()) == []
-    assert sanitize_report.to_report([done], ()).exit_code is ExitCode.OK
+    report = sanitize_report.to_report([done], ())
+    assert report.exit_code is ExitCode.OK
+    assert promises(report)
 
 
 def test_a_plan_changes_nothing_and_names_what_the_run_does(tmp_path: Path) -> None:
@@ -318,6 +321,7 @@ def test_what_a_snapshot_still_holds_decides_the_exit_code(tmp_path: Path) -> No
     report = sanitize_report.to_report([worker.run()], ())
     assert report.exit_code is ExitCode.RESIDUE
     assert [finding.message.split(":")[0] for finding in report.findings if finding.status == "fail"] == ["m2"]
+    assert not promises(report)
 
 
 def test_live_plaintext_is_told_and_not_called_clean(tmp_path: Path) -> None:
@@ -326,6 +330,12 @@ def test_live_plaintext_is_told_and_not_called_clean(tmp_path: Path) -> None:
         member.live[AT] = PLAIN
     report = sanitize_report.to_report([Worker(cluster, tmp_path).run()], ())
     assert report.exit_code is ExitCode.PLAINTEXT
+    assert not promises(report)
+
+
+def promises(report: Report) -> bool:
+    """Whether it says that a snapshot leaks nothing any more."""
+    return any("leaks nothing" in step for step in report.next_steps)
 
 
 def test_a_cluster_without_values_under_the_prefix_proves_nothing_unless_another_one_has_them(tmp_path: Path) -> None:
@@ -335,7 +345,23 @@ def test_a_cluster_without_values_under_the_prefix_proves_nothing_unless_another
         member.history.clear()
     empty, full = Worker(elsewhere, tmp_path).run(), Worker(three(), tmp_path).run()
     assert sanitize_report.to_report([empty], ()).exit_code is ExitCode.EMPTY
+    assert not promises(sanitize_report.to_report([empty], ()))
     assert sanitize_report.to_report([full, empty], ()).exit_code is ExitCode.OK
+    assert sanitize_report.to_report([empty, empty], ()).exit_code is ExitCode.EMPTY
+
+
+def test_a_member_without_values_beside_one_that_has_them_is_not_clean(tmp_path: Path) -> None:
+    cluster = three()
+    for part in (cluster.members["m2"].live, cluster.members["m2"].history):
+        part.clear()
+    lone, full = Worker(cluster, tmp_path).run(), Worker(three(), tmp_path).run()
+    for done in ([lone], [full, lone]):
+        report = sanitize_report.to_report(done, ())
+        assert report.exit_code is ExitCode.EMPTY
+        assert "m2 of etcd holds no values of what must be encrypted, and m1 of the same cluster does" in report.verdict
+        assert [one.message.split(":")[0] for one in report.findings if one.status == "fail"] == ["m2"]
+        assert not promises(report)
+        assert any(step.startswith("etcdctl endpoint hashkv") for step in report.next_steps)
 
 
 @pytest.mark.parametrize("failure", [UnusableInputError("damaged"), KeyboardInterrupt()], ids=["damage", "interrupt"])

@@ -245,6 +245,33 @@ def test_a_register_that_fails_in_the_end_leaves_no_file(desk: Desk, monkeypatch
     assert desk.files == []
 
 
+@pytest.mark.parametrize("failure", [OSError(5, "Input/output error"), KeyboardInterrupt()], ids=["disk", "interrupt"])
+def test_a_file_that_cannot_be_taken_away_again_stays_in_the_register_with_every_possible_key(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    def keep(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(Path, "unlink", keep)
+    with pytest.raises((UnusableInputError, KeyboardInterrupt)):
+        desk.save(open_snapshot=unreadable)
+    (backup,) = desk.store.backups()
+    assert (desk.files, set(backup.needs)) == (["s.db"], {OLD.ref, NEW.ref})
+
+
+def test_a_file_that_etcds_client_left_behind_stays_in_the_register(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: FakeEtcd, path: Path, **__: object) -> None:
+        path.write_bytes(b"whole")
+        raise StoppedError("it could not be written")
+
+    monkeypatch.setattr(FakeEtcd, "save_snapshot", fail)
+    with pytest.raises(StoppedError):
+        desk.save()
+    assert (desk.files, len(desk.store.backups())) == (["s.db"], 1)
+
+
 def test_without_a_key_store_nobody_is_told(desk: Desk) -> None:
     assert desk.save(register=False).registered is None
     assert desk.store.backups() == ()

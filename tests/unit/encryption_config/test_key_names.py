@@ -131,3 +131,23 @@ def test_no_command_shows_a_key_that_stands_for_a_name(
     assert not any(name[start : start + 8] in out for start in range(len(name) - 7))
     # Only what is known to be a key of this file keeps keyctl from reading it.
     assert (code == ExitCode.UNUSABLE) is (name in (SECRET, KEY.hex()))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["explain", "secrets", "--encryption-config", "enc.yaml", "--key", f"aescbc={SECRET}"],
+        ["explain", "secrets", "--encryption-config", "enc.yaml", "--key", f"aescbc:{SECRET}"],
+        ["fix", "enc.yaml", "--reencode", SECRET],
+        ["fix", "enc.yaml", "--generate", SECRET],
+    ],
+)
+def test_a_key_that_was_typed_for_a_name_is_not_repeated(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("enc.yaml").write_bytes(configuration("key1", KEY).replace(base64.b64encode(OTHER), b"-"))
+    run(["config", *command])
+    out = "".join(capsys.readouterr())
+    assert out
+    assert SECRET[8:16] not in out

@@ -81,6 +81,49 @@ def test_a_failure_half_way_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [(OSError(5, "Input/output error"), StoppedError), (KeyboardInterrupt(), KeyboardInterrupt)],
+    ids=["disk", "interrupt"],
+)
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "none"])
+def test_a_failure_after_the_file_got_its_name_leaves_no_file(
+    scripted: ScriptedEtcd,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: BaseException,
+    error: type[BaseException],
+    links: bool,
+) -> None:
+    path, was_there = tmp_path / "s.db", list[bool]()
+
+    def fail(_: Path) -> None:
+        was_there.append(path.exists())
+        raise failure
+
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", no_links)
+    monkeypatch.setattr("keyctl.etcd.maintenance._sync_directory", fail)
+    with pytest.raises(error):
+        save_snapshot(scripted.connect(streaming(*WHOLE)), path)
+    assert (was_there, list(tmp_path.iterdir())) == ([True], [])
+
+
+def test_an_interrupt_in_the_moment_in_which_the_file_gets_its_name_leaves_no_file(
+    scripted: ScriptedEtcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = Path.hardlink_to
+
+    def interrupted(path: Path, target: Path) -> None:
+        link(path, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "hardlink_to", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_snapshot(scripted.connect(streaming(*WHOLE)), tmp_path / "s.db")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_existing_file_is_kept_and_nothing_is_asked(scripted: ScriptedEtcd, tmp_path: Path) -> None:
     path = tmp_path / "s.db"
     path.write_text("mine")

@@ -18,7 +18,7 @@ from keyctl.encryption_config.views.resource_view import view_fields
 from keyctl.errors import ExitCode, WrongUsageError
 from keyctl.findings import Report
 from keyctl.keys.key import Provider
-from keyctl.keys.shown import shown_name
+from keyctl.keys.shown import shortened
 
 
 @click.command()
@@ -109,7 +109,7 @@ def _asked(text: str) -> Asked:
     provider, name = found.groups() if found else ("", None)
     if provider not in [one.value for one in Provider] or (name and provider == Provider.IDENTITY):
         raise WrongUsageError(
-            f"--key takes PROVIDER or PROVIDER:NAME, not {shown_name(text)!r}",
+            f"--key takes PROVIDER or PROVIDER:NAME, not {shortened(text)!r}",
             hint=f"providers: {', '.join(one.value for one in Provider)}; identity, which is plaintext, has no names",
         )
     return Asked(Provider(provider), name)

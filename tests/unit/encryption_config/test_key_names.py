@@ -136,8 +136,8 @@ def test_no_command_shows_a_key_that_stands_for_a_name(
 @pytest.mark.parametrize(
     "command",
     [
-        ["explain", "secrets", "--encryption-config", "enc.yaml", "--key", f"aescbc={SECRET}"],
-        ["explain", "secrets", "--encryption-config", "enc.yaml", "--key", f"aescbc:{SECRET}"],
+        ["explain", "secrets", "--encryption-config", "good.yaml", "--key", f"aescbc={SECRET}"],
+        ["explain", "secrets", "--encryption-config", "good.yaml", "--key", f"aescbc:{SECRET}"],
         ["fix", "enc.yaml", "--reencode", SECRET],
         ["fix", "enc.yaml", "--generate", SECRET],
     ],
@@ -147,6 +147,7 @@ def test_a_key_that_was_typed_for_a_name_is_not_repeated(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("enc.yaml").write_bytes(configuration("key1", KEY).replace(base64.b64encode(OTHER), b"-"))
+    Path("good.yaml").write_bytes(configuration("key1", KEY))
     run(["config", *command])
     out = "".join(capsys.readouterr())
     assert out

@@ -108,7 +108,9 @@ def report_option(command: F) -> F:
 def server_options(command: F) -> F:
     """--kubernetes-version and --kms-v1, which `server_of` takes."""
     for option in (
-        click.option("--kms-v1", is_flag=True, help="The servers run with --feature-gates=KMSv1=true."),
+        click.option(
+            "--kms-v1/--no-kms-v1", default=None, help="The servers' feature gate KMSv1. [default: the version's own]"
+        ),
         click.option(
             "--kubernetes-version",
             default=f"1.{NEWEST}",
@@ -125,7 +127,8 @@ def server_options(command: F) -> F:
 def server_of(given: Mapping[str, object]) -> Server:
     """The server that `server_options` describe, from what click hands over."""
     minor = given["kubernetes_version"]
-    return Server(minor if isinstance(minor, int) else NEWEST, True if given["kms_v1"] else None)
+    gate = given["kms_v1"]
+    return Server(minor if isinstance(minor, int) else NEWEST, gate if isinstance(gate, bool) else None)
 
 
 def _minor(ctx: click.Context, parameter: click.Parameter, value: str) -> int:

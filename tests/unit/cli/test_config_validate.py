@@ -17,6 +17,7 @@ _GOOD = file(
 _KEYED = "{aescbc: {keys: [{name: key1, secret: Q6xYvAcAW9nF3Q0yMBmTt3DGnHUJ0IOwPpbaI3jmSxc=}]}}"
 _EXEMPT = file(entry("secrets", _ID), entry("'*.*'", _KEYED))
 _PODS = file(entry("pods", _ID), entry("'*.*'", _KEYED))
+_KMS = file(entry("secrets", "{kms: {name: a, endpoint: 'unix:///run/a.sock'}}"))
 _MANIFEST = b"""apiVersion: v1
 kind: Pod
 metadata: {name: etcd}
@@ -60,6 +61,12 @@ def _run(tmp_path: Path, content: bytes, *arguments: str) -> tuple[int, str]:
             id="an unknown field before 1.31",
         ),
         pytest.param(_GOOD.replace(b"secrets]", b"secrets]\n  note: x"), [], ExitCode.UNUSABLE, id="and since"),
+        pytest.param(_KMS, [], ExitCode.UNUSABLE, id="KMS v1 today"),
+        pytest.param(_KMS, ["--kms-v1", "--fail-on", "critical"], ExitCode.OK, id="behind its gate"),
+        pytest.param(
+            _KMS, ["--kubernetes-version", "1.28", "--fail-on", "critical"], ExitCode.OK, id="before the gate"
+        ),
+        pytest.param(_KMS, ["--kubernetes-version", "1.28", "--no-kms-v1"], ExitCode.UNUSABLE, id="the gate closed"),
         pytest.param(_MANIFEST, [], ExitCode.UNUSABLE, id="the flag on etcd's manifest"),
     ],
 )

@@ -32,6 +32,7 @@ SPELLED = {
     "hex in pairs": KEY.hex(":"),
     "behind a word": f"key1:{SECRET}",
     "behind a hyphen": f"key-{KEY.hex()}-old",
+    "in capitals between hyphens": f"KEY-{KEY.hex().upper()}-OLD",
     "with an equals sign": f"secret={SECRET}",
 }
 
@@ -101,6 +102,35 @@ def test_a_resource_that_is_the_hex_of_a_key_is_told() -> None:
     content = configuration("key1", KEY).replace(b'"secrets"', f'"{KEY.hex()}"'.encode())
     (found,) = judge(content, name="enc.yaml").findings
     assert found.message.startswith("resources[0].resources[0]: ")
+
+
+@pytest.mark.parametrize("output", [[], ["-o", "json"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["validate", "enc.yaml"],
+        ["show", "enc.yaml"],
+        ["diff", "enc.yaml", "other.yaml"],
+        ["diff", "other.yaml", "enc.yaml"],
+        ["fix", "enc.yaml"],
+    ],
+)
+def test_no_command_shows_a_resource_that_reads_like_a_key(
+    command: list[str],
+    output: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "5ce1" * 12
+    for file, key in (("enc.yaml", "first"), ("other.yaml", "other")):
+        content = configuration("key1", KEY).replace(b'"secrets"', f'"secrets", "{name}", "*.{name}"'.encode())
+        Path(file).write_bytes(content.replace(b'"first"', f'"{key}"'.encode()))
+    run(["config", *command, *(output if command[0] != "fix" else [])])
+    out = "".join(capsys.readouterr())
+    assert out
+    assert name[:8] not in out
 
 
 @pytest.mark.parametrize("name", [SECRET, KEY.hex(), base64.b64encode(RANDOM_16 + OTHER[:16]).decode()])

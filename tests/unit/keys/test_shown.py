@@ -70,6 +70,8 @@ def test_a_name_of_joined_words_is_not_shortened(words: list[str], number: str) 
         "customresourcedefinitions.apiextensions.k8s.io",
         "validatingadmissionpolicybindings.admissionregistration.k8s.io",
         "correct-horse-battery-staple",
+        "etcd1a-eu2b-prod3c-k8s",
+        "0t1u2v3w4x5y6z7t8u9v0w1x2y3z4t5u",
         "arn:aws:kms:eu-west-1:111122223333:alias/etcd",
         "schlüssel",
         "a" * 1000,

@@ -100,6 +100,14 @@ def test_every_required_resource_is_looked_at() -> None:
     ]
 
 
+def test_a_key_name_that_may_be_a_key_is_not_repeated() -> None:
+    name = b64(200)
+    found = advice(_decoded(entry("secrets", *[static(name, fill) for fill in (1, 1, 2)])))
+    assert [one.id for one in found] == ["KC-CFG-005", "KC-CFG-004"]
+    assert all(one.message.startswith(f"aescbc/{name[:4]}… ") for one in found)
+    assert name[:5] not in repr(found)
+
+
 def test_a_name_that_may_be_a_key_is_not_repeated() -> None:
     (found,) = advice(_decoded(_GOOD, entry(f"'{'0123456789abcdef' * 4}'", static())))
     assert found.message.startswith('"0123…" encrypts nothing')

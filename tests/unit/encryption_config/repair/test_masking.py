@@ -296,8 +296,21 @@ def test_no_passphrase_shows_where_no_name_belongs(text: str, place: str, before
     assert [word for word in words_of(text) if word in diff] == []
 
 
-@pytest.mark.parametrize("text", [KEY, KEY[:-1], "Vq8mZr2TnK5wXe1cJb7yHd4sUa9fLg3P", bytes(range(160, 192)).hex(":")])
-@pytest.mark.parametrize("place", ["name: {text}", "kind: {text}", "apiVersion: {text}", "endpoint: unix:///{text}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        KEY,
+        KEY[:-1],
+        "Vq8mZr2TnK5wXe1cJb7yHd4sUa9fLg3P",
+        bytes(range(160, 192)).hex(":"),
+        bytes(range(160, 176)).hex(),
+        "VqbmZrfTnKgwXehcJbiyHdjsUakfLglP",
+    ],
+)
+@pytest.mark.parametrize(
+    "place",
+    ["name: {text}", "kind: {text}", "apiVersion: {text}", "endpoint: unix:///{text}", "resources: ['{text}']"],
+)
 @pytest.mark.parametrize("before", BEFORE, ids=["nodes", "lines"])
 def test_no_key_shows_where_a_name_belongs(text: str, place: str, before: str) -> None:
     assert [word for word in words_of(text) if word in both_sides(f"{before}{place.format(text=text)}\n")] == []
@@ -322,6 +335,16 @@ def test_no_long_or_odd_word_of_a_comment_shows(text: str, before: str) -> None:
     diff = both_sides(f"{before}x: 1  # see {text} and\n# then {text}\n")
     assert [word for word in words_of(text) if word in diff] == []
     assert "<secret " in diff
+
+
+@pytest.mark.parametrize("before", BEFORE, ids=["nodes", "lines"])
+def test_what_was_a_secret_above_does_not_hide_what_is_none_below(before: str) -> None:
+    text = f"secret: |\n  {KEY}\nname: a\n# some words\nkind: b\n# old secret: {KEY}\nresources: []\n# other words\n"
+    diff = both_sides(before + text)
+    assert "# some words" in diff
+    assert "# other words" in diff
+    assert "# old secret: <secret " in diff
+    assert KEY[:8] not in diff
 
 
 @pytest.mark.parametrize("before", BEFORE, ids=["nodes", "lines"])

@@ -12,9 +12,9 @@ from pathlib import PurePath
 from keyctl.errors import KeyctlError
 from tests.fuzz.seeds import SECRETS
 
-# Characters. A message quotes nothing of a file; a diff does, and masks what looks like a key: 16 characters of base64
-# outside a field for secrets, so that a shred of 15 with its padding shows.
-_WINDOW, _WINDOW_OF_A_DIFF = 8, 18
+# Characters. Diffs mask what looks like a key, 16 characters of base64 outside a field for secrets, so that a shred of
+# 15 with its padding shows; and messages quote names, into which mutations put shreds.
+_WINDOW = 18
 _BEGINNING = 60
 _NOT_TEMPLATE = re.compile(r"[0-9]+|\".*?\"|'.*?'")
 
@@ -71,17 +71,17 @@ def _mistakes(target: Target, said: Said) -> Iterator[Mistake]:
         if leak := leaked(text):
             yield Mistake(f"leak {_name(target)} {said.kind}", f"a key's {leak!r} is in {text!r}")
     for line in said.diff:
-        if leak := leaked(line, _WINDOW_OF_A_DIFF):
+        if leak := leaked(line):
             yield Mistake(f"leak {_name(target)} diff", f"a key's {leak!r} is in {line!r}")
     for line in (*said.lines, *said.quoting, *(line.replace("\t", "") for line in said.diff)):
         if not line.isprintable():
             yield Mistake(f"line {_name(target)} {said.kind}", f"not one printable line: {line!r}")
 
 
-def leaked(text: str, size: int = _WINDOW) -> str | None:
-    """The first part of a key that `text` has, of `size` characters; None when it has none."""
-    windows = _WINDOWS[size]
-    return next((part for i in range(len(text) - size + 1) if (part := text[i : i + size]) in windows), None)
+def leaked(text: str) -> str | None:
+    """The first part of a key that `text` has; None when it has none."""
+    parts = (text[i : i + _WINDOW] for i in range(len(text) - _WINDOW + 1))
+    return next((part for part in parts if part in _WINDOWS), None)
 
 
 def _crash(target: Target, error: Exception) -> Mistake:
@@ -105,12 +105,9 @@ def _forms(secret: str) -> Iterator[str]:
         yield from (material.decode("latin-1"), repr(material), material.hex(), base64.b64encode(material).decode())
 
 
-_WINDOWS = {
-    size: frozenset(
-        form[start : start + size]
-        for secret in SECRETS
-        for form in _forms(secret)
-        for start in range(len(form) - size + 1)
-    )
-    for size in (_WINDOW, _WINDOW_OF_A_DIFF)
-}
+_WINDOWS = frozenset(
+    form[start : start + _WINDOW]
+    for secret in SECRETS
+    for form in _forms(secret)
+    for start in range(len(form) - _WINDOW + 1)
+)

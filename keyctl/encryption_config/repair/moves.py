@@ -9,7 +9,8 @@ from keyctl.encryption_config.repair.lines import Form, Line, read_lines
 
 def moves(before: str, after: str) -> tuple[tuple[int, str], ...]:
     """The line and the sentence of each change; lines in a row that moved alike are one. Repeats no value."""
-    pairs = list(zip(read_lines(before), read_lines(after), strict=True))
+    # Lines stay in their order; a last one of blanks alone, without a line break, is none any more.
+    pairs = list(zip(read_lines(before), read_lines(after), strict=False))
     meant = [(old, _change(old, new)) for old, new in pairs if old.form in (Form.FIELD, Form.ITEM)]
     found: list[tuple[int, str]] = []
     for change, group in groupby(meant, key=lambda pair: pair[1]):

@@ -182,3 +182,15 @@ def test_a_key_that_was_typed_for_a_name_is_not_repeated(
     out = "".join(capsys.readouterr())
     assert out
     assert SECRET[8:16] not in out
+
+
+def test_a_name_that_may_be_a_key_is_in_no_command_that_is_proposed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = bytes(range(160, 192)).hex()
+    Path("enc.yaml").write_bytes(configuration(name, KEY).replace(base64.b64encode(OTHER), b"-"))
+    assert run(["config", "fix", "enc.yaml"]) == ExitCode.UNUSABLE
+    out = "".join(capsys.readouterr())
+    assert "--supply NAME=KEYFILE" in out
+    assert name[:8] not in out

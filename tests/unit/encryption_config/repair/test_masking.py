@@ -273,6 +273,8 @@ PLACES = [
     "x: a  # token {text}",
     "x: &a {text}",
     "x: !!str {text}",
+    "name: &{text} a",
+    "resources:\n- &{text} pods",
     "secret: |\n  secrets\n  {text}",
     "secret: '\n  {text}'",
     "name: 'a\n\n  {text}'",
@@ -339,7 +341,7 @@ def test_no_long_or_odd_word_of_a_comment_shows(text: str, before: str) -> None:
 
 @pytest.mark.parametrize("before", BEFORE, ids=["nodes", "lines"])
 def test_what_was_a_secret_above_does_not_hide_what_is_none_below(before: str) -> None:
-    text = f"secret: |\n  {KEY}\nname: a\n# some words\nkind: b\n# old secret: {KEY}\nresources: []\n# other words\n"
+    text = f"secret: |\n  {KEY}\nname: a\n# some words\nkind: b\n# old secret: hunter2\nresources: []\n# other words\n"
     diff = both_sides(before + text)
     assert "# some words" in diff
     assert "# other words" in diff

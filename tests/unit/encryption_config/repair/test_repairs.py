@@ -518,3 +518,9 @@ def test_no_text_makes_it_stumble_or_changes_an_accepted_key(
     assert result.accepted == judge(result.content, name="enc.yaml").accepted
     if judge(broken, name="enc.yaml").accepted:
         assert result.content == broken
+
+
+def test_a_last_line_of_blanks_without_a_line_break_does_not_stop_a_repair() -> None:
+    wrecked = HEAD + BODY.replace("          - name", "      - name").rstrip("\n") + "\n\t  "
+    done = repairs(wrecked.encode(), name="enc.yaml")
+    assert done.accepted or done.left

@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import PurePosixPath
 
 from keyctl.documents import parse, refuse, splice
+from keyctl.encryption_config.editing.layout import check_editable
 from keyctl.hosts.encryption_flags import CONFIG_FLAG, RELOAD_FLAG, TRUE
 from keyctl.hosts.pod import Pod, api_server
 from keyctl.hosts.pod_edits import flag_edits, mount_edits
@@ -110,12 +111,13 @@ def add_encryption_flag(content: bytes, *, config_path: str, reload: bool, name:
     """The manifest with the encryption flag, the reload flag when wanted, and a mount of the file's directory.
 
     What is there already is left as it is, so doing it twice is doing it once. Raises `RefusedError` when a flag
-    is there with another value or the directory is taken by another mount.
+    is there with another value, the directory is taken by another mount, or lines end in neither LF nor CRLF.
     """
     document = parse(content, name=name)
     pod = api_server(document)
     if not document.plain:
         refuse(name, document.root.span, "keyctl does not edit YAML with anchors or tags", hint="write the values out")
+    check_editable(document)
     edits = flag_edits(pod, {CONFIG_FLAG: config_path} | ({RELOAD_FLAG: "true"} if reload else {}))
     if pod.showing(PurePosixPath(config_path)) is None:
         edits += mount_edits(pod, PurePosixPath(config_path))

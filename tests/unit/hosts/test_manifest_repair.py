@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import pytest
 
 from keyctl.documents import splice
-from keyctl.errors import UnusableInputError
+from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.hosts.manifest_repair import ManifestRepair, repair_manifests
 from keyctl.hosts.manifest_rules import judge_manifest
-from keyctl.hosts.manifests import Mount, mount_of
+from keyctl.hosts.manifests import Mount, add_encryption_flag, mount_of
 from tests.unit.hosts.manifest_texts import (
     CONFIG_LINE,
     ETCD,
@@ -160,3 +160,12 @@ def test_what_is_left_tells_its_place_in_the_file_as_it_then_is() -> None:
     repaired, after = repair(etcd=ETCD)
     assert repaired.left[0].location == judge_manifest(after["etcd"].encode(), "etcd.yaml")[0].location
     assert repaired.left[0].location.line == 12
+
+
+@pytest.mark.parametrize("odd", ["\r", "\x85", "\u2028"])
+def test_a_manifest_with_odd_line_breaks_is_not_edited(odd: str) -> None:
+    manifest = "kind: Pod\nspec:\n  containers:\n  - name: kube-apiserver\n    command:\n    - kube-apiserver\n"
+    with pytest.raises(RefusedError, match="neither LF nor CRLF"):
+        add_encryption_flag(
+            manifest.replace("\n", odd).encode(), config_path="/etc/enc/enc.yaml", reload=True, name="api.yaml"
+        )

@@ -20,8 +20,8 @@ _HEX = re.compile(
 # 16 bytes or more as base64 with its padding, which no name has.
 _PADDED = re.compile(r"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{22,}={1,2}(?![A-Za-z0-9+/_=-])")
 _RUNS = (re.compile(r"[A-Za-z0-9+/_-]+"), re.compile(r"[A-Za-z0-9+/]+"))
-# Characters of base64 without padding: of 16, 24 and 32 bytes.
-_LENGTHS = frozenset({22, 32, 43})
+# Characters of the base64 of 16 bytes without padding; what is longer may be a key with something beside it.
+_SHORTEST = 22
 _MIXED_CASE = re.compile(r"(?=.*[a-z])(?=.*[A-Z]).*")
 # Words in either case, abbreviations, numbers, and what stands between them. When the padding is left out, this fits
 # the base64 of 8 in 1,000 random keys of 16 bytes, of 1 in 1,000 of 24 bytes, and of 1 in 10,000 of 32.
@@ -55,4 +55,4 @@ def shown_ref(ref: KeyRef) -> str:
 
 
 def _is_base64(run: str) -> bool:
-    return len(run) in _LENGTHS and _MIXED_CASE.fullmatch(run) is not None and _ORDINARY.fullmatch(run) is None
+    return len(run) >= _SHORTEST and _MIXED_CASE.fullmatch(run) is not None and _ORDINARY.fullmatch(run) is None

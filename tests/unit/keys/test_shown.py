@@ -108,3 +108,8 @@ def test_a_megabyte_of_anything_is_judged_at_once(text: str) -> None:
     start = time.monotonic()
     shown_name(text * (1_000_000 // len(text)))
     assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("text", ["xZ0vT3nWc8yBeKfRjHsEaPmUgXi5OlNt2VwQ4hYk&=", "keyxZ0vT3nWc8yBeKfRjHsEaPm"])
+def test_a_key_that_was_written_wrongly_is_shortened_too(text: str) -> None:
+    assert shown_name(text) == f"{text[:4]}…"

@@ -12,9 +12,9 @@ from pathlib import PurePath
 from keyctl.errors import KeyctlError
 from tests.fuzz.seeds import SECRETS
 
-# Characters. Diffs mask what looks like a key, 16 characters of base64 outside a field for secrets, so that a shred of
-# 15 with its padding shows; and messages quote names, into which mutations put shreds.
-_WINDOW = 18
+# Characters. Outside a field for secrets 22 of base64 in a row read like a key; mutations put shorter shreds into names,
+# which messages and diffs quote.
+_WINDOW = 24
 _BEGINNING = 60
 _NOT_TEMPLATE = re.compile(r"[0-9]+|\".*?\"|'.*?'")
 

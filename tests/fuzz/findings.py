@@ -12,8 +12,8 @@ from pathlib import PurePath
 from keyctl.errors import KeyctlError
 from tests.fuzz.seeds import SECRETS
 
-# Characters. Outside a field for secrets 22 of base64 in a row read like a key; mutations put shorter shreds into names,
-# which messages and diffs quote.
+# Characters. Outside a field for secrets 22 of base64 in a row read like a key; mutations put shorter shreds into
+# names, which messages and diffs quote.
 _WINDOW = 24
 _BEGINNING = 60
 _NOT_TEMPLATE = re.compile(r"[0-9]+|\".*?\"|'.*?'")

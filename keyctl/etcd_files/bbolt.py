@@ -119,13 +119,6 @@ class BoltFile:
         """The bytes of a value that an entry points to."""
         return self._read(offset, size)
 
-    def page_bytes(self, first: int, count: int) -> memoryview:
-        """A copy of `count` pages from `first` on, shorter where the file ends. Ask for bounded parts."""
-        if first < 0 or count < 0:
-            raise ValueError("pages are counted from 0")
-        start = first * self.page_size
-        return memoryview(self._data[start : min(start + count * self.page_size, max(self._length, start))])
-
     def free_runs(self) -> Iterator[tuple[int, int]]:
         """Runs of pages that nothing refers to: (first page, number of pages), ascending.
 

@@ -33,7 +33,6 @@ def test_free_runs_are_the_pages_that_nothing_refers_to() -> None:
     data = with_free_pages().data()
     bolt = BoltFile(data, len(data), "test.db")
     assert list(bolt.free_runs()) == [(4, 1), (7, 2)]
-    assert bytes(bolt.page_bytes(7, 2)).rstrip(b"\0") == b"left behind"
     assert [number for number, mark in enumerate(bolt.reachable()) if mark] == [0, 1, 2, 3, 5, 6, 9]
 
 
@@ -41,8 +40,7 @@ def test_what_lies_behind_the_pages_ever_allocated_is_the_last_run() -> None:
     data = with_free_pages().data() + b"behind" + bytes(4096)
     bolt = BoltFile(data, len(data), "test.db")
     assert list(bolt.free_runs())[-1] == (10, 2)
-    assert bytes(bolt.page_bytes(10, 2)) == b"behind" + bytes(4096)
-    assert bytes(BoltFile(data, 10 * 4096 + 3, "test.db").page_bytes(10, 2)) == b"beh"
+    assert list(BoltFile(data, 10 * 4096 + 3, "test.db").free_runs())[-1] == (10, 1)
 
 
 def test_the_pages_of_a_freelist_are_not_free() -> None:

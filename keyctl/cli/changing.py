@@ -13,10 +13,11 @@ from typing import TypeVar
 
 import click
 
-from keyctl.cli import terminal, wiring
+from keyctl.cli import files, terminal, wiring
 from keyctl.cli.progress import JsonLines, LiveTable, PlainLines
 from keyctl.errors import InterruptedEarlyError, RefusedError, StoppedError, WrongUsageError
 from keyctl.keys.key import KeyRef, Provider
+from keyctl.rotation import agreed
 from keyctl.rotation.outline import counted
 from keyctl.rotation.plan import Goal, History, State
 from keyctl.rotation.preflight import Wish
@@ -38,6 +39,8 @@ class Change:
     quiet: bool
     allow_downtime: bool
     template_updated: bool
+    plan_file: Path | None = None
+    apply: Path | None = None
 
     @classmethod
     def from_options(cls, given: Mapping[str, object]) -> Change:
@@ -52,6 +55,8 @@ class Change:
             quiet=bool(given["quiet"]),
             allow_downtime=bool(given["allow_downtime"]),
             template_updated=bool(given["template_updated"]),
+            plan_file=path if isinstance(path := given.get("plan_file"), Path) else None,
+            apply=path if isinstance(path := given.get("apply"), Path) else None,
         )
 
     def wish(self, goal: Goal, provider: str | None, resources: tuple[str, ...]) -> Wish:
@@ -76,6 +81,18 @@ def change_options(command: F) -> F:
                 default="none",
                 type=click.Choice(["client", "none"]),
                 help="Make every check, print the plan, change nothing.",
+            ),
+            click.option(
+                "--plan-file",
+                type=click.Path(path_type=Path, dir_okay=False),
+                metavar="FILE",
+                help="With --dry-run: write the plan to this new file, for --apply.",
+            ),
+            click.option(
+                "--apply",
+                type=click.Path(path_type=Path, dir_okay=False),
+                metavar="FILE",
+                help="Carry out the plan in this file, if all that it was made from is still so.",
             ),
             click.option("-y", "--yes", is_flag=True, help="Do not ask. Needed off a terminal."),
             click.option("--allow-downtime", is_flag=True, help="A single API server may be restarted (R9)."),
@@ -113,6 +130,11 @@ history_option = click.option(
 
 def start(cluster: Path | None, change: Change, wish: Wish) -> None:
     """Begin a rotation for `wish`, or print its plan."""
+    if change.plan_file is not None and not change.dry_run:
+        raise WrongUsageError("--plan-file is written by --dry-run", hint="add --dry-run; to carry a plan out: --apply")
+    if change.apply is not None:
+        _apply(cluster, change, wish)
+        return
     with _told(change), wiring.rotation(cluster) as parts:
         if wish.goal is Goal.ENABLE:
             wish = replace(
@@ -125,12 +147,37 @@ def start(cluster: Path | None, change: Change, wish: Wish) -> None:
             raise WrongUsageError("--dry-run reaches no state to pause after", hint="leave --pause-after out")
         if change.dry_run:
             with _watching(change) as (reporter, stop):
-                lines = parts.session(reporter, pause=stop.pause).outline(wish)
-                _show_plan(lines, change)
+                plan = parts.session(reporter, pause=stop.pause).agree(wish)
+                if change.plan_file is not None:
+                    files.write_new(change.plan_file, plan.to_text().encode())
+                _show_plan(plan.lines, change)
             return
         with _watching(change) as (reporter, stop):
             session = parts.session(reporter, pause=stop.pause, pause_after=change.pause_after)
             finished = session.start(wish, confirm=lambda lines: _confirm(lines, change, reporter, stop))
+        _last_words(finished, change)
+
+
+def _apply(cluster: Path | None, change: Change, wish: Wish) -> None:
+    """Carry out the plan in the file `change.apply`; `wish` is what the command itself was asked for."""
+    path = change.apply
+    if path is None:
+        raise RuntimeError("no plan to apply")
+    if change.dry_run or change.history or wish != Wish(wish.goal):
+        raise WrongUsageError(
+            "--apply carries out what the plan says",
+            hint="of the other flags it takes --cluster, --pause-after, -o, -q and --yes",
+        )
+    plan = agreed.read(files.read_file(path, "a plan"), name=files.name_of(path))
+    if plan.wish.goal is not wish.goal:
+        goal = plan.wish.goal.value
+        raise WrongUsageError(f"{files.name_of(path)} is a plan to {goal}", hint=f"keyctl {goal} --apply PLAN")
+    with _told(change), wiring.rotation(cluster) as parts:
+        with _watching(change) as (reporter, stop):
+            session = parts.session(reporter, pause=stop.pause, pause_after=change.pause_after)
+            finished = session.start(
+                plan.wish, confirm=lambda lines: _confirm(lines, change, reporter, stop), plan=plan
+            )
         _last_words(finished, change)
 
 
@@ -250,10 +297,13 @@ def _watcher(change: Change) -> Watcher:
 
 
 def _show_plan(lines: tuple[str, ...], change: Change) -> None:
+    saved = None if change.plan_file is None else str(change.plan_file)
     if change.output == "json":
-        JsonLines().event(Event("plan", "nothing was changed", {"lines": list(lines)}))
-    else:
-        click.echo("\n".join((*lines, "Nothing was changed.")))
+        JsonLines().event(Event("plan", "nothing was changed", {"lines": list(lines), "planFile": saved}))
+        return
+    click.echo("\n".join((*lines, "Nothing was changed.")))
+    if saved is not None:
+        click.echo(f"plan saved: {saved}; it can be applied while all that it was made from is still so", err=True)
 
 
 def _confirm(lines: tuple[str, ...], change: Change, reporter: Reporter, stop: Stop) -> bool:

@@ -1,4 +1,4 @@
-"""A file that a user names, or stdin, as bytes: whole or not at all, and never more than a bound.
+"""A file that a user names, or stdin, as bytes: whole or not at all, and never more than a bound; or a new file.
 
 Waits for nothing but stdin, and opens nothing that is no regular file: opening a device can act. Looks at no
 byte of the content, which may hold keys, so no message can carry one.
@@ -75,6 +75,25 @@ def read_regular(path: str | Path, what: str, *, limit: int = LIMIT) -> bytes:
     if len(content) > limit:
         raise _too_large(what, name_of(path), limit)
     return content
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write the new file `path`, synced, for its owner alone.
+
+    Raises `UnusableInputError` where there is one already, or where it cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(descriptor)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+    except OSError as exc:
+        raise UnusableInputError(f"cannot write {path}", cause=exc.strerror) from exc
 
 
 def unreadable(what: str, path: str | Path, error: OSError) -> UnusableInputError:

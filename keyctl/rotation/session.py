@@ -13,7 +13,7 @@ from keyctl.keys.generate import generate
 from keyctl.keys.key import STATIC_PROVIDERS, Key
 from keyctl.keys.ledger import KeyState
 from keyctl.kube.interface import ApiServer
-from keyctl.rotation import outline
+from keyctl.rotation import agreed, outline
 from keyctl.rotation.background import Background, background_of
 from keyctl.rotation.evidence import Evidence
 from keyctl.rotation.evidence import write as write_evidence
@@ -76,23 +76,32 @@ class Session:
         self._planned = False
         self._run_now: Run | None = None
 
-    def outline(self, wish: Wish) -> tuple[str, ...]:
-        """What `start` would do, after the same checks; changes nothing."""
-        return outline.lines(self._world, check(self._world, wish, self._reporter))
+    def agree(self, wish: Wish) -> agreed.AgreedPlan:
+        """What `start` would do, after the same checks, as a plan that it can be held to later; changes nothing."""
+        facts = check(self._world, wish, self._reporter)
+        return agreed.AgreedPlan(
+            cluster=self._world.cluster,
+            made=self._world.clock.now().isoformat(timespec="seconds"),
+            wish=wish,
+            lines=outline.lines(self._world, facts),
+            observed=agreed.observed(self._world, facts),
+        )
 
     def outline_back(self) -> tuple[str, ...]:
         """What `abort` would do; changes nothing. Raises `RefusedError` when no rotation is under way."""
         return outline.back(self._world, self._unfinished_plan())
 
-    def start(self, wish: Wish, *, confirm: Callable[[tuple[str, ...]], bool]) -> Finished:
-        """Begin a new rotation and carry it to `verified`."""
+    def start(
+        self, wish: Wish, *, confirm: Callable[[tuple[str, ...]], bool], plan: agreed.AgreedPlan | None = None
+    ) -> Finished:
+        """Begin a new rotation and carry it to its end; with `plan`, only while all that it was made from stands."""
         self._lock.acquire()
         try:
             if self._journal.unfinished():
                 raise RefusedError(
                     "a rotation of this cluster is under way", hint="go on with it: keyctl rotate --resume", rule="R8"
                 )
-            return self._guarded(lambda: self._start(wish, confirm))
+            return self._guarded(lambda: self._start(wish, confirm, plan))
         finally:
             self._lock.release()
 
@@ -139,9 +148,13 @@ class Session:
             with suppress(KeyboardInterrupt):
                 self._world.lease.release()
 
-    def _start(self, wish: Wish, confirm: Callable[[tuple[str, ...]], bool]) -> Finished:
+    def _start(
+        self, wish: Wish, confirm: Callable[[tuple[str, ...]], bool], plan_agreed: agreed.AgreedPlan | None
+    ) -> Finished:
         self._reporter.event(Event("state", State.PREFLIGHT.value, {"state": State.PREFLIGHT.value}))
         facts = check(self._world, wish, self._reporter)
+        if plan_agreed is not None:
+            agreed.require_the_same(plan_agreed, agreed.observed(self._world, facts))
         if not confirm(outline.lines(self._world, facts)):
             raise InterruptedEarlyError("not confirmed; nothing was changed")
         self._stop_after(State.PREFLIGHT)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from keyctl.errors import RefusedError, UnusableInputError, WrongUsageError
+from keyctl.cli import files
+from keyctl.errors import RefusedError, WrongUsageError
 from keyctl.keys.key import STATIC_PROVIDERS, Key, Provider
 
 
@@ -59,7 +59,7 @@ def new(
         raise RefusedError(f"{file} exists already", hint="choose another name; nothing was written")
     if key_store is not None and cluster_name is not None:
         _keep(key, key_store, cluster_name)
-    _write(file, content)
+    files.write_new(file, content)
     click.echo(f"{file}: {key.ref} writes {', '.join(names)}; fingerprint {key.fingerprint}")
 
 
@@ -67,14 +67,3 @@ def _keep(key: Key, directory: Path, cluster: str) -> None:
     from keyctl.keys.file_store import FileKeyStore
 
     FileKeyStore(directory, cluster=cluster, clock=lambda: datetime.now(UTC)).put(key, origin="generated")
-
-
-def _write(file: Path, content: bytes) -> None:
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(descriptor)
-    except OSError as exc:
-        raise UnusableInputError(f"cannot write {file}", cause=exc.strerror) from exc

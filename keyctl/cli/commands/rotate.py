@@ -55,6 +55,8 @@ def rotate(
     Examples:
       keyctl rotate --dry-run
       keyctl rotate --yes
+      keyctl rotate --dry-run --plan-file rotation.plan
+      keyctl rotate --apply rotation.plan --yes
       keyctl rotate --provider secretbox --pause-after verified
       keyctl rotate --resume
       keyctl rotate --abort
@@ -62,21 +64,22 @@ def rotate(
     """  # noqa: D301 — click reads the \b
     change = changing.Change.from_options(given)
     wished = bool(provider or resources or change.allow_downtime or change.template_updated)
+    planned = bool(change.plan_file or change.apply)
     if sum((resume, abort, evidence is not None)) > 1:
         raise WrongUsageError("--resume, --abort and --verify-evidence exclude each other")
     if evidence is not None:
-        if wished or change.dry_run or change.pause_after or change.history or change.yes:
+        if wished or planned or change.dry_run or change.pause_after or change.history or change.yes:
             raise WrongUsageError("--verify-evidence takes no other flag than -o and -q")
         _verify(evidence, change)
     elif resume:
-        if wished or change.dry_run:
+        if wished or planned or change.dry_run:
             raise WrongUsageError(
                 "--resume goes on with the plan that was agreed to",
                 hint="of the other flags it takes --cluster, --pause-after, --history, -o, -q and --yes",
             )
         changing.resume(cluster, change)
     elif abort:
-        if wished or change.pause_after or change.history:
+        if wished or planned or change.pause_after or change.history:
             raise WrongUsageError(
                 "--abort goes all the way back",
                 hint="of the other flags it takes --cluster, --dry-run, -o, -q and --yes",

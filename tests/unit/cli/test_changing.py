@@ -10,16 +10,19 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from keyctl.cli import changing
 from keyctl.cli.changing import Change, Stop
 from keyctl.cli.commands.disable import disable
 from keyctl.cli.commands.enable import enable
 from keyctl.cli.commands.rotate import rotate
-from keyctl.errors import KeyctlError, RefusedError, StoppedError
+from keyctl.errors import KeyctlError, RefusedError, StoppedError, WrongUsageError
 from keyctl.keys.key import KeyRef, Provider
+from keyctl.rotation.agreed import AgreedPlan
 from keyctl.rotation.evidence import Evidence
 from keyctl.rotation.plan import FileChange, Goal, History, OldKey, Plan, State
+from keyctl.rotation.preflight import Wish
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.session import Finished
 from keyctl.rotation.world import Event
@@ -174,6 +177,57 @@ def test_a_dry_run_prints_the_plan_as_text_or_as_an_event(capsys: pytest.Capture
     assert capsys.readouterr().out == "Plan for x\n  1 do it\nNothing was changed.\n"
     changing._show_plan(LINES, change(output="json", quiet=True))
     assert json.loads(capsys.readouterr().out)["lines"] == list(LINES)
+
+
+def test_a_plan_is_saved_for_its_owner_alone_and_only_by_a_dry_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved = tmp_path / "rotation.plan"
+    changing._show_plan(LINES, change(dry_run="client", plan_file=saved))
+    told = capsys.readouterr()
+    assert "Nothing was changed." in told.out
+    assert f"plan saved: {saved}" in told.err
+    for command in (rotate, enable, disable):
+        ran = CliRunner().invoke(command, ["--plan-file", str(saved)])
+        assert isinstance(ran.exception, WrongUsageError)
+        assert "--dry-run" in ran.exception.hints[0]
+    assert not saved.exists()
+
+
+def plan_to(goal: Goal) -> bytes:
+    return AgreedPlan("prod", "2026-11-21T10:15:00+00:00", Wish(goal), LINES, {"a": "1"}).to_text().encode()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--dry-run",),
+        ("--history", "wait"),
+        ("--resources", "secrets"),
+        ("--provider", "secretbox"),
+        ("--allow-downtime",),
+        ("--template-updated",),
+        ("--resume",),
+        ("--abort",),
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_what_a_plan_says_is_not_said_again_beside_it(flags: tuple[str, ...], tmp_path: Path) -> None:
+    plan = tmp_path / "rotation.plan"
+    plan.write_bytes(plan_to(Goal.ROTATE))
+    ran = CliRunner().invoke(rotate, ["--apply", str(plan), *flags])
+    assert isinstance(ran.exception, WrongUsageError)
+
+
+def test_a_plan_is_applied_by_the_command_that_made_it(tmp_path: Path) -> None:
+    plan = tmp_path / "a.plan"
+    plan.write_bytes(plan_to(Goal.DISABLE))
+    ran = CliRunner().invoke(rotate, ["--apply", str(plan)])
+    assert isinstance(ran.exception, WrongUsageError)
+    assert (str(ran.exception), ran.exception.hints) == (
+        f"{plan} is a plan to disable",
+        ("keyctl disable --apply PLAN",),
+    )
 
 
 def test_off_a_terminal_silence_is_no_consent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -159,4 +159,4 @@ def test_r16_more_kms_values_than_can_be_asked_for_one_by_one_are_refused(
     assert error.rule == "R16"
     assert "4 values can only be opened by a KMS plugin: too many" in str(error)
     cluster.forget(key_of("configmaps", "default", "more-0"))
-    assert cluster.session().outline(ROTATE), "three are not too many"
+    assert cluster.session().agree(ROTATE).lines, "three are not too many"

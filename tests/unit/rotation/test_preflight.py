@@ -91,7 +91,7 @@ def test_r11_a_server_that_registers_again_a_few_seconds_later_is_waited_for(tmp
     cluster.server("cp2").ready_since = cluster.clock.monotonic()
     assert "10.0.0.2" not in cluster.census().endpoints
     watcher = Watcher()
-    cluster.session(watcher=watcher).outline(ROTATE)
+    cluster.session(watcher=watcher).agree(ROTATE)
     assert [event.message for event in watcher.events if event.kind == "wait"]
 
 

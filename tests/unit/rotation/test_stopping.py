@@ -247,7 +247,7 @@ def test_resuming_with_another_world_than_it_began_with_is_refused(
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
 def test_a_dry_run_has_no_effect_and_shows_the_plan_that_the_real_run_confirms(scene: Scene, tmp_path: Path) -> None:
     cluster = scene.cluster(tmp_path)
-    lines = cluster.session().outline(scene.wish)
+    lines = cluster.session().agree(scene.wish).lines
     assert cluster.switch.labels == []
     agree = Agree()
     cluster.session().start(scene.wish, confirm=agree)
@@ -256,7 +256,7 @@ def test_a_dry_run_has_no_effect_and_shows_the_plan_that_the_real_run_confirms(s
 
 
 def test_the_plan_says_what_will_happen(tmp_path: Path) -> None:
-    lines = "\n".join(SimCluster(tmp_path, config=None).session().outline(ENABLE))
+    lines = "\n".join(SimCluster(tmp_path, config=None).session().agree(ENABLE).lines)
     assert "3 API servers, 13 values" in lines
     assert "add the encryption flag and its mount to the manifest of cp1, cp2, cp3" in lines
     assert "rewrite the values of secrets through the API (6 now)" in lines
@@ -264,7 +264,7 @@ def test_the_plan_says_what_will_happen(tmp_path: Path) -> None:
 
 
 def test_the_plan_says_what_becomes_of_the_old_key(tmp_path: Path) -> None:
-    lines = "\n".join(SimCluster(tmp_path).session().outline(ROTATE))
+    lines = "\n".join(SimCluster(tmp_path).session().agree(ROTATE).lines)
     assert "compact every etcd at the revision of that proof" in lines
     assert "the key store's copy of aescbc/key1 opens what stood under it; save a second snapshot" in lines
     assert "- aescbc/key1 on cp1, cp2, cp3: restarting one at a time" in lines
@@ -273,7 +273,7 @@ def test_the_plan_says_what_becomes_of_the_old_key(tmp_path: Path) -> None:
 
 
 def test_the_plan_counts_what_a_wildcard_covers(tmp_path: Path) -> None:
-    lines = "\n".join(SCENES[6].cluster(tmp_path).session().outline(ROTATE))
+    lines = "\n".join(SCENES[6].cluster(tmp_path).session().agree(ROTATE).lines)
     assert "(11 now)" in lines
 
 

@@ -31,12 +31,17 @@ class Origin(StrEnum):
 
     GENERATED = "generated"
     IMPORTED = "imported"
+    RENAMED = "renamed"
 
 
 STATES: tuple[KeyState, ...] = tuple(KeyState)
 
 # An imported key was found in a server's file: it is in use.
-_FIRST_STATE = {Origin.GENERATED: KeyState.PRE_ACTIVATION, Origin.IMPORTED: KeyState.ACTIVE}
+_FIRST_STATE = {
+    Origin.GENERATED: KeyState.PRE_ACTIVATION,
+    Origin.IMPORTED: KeyState.ACTIVE,
+    Origin.RENAMED: KeyState.PRE_ACTIVATION,
+}
 
 # NOTE: three edges are not NIST's. `deactivated → active` is the way back out of `retired`. A key that was
 # generated and never used is deactivated, not destroyed, and nothing is destroyed that was not first taken

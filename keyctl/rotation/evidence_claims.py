@@ -71,7 +71,7 @@ def _counted(course: Course) -> Iterator[str]:
 def _read_before_write(course: Course) -> Iterator[str]:
     """R2: before any file wrote with the new key, every server was proven to read it, and all of them twice."""
     first = _first_write(course.entries, "PROMOTED")
-    if first is None:
+    if first is None or not course.plan.brings_key:
         return
     yield from _unproven(course, "ADDED", until=first.number)
     before = course.entries[: first.number - 1]
@@ -131,7 +131,7 @@ def _verified(course: Course) -> Iterator[str]:
 
 def _aborted(course: Course, abort: int) -> Iterator[str]:
     """R7: the new key left the files by the same proof as an old one does."""
-    if _first_write(course.entries, "PROMOTED") is not None:
+    if _first_write(course.entries, "PROMOTED") is not None and course.plan.brings_key:
         yield from _written_back(course, abort)
     if any(server.loses_key for server in course.plan.servers):
         yield from _closed(course, "BASE", "gone")

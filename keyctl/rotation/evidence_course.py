@@ -112,6 +112,11 @@ class PlannedCourse:
     servers: tuple[PlannedServer, ...]
     settle: float | None
 
+    @property
+    def brings_key(self) -> bool:
+        """Whether another key comes to write; else the one that wrote stays, and plaintext goes."""
+        return self.goal != "remove-identity"
+
 
 @dataclass(frozen=True, slots=True)
 class Count:

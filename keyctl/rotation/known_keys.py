@@ -10,12 +10,13 @@ from keyctl.errors import RefusedError
 from keyctl.keys.key import Key, KeyRef
 from keyctl.rotation.plan import OldKey
 from keyctl.rotation.secure import read_back
+from keyctl.rotation.stages import IDENTITY
 from keyctl.rotation.world import World
 
 
 def old_keys_of(world: World, planned: tuple[OldKey, ...]) -> tuple[Key, ...]:
     """The old keys as the store gives them. Raises `RefusedError` (R5) when one is not there or has other bytes."""
-    return tuple(known_key(world, old.ref, old.fingerprint) for old in planned)
+    return tuple(known_key(world, old.ref, old.fingerprint) for old in planned if old.ref != IDENTITY)
 
 
 def known_key(world: World, ref: KeyRef, fingerprint: str) -> Key:

@@ -20,6 +20,7 @@ from keyctl.rotation.plan import History, Plan, Way
 from keyctl.rotation.readings import Readings
 from keyctl.rotation.secure import open_archive, save_snapshots
 from keyctl.rotation.server_facts import check_etcd_flags, flags_of
+from keyctl.rotation.stages import IDENTITY
 from keyctl.rotation.world import Event, Reporter, World
 
 _POLL = 1.0
@@ -119,7 +120,7 @@ class Leaving:
                         location=place.endpoints[0],
                         at=job.world.clock.now().isoformat(),
                         revision=revision,
-                        needs=tuple(ref for ref in job.readings.leaving if ref.name),
+                        needs=tuple(ref for ref in job.readings.leaving if ref != IDENTITY),
                     )
                 )
         if mode is History.COMPACT:
@@ -140,7 +141,8 @@ class Leaving:
         """The store's copy of each old key opens what was under it; a second snapshot opens without the old keys."""
         job, configs = self._job, self._job.readings.configs
         job.reporter.event(Event("step", "opening the first snapshot with the key store's copy of the old keys"))
-        opened = open_archive(job.world, self._first, configs.archive, job.plan.old_refs)
+        old = tuple(ref for ref in job.plan.old_refs if ref != IDENTITY)
+        opened = open_archive(job.world, self._first, configs.archive, old)
         job.write("intent", {"step": "save-snapshot"})
         tag = f"{job.plan.rotation}-after"
         try:

@@ -7,21 +7,25 @@ from keyctl.rotation.plan import Goal, History, Plan, Stage
 from keyctl.rotation.preflight import Facts
 from keyctl.rotation.world import World
 
+_KEPT = "The old key stays in the key store: registered snapshots need it. Until the end: keyctl rotate --abort"
+_LAST = {
+    Goal.ENABLE: "Nothing is removed: identity stays as the last provider.",
+    Goal.ROTATE: _KEPT,
+    Goal.DISABLE: _KEPT,
+    Goal.REMOVE_IDENTITY: "A plaintext value that is restored from a backup cannot be read then. "
+    "Until the end: keyctl rotate --abort",
+}
+
 
 def lines(world: World, facts: Facts) -> tuple[str, ...]:
     """The plan for `facts`, a line a step."""
     steps = [*_beginning(world, facts), *(_ending(world, facts) if facts.wish.goal is not Goal.ENABLE else ())]
-    last = (
-        "Nothing is removed: identity stays as the last provider."
-        if facts.wish.goal is Goal.ENABLE
-        else "The old key stays in the key store: registered snapshots need it. Until the end: keyctl rotate --abort"
-    )
     return (
         f"Plan for {world.cluster}: {counted(len(world.servers), 'API server')}, "
         f"{counted(facts.scan.values, 'value')}, etcd revision {facts.scan.revision}",
         *_warnings(facts),
         *(f"  {number} {step}" for number, step in enumerate(steps, 1)),
-        last,
+        _LAST[facts.wish.goal],
     )
 
 
@@ -76,15 +80,19 @@ def _warnings(facts: Facts) -> list[str]:
 
 
 def _beginning(world: World, facts: Facts) -> list[str]:
+    if facts.wish.goal is Goal.REMOVE_IDENTITY:
+        return _sealing(world, facts)
     names = ", ".join(server.name for server in world.servers)
     resources = ", ".join(facts.change.resources)
-    values = sum(g.values for g in facts.scan.groups if not g.infrastructure and _changes(facts, g.resource))
+    values = _values_of(facts)
     how = _how(world)
     flag = [facts_of.server.name for facts_of in facts.servers if not facts_of.flags.encryption_provider_config]
     canary = "; prove it by a canary through each" if _changes(facts, "secrets") else ""
     keep = f"keep every key in the key store ({world.store.location})"
     if facts.wish.goal is Goal.DISABLE:
         new, made = "plaintext (identity)", keep
+    elif facts.renamed is not None:
+        new, made = str(facts.renamed.ref), f"{keep}; keep the bytes that write now as {facts.renamed.ref}, too"
     else:
         new, made = "the new key", f"{keep}; make a new {facts.provider} key and read it back"
     steps = [
@@ -101,8 +109,28 @@ def _beginning(world: World, facts: Facts) -> list[str]:
     return steps
 
 
+def _sealing(world: World, facts: Facts) -> list[str]:
+    """Up to the proof that no plaintext is left where it will not be read."""
+    what, values = ", ".join(facts.change.resources), _values_of(facts)
+    canary = ", and that each writes with it, by a canary" if _changes(facts, "secrets") else ""
+    return [
+        f"save a snapshot of etcd in {world.snapshot_directory} and open every value in it",
+        f"keep every key in the key store ({world.store.location})",
+        f"= prove that every server lists every encrypted resource{canary}",
+        f"~ rewrite what is in plaintext of {what} through the API ({values} values in all)",
+        f"= after {world.settle:.0f} s of settling, scan every etcd: nothing {_left_behind(facts)}, every value opens",
+    ]
+
+
+def _values_of(facts: Facts) -> int:
+    """How many values there are now of what changes."""
+    return sum(g.values for g in facts.scan.groups if not g.infrastructure and _changes(facts, g.resource))
+
+
 def _left_behind(facts: Facts) -> str:
     """What no value may stand in or under any more."""
+    if facts.wish.goal is Goal.REMOVE_IDENTITY:
+        return "in plaintext"
     if facts.wish.goal is not Goal.ENABLE:
         return "under an old key"
     return "in plaintext or under an old key" if facts.old else "in plaintext"
@@ -111,9 +139,14 @@ def _left_behind(facts: Facts) -> str:
 def _ending(world: World, facts: Facts) -> list[str]:
     names = ", ".join(server.name for server in world.servers)
     old = ", ".join(str(key.ref) for key in facts.old)
+    if facts.wish.goal is Goal.REMOVE_IDENTITY:
+        shown, archive = "in plaintext", "save a second snapshot and open it without reading plaintext there"
+    else:
+        shown = "under an old key"
+        archive = f"the key store's copy of {old} opens what stood under it; save a second snapshot and open it without"
     return [
-        _history(facts.wish.history, "that show values under an old key"),
-        f"= the key store's copy of {old} opens what stood under it; save a second snapshot and open it without",
+        _history(facts.wish.history, f"that show values {shown}"),
+        f"= {archive}",
         f"- {old} on {names}: {_how(world)}",
         f"= after {world.settle:.0f} s of settling, scan every etcd again with {old} in hand; write the evidence",
     ]

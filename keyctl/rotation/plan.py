@@ -21,6 +21,12 @@ class Goal(StrEnum):
     ENABLE = "enable"
     ROTATE = "rotate"
     DISABLE = "disable"
+    REMOVE_IDENTITY = "remove-identity"
+
+    @property
+    def command(self) -> str:
+        """What to type for it."""
+        return "rotate --remove-identity" if self is Goal.REMOVE_IDENTITY else self.value
 
 
 class Way(StrEnum):
@@ -163,6 +169,12 @@ class Plan:
     def retires(self) -> bool:
         """Whether old keys leave the files at the end."""
         return self.goal is not Goal.ENABLE
+
+    def leaving(self, way: Way) -> tuple[KeyRef, ...]:
+        """The keys under which nothing may be at the end of `way`. What was there before stays on the way back."""
+        if way is Way.FORWARD:
+            return self.old_refs
+        return () if self.goal is Goal.REMOVE_IDENTITY else (self.new,)
 
     @property
     def resources(self) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from shlex import quote
 
 from keyctl.encryption_config import effective
-from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.encryption_config.model import EncryptionConfig, StaticReader
 from keyctl.errors import RefusedError, UnreachableError
-from keyctl.keys.key import Provider
+from keyctl.keys.key import Key, Provider
+from keyctl.keys.ledger import KeyState
 from keyctl.kube.interface import ApiServer, ServerProbe
 from keyctl.rotation import membership
 from keyctl.rotation.kms_values import HINT, first_unread
@@ -30,12 +31,14 @@ _CENSUS_POLL = 1.0
 class Wish:
     """What the user asked for. `resources` None means every entry that is encrypted with a static key.
 
-    `provider` is not looked at when the goal is `DISABLE`.
+    `provider` is not looked at when the goal is `DISABLE`. `new_name`: the bytes of the key that writes now, under
+    this name, instead of a new key.
     """
 
     goal: Goal
     provider: Provider | None = None
     resources: tuple[str, ...] | None = None
+    new_name: str | None = None
     allow_downtime: bool = False
     template_updated: bool = False
     history: History = History.COMPACT
@@ -45,7 +48,8 @@ class Wish:
 class Facts:
     """What preflight established.
 
-    `served` maps every resource that the API serves to its group and version.
+    `served` maps every resource that the API serves to its group and version. `writer` is the key that writes now and
+    stays, where only plaintext goes; `renamed` the same bytes under the name that was wished for.
     """
 
     wish: Wish
@@ -56,6 +60,8 @@ class Facts:
     old: tuple[OldKey, ...]
     served: dict[str, str]
     scan: Scan
+    writer: Key | None = field(default=None, repr=False)
+    renamed: Key | None = field(default=None, repr=False)
 
 
 def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
@@ -78,8 +84,9 @@ def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
         check_etcds(world, facts)
     served = api.discover()
     entries = entries_to_change(config, wish.resources, wish.goal)
-    old = old_keys(config, entries)
-    if wish.goal is not Goal.ENABLE:
+    old = old_keys(config, entries, wish.goal)
+    writer = _writer(config, entries)
+    if wish.goal not in {Goal.ENABLE, Goal.REMOVE_IDENTITY}:
         _check_not_shared(config, entries, old)
     resources = _resources(config, entries, wish)
     _check_decisive(config, entries, resources)
@@ -99,6 +106,8 @@ def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
         old=old,
         served=served,
         scan=found,
+        writer=writer if wish.goal is Goal.REMOVE_IDENTITY else None,
+        renamed=_renamed(world, writer, wish),
     )
 
 
@@ -328,6 +337,40 @@ def _provider(config: EncryptionConfig | None, entries: tuple[int, ...], wish: W
             hint="say which one to use with --provider, or rotate one entry with --resources",
         )
     return static[0] if static else Provider.AESCBC
+
+
+def _writer(config: EncryptionConfig | None, entries: tuple[int, ...]) -> Key | None:
+    """The static key that writes all of `entries`; None where there is not exactly one."""
+    first = [] if config is None else [config.entries[index].providers[0].readers[0] for index in entries]
+    keys = {reader.key.ref: reader.key for reader in first if isinstance(reader, StaticReader)}
+    return next(iter(keys.values())) if len(keys) == 1 else None
+
+
+def _renamed(world: World, writer: Key | None, wish: Wish) -> Key | None:
+    """The bytes of `writer` under the name wished for, which must never have stood for any others (R5)."""
+    if wish.new_name is None:
+        return None
+    if writer is None:
+        raise RefusedError(
+            "not one key writes all of this, so there is none to give another name",
+            hint="say which entry with --resources",
+            rule="R5",
+        )
+    renamed = Key(writer.provider, wish.new_name, writer.material)
+    # NOTE: a run that was cut off before anything was planned has left it in the store, unused.
+    used = {record.ref for record in world.store.records() if record.state is not KeyState.PRE_ACTIVATION}
+    if renamed.ref in used or _has_other_bytes(world, renamed):
+        raise RefusedError(
+            f"the name {renamed.ref} is taken, in the key store at {world.store.location}",
+            hint="choose a name that was never used",
+            rule="R5",
+        )
+    return renamed
+
+
+def _has_other_bytes(world: World, key: Key) -> bool:
+    known = world.store.get(key.ref)
+    return known is not None and known.fingerprint != key.fingerprint
 
 
 def _plural(count: int, noun: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import chain
 
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
@@ -28,7 +29,7 @@ _NAME = "encryption configuration"
 class Configs:
     """What every server reads and writes at three stages of the plan; `archive` has the old keys from the store.
 
-    `entries` are the entries that change, `added_to` those that get the new key.
+    `entries` are the entries that change; `plaintext` those that read plaintext at one end of the way only.
     """
 
     added: EncryptionConfig
@@ -36,17 +37,16 @@ class Configs:
     retired: EncryptionConfig | None
     archive: EncryptionConfig
     entries: frozenset[int]
-    added_to: frozenset[int]
+    plaintext: frozenset[int]
 
     def changes(self, resource: str) -> bool:
         """Whether what writes `resource` is what this rotation says: its first entry is one that changes."""
         covering = effective.covering_entries(self.promoted, resource)
         return bool(covering) and covering[0] in self.entries
 
-    def gains(self, resource: str) -> bool:
-        """Whether the new key reads `resource` by this rotation only."""
-        covering = effective.covering_entries(self.promoted, resource)
-        return bool(covering) and covering[0] in self.added_to
+    def loses_plaintext(self, resource: str) -> bool:
+        """Whether plaintext of `resource` is read at one end of the way only."""
+        return not self.plaintext.isdisjoint(effective.covering_entries(self.promoted, resource))
 
 
 class Readings:
@@ -64,7 +64,7 @@ class Readings:
     @property
     def leaving(self) -> tuple[KeyRef, ...]:
         """The keys under which nothing may be at the end of this way."""
-        return (self._plan.new,) if self._way is Way.BACK else self._plan.old_refs
+        return self._plan.leaving(self._way)
 
     @property
     def configs(self) -> Configs:
@@ -114,7 +114,7 @@ class Readings:
         if IDENTITY not in self.leaving:
             return static
         plain = (g for g in found.groups if g.ref == IDENTITY and not g.infrastructure)
-        return static + sum(group.values for group in plain if self.configs.gains(group.resource))
+        return static + sum(group.values for group in plain if self.configs.loses_plaintext(group.resource))
 
     def elsewhere(self, found: Scan) -> int:
         """How many values of the resources that change are not under the key that is to write them, orphans too."""
@@ -144,15 +144,17 @@ class Readings:
         promoted = self._files.walk(content, stage, Stage.PROMOTED, name=_NAME)
         last = len(_config(promoted).entries) - 1
         appended = {last} if change.appended or change.whole else set()
-        entries, added_to = frozenset({*change.entries, *appended}), frozenset({*change.added_to, *appended})
+        entries = frozenset({*change.entries, *appended})
+        kept = (old.entries for old in self._plan.old if old.ref == IDENTITY)
+        plaintext = frozenset({*change.added_to, *appended, *chain.from_iterable(kept)})
         added = self._files.walk(promoted, Stage.PROMOTED, Stage.ADDED, name=_NAME)
         if not self._plan.retires:
             config = _config(promoted)
-            return Configs(_config(added), config, None, config, entries, added_to)
+            return Configs(_config(added), config, None, config, entries, plaintext)
         retired = self._files.walk(promoted, Stage.PROMOTED, Stage.RETIRED, name=_NAME)
         archive = self._files.walk(retired, Stage.RETIRED, Stage.PROMOTED, name=_NAME)
         return Configs(
-            _config(added), _config(promoted), _config(retired), _config(archive), entries=entries, added_to=added_to
+            _config(added), _config(promoted), _config(retired), _config(archive), entries=entries, plaintext=plaintext
         )
 
 

@@ -183,13 +183,13 @@ class Session:
         self._write("secured", rotation, {"snapshots": [snapshot.to_record() for snapshot in snapshots]})
         self._state(State.SECURED)
         self._pause()
-        key = self._new_key(facts, rotation) if facts.provider in STATIC_PROVIDERS else None
+        key = facts.writer or (self._new_key(facts, rotation) if facts.provider in STATIC_PROVIDERS else None)
         return key, tuple(snapshot.path for snapshot in snapshots)
 
     def _new_key(self, facts: Facts, rotation: str) -> Key:
-        key = generate(facts.provider, now=self._world.clock.now())
+        key = facts.renamed or generate(facts.provider, now=self._world.clock.now())
         self._write("intent", rotation, {"step": "store-key", "key": str(key.ref), "fingerprint": key.fingerprint})
-        self._world.store.put(key, origin="generated")
+        self._world.store.put(key, origin="renamed" if facts.renamed else "generated")
         read_back(self._world, key)
         self._write("outcome", rotation, {"step": "store-key", "key": str(key.ref)})
         return key
@@ -324,7 +324,8 @@ class Session:
         """Write down in the ledger which keys are in use from now on, and which no longer are."""
         store = self._world.store
         states = {record.ref: record.state for record in store.records()}
-        left = (plan.new,) if state is State.ABORTED else plan.old_refs if plan.retires else ()
+        way = Way.BACK if state is State.ABORTED else Way.FORWARD
+        left = plan.leaving(way) if way is Way.BACK or plan.retires else ()
         self._write("intent", plan.rotation, {"step": "note-state", "key": str(plan.new)})
         if state is not State.ABORTED and plan.new in states:
             store.note_state(plan.new, KeyState.ACTIVE)

@@ -29,7 +29,8 @@ def entries_to_change(
     if goal is not Goal.ENABLE:
         if config is None:
             raise RefusedError("this cluster encrypts nothing yet", hint="turn it on first: keyctl enable")
-        return edit.selected_entries(config, resources)
+        selected = edit.selected_entries(config, resources)
+        return _with_spare_plaintext(config, selected) if goal is Goal.REMOVE_IDENTITY else selected
     if config is None or not resources:
         return ()
     for resource in resources:
@@ -42,6 +43,22 @@ def entries_to_change(
     return edit.selected_entries(config, covered) if covered else ()
 
 
+def _with_spare_plaintext(config: EncryptionConfig, selected: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of `selected` that read plaintext besides the key that writes."""
+    found = tuple(index for index in selected if index in effective.holders(config, IDENTITY))
+    if not found:
+        raise RefusedError("no plaintext is read there any more: identity is in none of these entries")
+    writers = {config.entries[index].providers[0].readers[0].ref for index in found}
+    if IDENTITY in writers:
+        raise RefusedError("plaintext writes there: it cannot be taken away", hint="encrypt first: keyctl enable")
+    if len(writers) > 1:
+        raise RefusedError(
+            f"these entries are written under different keys: {' and '.join(sorted(map(str, writers)))}",
+            hint="take identity out of one after the other, with --resources",
+        )
+    return found
+
+
 def _has_static_writer(config: EncryptionConfig) -> bool:
     return any(isinstance(entry.providers[0].readers[0], StaticReader) for entry in config.entries)
 
@@ -52,6 +69,8 @@ def file_change(
     """What changes in a file that says `config`, None where there is no file."""
     if config is None:
         return FileChange(resources, (), (), whole=True)
+    if goal is Goal.REMOVE_IDENTITY:
+        return FileChange(resources, entries, ())
     if goal is not Goal.DISABLE:
         missing = tuple(resource for resource in resources if not effective.is_covered(config, resource))
         return FileChange(resources, entries, entries, appended=missing)
@@ -65,10 +84,12 @@ def file_change(
     return FileChange(resources, entries, tuple(index for index in entries if index not in there), places=places)
 
 
-def old_keys(config: EncryptionConfig | None, entries: tuple[int, ...]) -> tuple[OldKey, ...]:
-    """The static keys that `entries` read, each with all of `entries` that hold it."""
+def old_keys(config: EncryptionConfig | None, entries: tuple[int, ...], goal: Goal) -> tuple[OldKey, ...]:
+    """What `entries` read and is to leave: the static keys, each with all of `entries` that hold it, or plaintext."""
     if config is None:
         return ()
+    if goal is Goal.REMOVE_IDENTITY:
+        return (OldKey(IDENTITY, "", entries),)
     found: dict[KeyRef, OldKey] = {}
     for element in (element for index in entries for element in config.entries[index].providers):
         before: KeyRef | None = None
@@ -163,6 +184,9 @@ class Files:
         """The file with the old keys: the first of each list right behind the writer, the others behind it."""
         first = [planned for planned in reversed(self._planned) if planned.beside is None]
         for planned in (*first, *(planned for planned in self._planned if planned.beside is not None)):
+            if planned.ref == IDENTITY:
+                content = edit.add_identity(content, entries=planned.entries, name=name)
+                continue
             key = self._old[planned.ref]
             content = edit.add_reader(content, key, entries=planned.entries, beside=planned.beside, name=name)
         return content
@@ -178,7 +202,9 @@ class Files:
         return content
 
     def _entries(self, content: bytes, name: str) -> tuple[int, ...]:
-        """The entries that the new key writes, or is to; where plaintext did so already, nothing moves."""
+        """The entries that the new key writes, or is to; where it did so already, nothing moves."""
+        if any(planned.ref == IDENTITY for planned in self._planned):
+            return ()
         last = len(decode(content, name=name).config.entries) - 1
         places = dict(self._change.places)
         moving = (index for index in self._change.entries if places.get(index) != 0)

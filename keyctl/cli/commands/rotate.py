@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -18,6 +19,8 @@ from keyctl.rotation.plan import Goal, State
 @cluster_option
 @click.option("--provider", type=click.Choice([p.value for p in STATIC_PROVIDERS]), help="Change to this provider.")
 @click.option("--resources", multiple=True, metavar="R", help="Only the entries that name R. Repeatable.")
+@click.option("--rename-to", metavar="NAME", help="No new key: the bytes that write now, under another name.")
+@click.option("--remove-identity", is_flag=True, help="No new key: no plaintext is read any more, once there is none.")
 @changing.history_option
 @click.option("--resume", is_flag=True, help="Go on with the rotation that was begun.")
 @click.option("--abort", is_flag=True, help="Go back to the old key, from wherever the rotation stands.")
@@ -34,6 +37,8 @@ def rotate(
     cluster: Path | None,
     provider: str | None,
     resources: tuple[str, ...],
+    rename_to: str | None,
+    remove_identity: bool,
     resume: bool,
     abort: bool,
     evidence: Path | None,
@@ -51,6 +56,9 @@ def rotate(
     leads back from every state. `--pause-after verified` keeps the old key as a
     read key for as long as you like.
 
+    `enable` leaves plaintext readable. --remove-identity takes that away by the same
+    proofs: then a value that somebody puts into etcd in plaintext is no longer served.
+
     \b
     Examples:
       keyctl rotate --dry-run
@@ -58,12 +66,16 @@ def rotate(
       keyctl rotate --dry-run --plan-file rotation.plan
       keyctl rotate --apply rotation.plan --yes
       keyctl rotate --provider secretbox --pause-after verified
+      keyctl rotate --remove-identity --yes
+      keyctl rotate --rename-to key-2026
       keyctl rotate --resume
       keyctl rotate --abort
       keyctl rotate --verify-evidence ~/.local/state/keyctl/prod/evidence/20261121t101500z-3f2a
     """  # noqa: D301 — click reads the \b
     change = changing.Change.from_options(given)
-    wished = bool(provider or resources or change.allow_downtime or change.template_updated)
+    wished = bool(
+        provider or resources or rename_to or remove_identity or change.allow_downtime or change.template_updated
+    )
     planned = bool(change.plan_file or change.apply)
     if sum((resume, abort, evidence is not None)) > 1:
         raise WrongUsageError("--resume, --abort and --verify-evidence exclude each other")
@@ -85,8 +97,19 @@ def rotate(
                 hint="of the other flags it takes --cluster, --dry-run, -o, -q and --yes",
             )
         changing.abort(cluster, change)
+    elif remove_identity:
+        if provider or rename_to:
+            raise WrongUsageError(
+                "--remove-identity leaves the key that writes as it is", hint="do one after the other"
+            )
+        changing.start(cluster, change, change.wish(Goal.REMOVE_IDENTITY, None, resources))
     else:
-        changing.start(cluster, change, change.wish(Goal.ROTATE, provider, resources))
+        if provider and rename_to:
+            raise WrongUsageError(
+                "another provider needs a new key, with a name of its own", hint="leave one of them out"
+            )
+        wish = replace(change.wish(Goal.ROTATE, provider, resources), new_name=rename_to)
+        changing.start(cluster, change, wish)
 
 
 def _verify(directory: Path, change: changing.Change) -> None:

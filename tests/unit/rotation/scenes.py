@@ -32,6 +32,7 @@ from tests.support.simulator import MIXED, THREE_RELOADING, THREE_RESTARTED, Sim
 ROTATE = Wish(Goal.ROTATE)
 ENABLE = Wish(Goal.ENABLE, Provider.AESCBC, ("secrets",))
 DISABLE = Wish(Goal.DISABLE)
+REMOVE_IDENTITY = Wish(Goal.REMOVE_IDENTITY)
 
 KEY_2 = Key(Provider.AESCBC, "key2", bytes(range(128, 160)))
 WITHOUT_IDENTITY = SECRETS.replace(b"      - identity: {}\n", b"")
@@ -78,6 +79,9 @@ SCENES = (
     Scene("disable before identity", THREE_RESTARTED, SECRETS, DISABLE),
     Scene("disable without identity", THREE_RELOADING, WITHOUT_IDENTITY, DISABLE),
     Scene("disable two keys", MIXED, TWO_KEYS, DISABLE),
+    Scene("remove identity by restart", THREE_RESTARTED, SECRETS, REMOVE_IDENTITY),
+    Scene("remove identity by reload", THREE_RELOADING, SECRETS, REMOVE_IDENTITY),
+    Scene("rename the key", MIXED, SECRETS, Wish(Goal.ROTATE, new_name="main")),
 )
 
 
@@ -234,11 +238,15 @@ def assert_done(cluster: SimCluster, scene: Scene) -> None:
     assert set(comments(scene.config or b"")) - _WITH_A_KEY <= set(comments(files[0]))
     states = states_of_keys(cluster)
     assert bool(plan.old) is (scene.wish.goal is not Goal.ENABLE)
-    for ref in plan.old_refs:
+    if scene.wish.goal is Goal.REMOVE_IDENTITY:
+        assert plan.old_refs == (KeyRef(Provider.IDENTITY, ""),)
+        assert b"identity" not in files[0]
+    for ref in plan.old_refs if scene.wish.goal is not Goal.REMOVE_IDENTITY else ():
         old = cluster.store_keys.get(ref)
         assert old is not None
         assert states[ref] == KeyState.DEACTIVATED
-        assert secret_of(old).encode() not in files[0]
+        assert f"name: {ref.name}\n".encode() not in files[0]
+        assert (secret_of(old).encode() in files[0]) is (scene.wish.new_name is not None)
     kept = {ref: state for ref, state in states.items() if ref not in plan.old_refs}
     assert kept.pop(plan.new, None) == (None if scene.wish.goal is Goal.DISABLE else KeyState.ACTIVE)
     assert set(kept.values()) <= _UNTOUCHED
@@ -275,7 +283,8 @@ def assert_back(cluster: SimCluster, was: Was) -> None:
     assert heads_of(cluster) == was.heads
     assert was.objects <= frozenset(cluster.objects)
     states = states_of_keys(cluster)
-    assert states.pop(plan.new, KeyState.DEACTIVATED) == KeyState.DEACTIVATED
+    if plan.goal is not Goal.REMOVE_IDENTITY:
+        assert states.pop(plan.new, KeyState.DEACTIVATED) == KeyState.DEACTIVATED
     assert set(states.values()) <= _UNTOUCHED
 
 

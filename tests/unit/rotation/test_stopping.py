@@ -10,13 +10,15 @@ import pytest
 from keyctl.errors import ExitCode, InterruptedEarlyError, RefusedError, StoppedError, UnreachableError
 from keyctl.kube.interface import ServerProbe
 from keyctl.rotation.observe import require_access
-from keyctl.rotation.plan import State
+from keyctl.rotation.plan import Goal, State
+from keyctl.rotation.preflight import Wish
 from tests.support.sim_parts import Watcher
 from tests.support.sim_server import CONFIG_PATH
 from tests.support.sim_texts import KEY_1, SECRETS, secret_of
 from tests.support.simulator import MIXED, THREE_RELOADING, SimCluster
 from tests.unit.rotation.scenes import (
     ENABLE,
+    REMOVE_IDENTITY,
     ROTATE,
     SCENES,
     Agree,
@@ -270,6 +272,22 @@ def test_the_plan_says_what_becomes_of_the_old_key(tmp_path: Path) -> None:
     assert "- aescbc/key1 on cp1, cp2, cp3: restarting one at a time" in lines
     assert "scan every etcd again with aescbc/key1 in hand" in lines
     assert "Until the end: keyctl rotate --abort" in lines
+
+
+def test_the_plan_to_remove_identity_speaks_of_plaintext(tmp_path: Path) -> None:
+    lines = "\n".join(SimCluster(tmp_path).session().agree(REMOVE_IDENTITY).lines)
+    assert "rewrite what is in plaintext of secrets through the API (6 values in all)" in lines
+    assert "nothing in plaintext, every value opens" in lines
+    assert "revisions that show values in plaintext cannot be listed" in lines
+    assert "- identity on cp1, cp2, cp3: restarting one at a time" in lines
+    assert "new key" not in lines
+
+
+def test_the_plan_to_rename_names_both(tmp_path: Path) -> None:
+    lines = "\n".join(SimCluster(tmp_path).session().agree(Wish(Goal.ROTATE, new_name="main")).lines)
+    assert "keep the bytes that write now as aescbc/main, too" in lines
+    assert "~ aescbc/main first on cp1, cp2, cp3" in lines
+    assert "- aescbc/key1 on cp1, cp2, cp3" in lines
 
 
 def test_the_plan_counts_what_a_wildcard_covers(tmp_path: Path) -> None:

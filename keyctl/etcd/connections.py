@@ -152,6 +152,12 @@ class Connections:
                 cause=f"authorisation: {error.detail} (etcd knows us by {who})",
                 hint="give a user whose role may read the prefix; a snapshot needs the role root",
             )
+        if error.code == "RESOURCE_EXHAUSTED" and "larger than max" in error.detail:
+            return UnreachableError(
+                f"etcd at {endpoint} holds a value that is too large to be received",
+                cause=error.detail,
+                hint="read it from a snapshot: keyctl verify-secrets --snapshot FILE",
+            )
         cause, *hints = self._explain(endpoint, error)
         return UnreachableError(f"etcd at {endpoint} could not be reached", cause=cause, hint=tuple(hints))
 

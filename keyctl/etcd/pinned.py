@@ -6,7 +6,7 @@ revision every member has the same, so each is asked for what it has itself, wit
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
@@ -63,25 +63,29 @@ def truncated(place: str, cause: str) -> UnreachableError:
 
 
 def _stream(connections: Connections, endpoint: Endpoint, start: bytes, pin: Pin) -> Generator[list[Value]]:
-    first, rest = connections.ask(endpoint, lambda session: _open_stream(session, start, pin))
+    chunks, stream = connections.ask(endpoint, lambda session: _open_stream(session, start, pin))
     ended = False
-    with closing(rest):
-        for chunk in chain(first, rest):
+    with closing(stream):
+        for chunk in chunks:
             # The header comes with the last chunk only.
             if chunk.HasField("header"):
                 _require_cluster(endpoint, chunk, pin)
                 ended = True
-            if batch := _values(chunk):
+            batch = _values(chunk)
+            # A chunk is large: it does not stay while its values are worked on and the next one arrives.
+            del chunk
+            if batch:
                 yield batch
     if not ended:
         raise truncated(str(endpoint), "its stream ended without the last chunk")
 
 
-def _open_stream(session: Session, start: bytes, pin: Pin) -> tuple[list[RangeAnswer], Generator[RangeAnswer]]:
-    """The first chunk and the rest: only when something arrived an endpoint has answered."""
+def _open_stream(session: Session, start: bytes, pin: Pin) -> tuple[Iterator[RangeAnswer], Generator[RangeAnswer]]:
+    """All chunks, and the stream to be closed: only when something arrived an endpoint has answered."""
     stream = session.range_stream(start, pin.end, revision=pin.revision)
     chunk = next(stream, None)
-    return [] if chunk is None else [chunk], stream
+    # NOTE: unlike what it came from, an iterator that is at its end holds nothing any more.
+    return chain(iter(() if chunk is None else (chunk,)), stream), stream
 
 
 def _pages(connections: Connections, endpoint: Endpoint, start: bytes, pin: Pin) -> Generator[list[Value]]:
@@ -89,10 +93,12 @@ def _pages(connections: Connections, endpoint: Endpoint, start: bytes, pin: Pin)
     while True:
         answer, limit = _page(connections, endpoint, start, pin, limit)
         _require_cluster(endpoint, answer, pin)
-        batch = _values(answer)
+        batch, more = _values(answer), answer.more
+        # An answer is large: it does not stay while its values are worked on and the next one arrives.
+        del answer
         if batch:
             yield batch
-        if not answer.more or not batch:
+        if not more or not batch:
             return
         start = following(batch)
         size = sum(len(key) + len(value) for key, value, _ in batch)

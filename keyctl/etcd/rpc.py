@@ -18,11 +18,13 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from importlib import resources
+from operator import attrgetter
 from types import ModuleType
 from typing import Any, Protocol, cast
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
+from keyctl.etcd.heap import share_one_heap
 from keyctl.etcd.tls import MutualTls
 
 # gRPC's C core writes to stderr on its own unless told before it is loaded.
@@ -31,9 +33,13 @@ import grpc
 
 _PACKAGE = "etcdserverpb"
 _SERVICES = ("KV", "Watch", "Lease", "Cluster", "Maintenance", "Auth")
-_WINDOW_BYTES = 4 << 20
+# etcdserverpb.AlarmRequest.AlarmAction.
+_DEACTIVATE = 2
+_WINDOW_BYTES = 1 << 20
 _FRAME_BYTES = 1 << 20
-_MAX_MESSAGE_BYTES = 64 << 20
+# An answer is in memory about three times while it is taken apart. etcd advises against values above 10 MiB; its
+# chunks and our pages may become far larger where values grow all at once, and are then asked for in smaller parts.
+_MAX_MESSAGE_BYTES = 16 << 20
 
 
 def _load_api() -> ModuleType:
@@ -73,6 +79,9 @@ def _arity(streaming: bool) -> str:
 _api: Any = _load_api()
 sys.modules["etcd3.etcdrpc"] = _api
 import etcd3  # noqa: E402 — after its etcdrpc was put in place
+
+# gRPC's threads start with the first channel.
+share_one_heap()
 
 
 class CallError(Exception):
@@ -244,8 +253,7 @@ class Session:
         """
         request = _api.RangeRequest(key=key, range_end=range_end, revision=revision, serializable=True)
         with closing(self._stream(self._client.kvstub.RangeStream, request)) as chunks:
-            for chunk in chunks:
-                yield chunk.range_response
+            yield from map(attrgetter("range_response"), chunks)
 
     def compact(self, revision: int, *, physical: bool = False, timeout: float | None = None) -> None:
         """Make every revision before `revision` unreadable; it is deleted later, in the background.
@@ -264,6 +272,20 @@ class Session:
         # The zeros of its fields ask for all alarms of all members.
         answer = self._call(self._client.maintenancestub.Alarm, _api.AlarmRequest())
         return cast("Sequence[AlarmEntry]", answer.alarms)
+
+    def disarm(self, member: int, alarm: int) -> None:
+        """Take back an alarm of a member; no-op where it does not stand."""
+        request = _api.AlarmRequest(action=_DEACTIVATE, memberID=member, alarm=alarm)
+        self._call(self._client.maintenancestub.Alarm, request)
+
+    def grant_lease(self, seconds: int) -> int:
+        """Have a new lease, which no value has; its id. Written to the log like any value, and refused like one."""
+        answer = self._call(self._client.leasestub.LeaseGrant, _api.LeaseGrantRequest(TTL=seconds))
+        return int(answer.ID)
+
+    def revoke_lease(self, lease: int) -> None:
+        """Give a lease back."""
+        self._call(self._client.leasestub.LeaseRevoke, _api.LeaseRevokeRequest(ID=lease))
 
     def members(self) -> Sequence[MemberEntry]:
         """Every member that the cluster knows, linearizable."""
@@ -321,6 +343,8 @@ def _limit_waits(items: Iterator[Any], timeout: float, cancel: Callable[[], obje
                 if item is None:
                     return
                 yield item
+                # A chunk is large: it does not stay while the next one arrives.
+                del item
     except CallError as error:
         if expired:
             raise CallError("DEADLINE_EXCEEDED", f"nothing arrived for {timeout:g} s") from error

@@ -4,7 +4,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Protocol
@@ -62,6 +63,27 @@ def test_the_time_that_the_consumer_takes_is_not_idle_time() -> None:
     time.sleep(0.4)
     assert next(stream) == "two"
     assert not items.cancelled.is_set()
+
+
+def test_an_item_does_not_stay_while_the_next_one_is_waited_for() -> None:
+    class Item:
+        pass
+
+    item = Item()
+    seen = weakref.ref(item)
+    kept: list[Item | None] = []
+
+    def items() -> Generator[Item]:
+        yield kept_back.pop()
+        kept.append(seen())
+        yield Item()
+
+    kept_back = [item]
+    del item
+    stream = rpc._limit_waits(items(), 5.0, lambda: None)
+    next(stream)
+    next(stream)
+    assert kept == [None]
 
 
 def test_a_stream_that_is_dropped_half_way_is_cancelled() -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import weakref
+from collections.abc import Generator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keyctl.errors import UnreachableError
 from keyctl.etcd.connections import Connections
-from keyctl.etcd.rpc import CallError
+from keyctl.etcd.rpc import CallError, RangeAnswer
 from keyctl.etcd.scan import LiveSource, prefix_range
 from keyctl.stored.source import JoinedSource, Value
 from tests.support.scripted_etcd import Answer, Header, Pair, ScriptedEtcd, ScriptedSession, Step, install
@@ -161,9 +164,10 @@ def test_a_chunk_too_large_to_receive_is_read_in_pages(scripted: ScriptedEtcd) -
 
 def test_a_single_value_too_large_to_receive_is_an_error(scripted: ScriptedEtcd) -> None:
     other = ScriptedSession([pin(1)], stream=[last(0, 1)])
-    with pytest.raises(UnreachableError):
+    with pytest.raises(UnreachableError, match="a value that is too large") as caught:
         read(scripted.connect(ScriptedSession([pin(1), *[TOO_LARGE] * 20]), other))
     assert other.asked == []
+    assert caught.value.cause == TOO_LARGE.detail
 
 
 @pytest.mark.parametrize("page", [Answer([], more=True), Answer(pairs(500, 899)), Answer(pairs(500, 901))])
@@ -171,6 +175,37 @@ def test_pages_that_do_not_add_up_are_an_error(scripted: ScriptedEtcd, page: Ans
     session = ScriptedSession([pin(900), Answer(pairs(0, 500), more=True, count=900), page])
     with pytest.raises(UnreachableError, match="truncated"):
         read(scripted.connect(session))
+
+
+class Forgetful(ScriptedSession):
+    """Keeps no chunk that it has given out."""
+
+    def range_stream(self, key: bytes, range_end: bytes, *, revision: int) -> Generator[RangeAnswer]:
+        while self.stream:
+            yield answer_of(self.stream.pop(0))
+
+
+def answer_of(step: Step) -> Answer:
+    assert isinstance(step, Answer)
+    return step
+
+
+def test_a_chunk_does_not_stay_while_its_values_are_worked_on(scripted: ScriptedEtcd) -> None:
+    session = Forgetful([pin(30)], stream=[part(0, 10), part(10, 20), last(20, 30)])
+    seen = [weakref.ref(answer_of(step)) for step in session.stream]
+    batches = LiveSource(scripted.connect(session)).batches(b"/r/")
+    # The first chunk alone shows whether the endpoint answers at all, and stays until the second is asked for.
+    next(batches)
+    next(batches)
+    assert [chunk() is None for chunk in seen] == [True, True, False]
+
+
+def test_a_page_does_not_stay_while_its_values_are_worked_on(scripted: ScriptedEtcd) -> None:
+    session = ScriptedSession([pin(20), Answer(pairs(0, 10), more=True, count=20), Answer(pairs(10, 20), count=10)])
+    seen = [weakref.ref(answer_of(step)) for step in session.unary[1:]]
+    batches = LiveSource(scripted.connect(session)).batches(b"/r/")
+    next(batches)
+    assert [page() is None for page in seen] == [True, False]
 
 
 def test_an_empty_prefix_has_no_batch_and_a_count_of_zero(scripted: ScriptedEtcd) -> None:

@@ -35,8 +35,14 @@ class ExitCode(IntEnum):
     UNREADABLE = 12, "verify: unreadable, unrecognised or missing values"
     PLAINTEXT = 13, "verify: plaintext where encryption is required"
     RESIDUE = 14, "verify `--residue`: live values clean, plaintext or a retired key left in history, free pages or WAL"
-    INCOMPLETE = 15, "verify `--residue`: an area that had to be looked at could not be"
-    FINDINGS = 20, "audit, certs check, config validate and fix: a finding at or above `--fail-on` (fix: high)"
+    INCOMPLETE = (
+        15,
+        (
+            "verify `--residue`: an area that had to be looked at could not be; "
+            "snapshot save: the manifest does not know every key"
+        ),
+    )
+    FINDINGS = 20, "audit, certs check, config validate, status, doctor: a finding at or above `--fail-on`, or at high"
     INTERRUPTED = 130, "interrupted before anything was changed"
 
 

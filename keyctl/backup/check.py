@@ -16,6 +16,7 @@ from keyctl.backup import rules
 from keyctl.backup.contents import Contents, read_live
 from keyctl.backup.interface import OpenSnapshot
 from keyctl.backup.manifest import Claims, plural
+from keyctl.backup.told import Told
 from keyctl.errors import ExitCode, UnusableInputError
 from keyctl.etcd_files.bbolt import BoltFile
 from keyctl.etcd_files.consistency import Counts, check
@@ -66,11 +67,11 @@ def check_snapshot(
 ) -> Checked:
     """Look at all of the snapshot `path`, and compare it with its manifest. Damage is a finding, never an exception.
 
-    `progress` gets the name of each part when it is begun.
+    `progress` gets the part that is being read, and how much of it was.
     """
     try:
         checked = _check(path, progress)
-        state, findings = _compare(checked, open_snapshot)
+        state, findings = _compare(checked, lambda path: Told(open_snapshot(path), progress))
     except UnusableInputError as error:
         return Checked(path, findings=(_damaged(path, error),))
     if checked.integrity == SHA256_ABSENT:

@@ -16,7 +16,7 @@ from keyctl.stored.census import Census, CensusResult
 from keyctl.stored.display import display
 from keyctl.stored.groups import Group
 from keyctl.stored.paths import root_of
-from keyctl.stored.source import FileSource, SourceInfo, Value, ValueSource
+from keyctl.stored.source import Batch, FileSource, SourceInfo, ValueSource
 from keyctl.verify.leftovers import Leftovers, Sought, look_behind
 
 _MOST_OTHERS = 20
@@ -88,6 +88,6 @@ def _live(
     return census.result(), others, info
 
 
-def _heads(batch: list[Value], root: bytes) -> Iterable[bytes]:
+def _heads(batch: Batch, root: bytes) -> Iterable[bytes]:
     """The first part of each key outside of `root`."""
     return (b"/".join(key.split(b"/", 2)[:2]) for key, _, _ in batch if not key.startswith(root))

@@ -5,12 +5,14 @@ Reads one file and judges nothing: `keyctl verify-secrets --snapshot` does. Pass
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from keyctl.backup.contents import Contents, must_be_encrypted, read_all
 from keyctl.backup.interface import OpenSnapshot
 from keyctl.backup.key_needs import KeyNeed, key_needs
+from keyctl.backup.told import Told
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.etcd_files.auth import ClusterFacts, cluster_facts
 
@@ -32,10 +34,21 @@ class Inspection:
     configured: bool
 
 
-def inspect(path: Path, *, prefix: str, config: EncryptionConfig | None, open_snapshot: OpenSnapshot) -> Inspection:
-    """Read the snapshot at `path` to its end. Raises `UnusableInputError` for a file that is damaged or no snapshot."""
+def inspect(
+    path: Path,
+    *,
+    prefix: str,
+    config: EncryptionConfig | None,
+    open_snapshot: OpenSnapshot,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Inspection:
+    """Read the snapshot at `path` to its end. Raises `UnusableInputError` for a file that is damaged or no snapshot.
+
+    `progress` gets the part that is being read, and how much of it was.
+    """
+    progress("members and users")
     facts = cluster_facts(path)
-    contents = read_all(open_snapshot(path), prefix=prefix, config=config)
+    contents = read_all(Told(open_snapshot(path), progress), prefix=prefix, config=config)
     plain = sum(
         group.values
         for group in contents.live.groups

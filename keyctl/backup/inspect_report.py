@@ -179,6 +179,7 @@ def _notes(found: Inspection) -> Iterator[str]:
         yield f"keys outside of the prefix, not looked into: {named}"
     if not found.configured:
         yield "no encryption configuration was given: no value was opened, and no fingerprint is known"
+    yield from (f"{_AREAS[one.area]}: {display(one.text)}" for one in _left(found).remarks)
 
 
 def _next_steps(found: Inspection) -> Iterator[str]:
@@ -208,6 +209,7 @@ def _data(found: Inspection) -> dict[str, object]:
         ],
         "keys": [key_fields(need) | {"leftBehind": need.left} for need in found.keys],
         "coverage": {str(area): str(state) for area, state in left.coverage.items()},
+        "remarks": [{"area": str(one.area), "text": display(one.text)} for one in left.remarks],
         "history": _left_data(history),
         "residue": _left_data(behind),
         "outsideOfPrefix": [{"prefix": head, "keys": count} for head, count in found.contents.others],

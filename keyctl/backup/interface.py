@@ -26,5 +26,27 @@ class Clock(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Who wants to know how far work on one file has come."""
+
+    def arriving(self, done: int, total: int) -> None:
+        """`done` of `total` bytes have arrived."""
+        ...
+
+    def reading(self, part: str) -> None:
+        """This part is being read, and how much of it was, in words."""
+        ...
+
+
+class Unwatched:
+    """A `Watch` of which nobody wants to know."""
+
+    def arriving(self, done: int, total: int) -> None:
+        """See `Watch.arriving`."""
+
+    def reading(self, part: str) -> None:
+        """See `Watch.reading`."""
+
+
 # Makes a source of a snapshot's path; what is wrong with the file is said when it is read.
 OpenSnapshot = Callable[[Path], FileSource]

@@ -15,7 +15,7 @@ from pathlib import Path
 from keyctl.backup.contents import Contents
 from keyctl.backup.key_needs import KeyNeed
 from keyctl.errors import UnusableInputError
-from keyctl.etcd.interface import SavedSnapshot
+from keyctl.etcd.interface import MAIN, SavedSnapshot
 
 API_VERSION = "keyctl/v1"
 KIND = "SnapshotManifest"
@@ -37,7 +37,9 @@ class ResourceCount:
 class Manifest:
     """What was known when the snapshot was saved. `size` in bytes; `sha256` covers all but the last 32 of them.
 
-    `config_known` says that the values were opened with the configuration in force. `at` in ISO 8601.
+    `config_known` says that the values were opened with the configuration in force, `unread` why the configurations of
+    some servers were not read, a sentence each. `name` is that of the etcd: "main", or the resource that it is for.
+    `at` in ISO 8601.
     """
 
     file: str
@@ -54,6 +56,13 @@ class Manifest:
     resources: tuple[ResourceCount, ...]
     keys: tuple[KeyNeed, ...]
     config_known: bool
+    unread: tuple[str, ...] = ()
+    name: str = MAIN
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether a key may be needed of which nobody could know: values stayed closed, and a configuration unread."""
+        return bool(self.unread) and any(need.opened < need.values for need in self.keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +83,17 @@ def beside(snapshot: Path) -> Path:
 
 
 def describe(
-    saved: SavedSnapshot, contents: Contents, needs: tuple[KeyNeed, ...], *, prefix: str, at: str, config_known: bool
+    saved: SavedSnapshot,
+    contents: Contents,
+    needs: tuple[KeyNeed, ...],
+    *,
+    prefix: str,
+    at: str,
+    config_known: bool,
+    unread: tuple[str, ...] = (),
+    name: str = MAIN,
 ) -> Manifest:
-    """The manifest of a snapshot that was saved and read."""
+    """The manifest of a snapshot that was saved and read; the rest as `Manifest` has it."""
     member = saved.member
     return Manifest(
         file=saved.path.name,
@@ -93,6 +110,8 @@ def describe(
         resources=resource_counts(contents),
         keys=needs,
         config_known=config_known,
+        unread=unread,
+        name=name,
     )
 
 
@@ -120,6 +139,7 @@ def to_document(manifest: Manifest) -> dict[str, object]:
         "sha256": manifest.sha256,
         "at": manifest.at,
         "etcd": {
+            "name": manifest.name,
             "clusterId": manifest.cluster_id,
             "memberId": manifest.member_id,
             "endpoint": manifest.endpoint,
@@ -128,12 +148,19 @@ def to_document(manifest: Manifest) -> dict[str, object]:
         },
         "prefix": manifest.prefix,
         "values": manifest.values,
-        "configuration": "known" if manifest.config_known else "unknown",
+        "configuration": _knowledge(manifest),
+        "configurationsUnread": list(manifest.unread),
         "keys": [key_fields(need) for need in manifest.keys],
         "resources": [
             {"resource": one.resource, "values": one.values, "plaintext": one.plaintext} for one in manifest.resources
         ],
     }
+
+
+def _knowledge(manifest: Manifest) -> str:
+    if not manifest.config_known:
+        return "unknown"
+    return "partial" if manifest.unread else "known"
 
 
 def key_fields(need: KeyNeed) -> dict[str, object]:

@@ -50,4 +50,21 @@ VALUES_UNREAD = Rule(
     "keyctl verify-secrets names the values; bring back the keys that they name",
     "every value of the snapshot, opened with the keys of the encryption configuration",
 )
+KEYS_UNKNOWN = Rule(
+    "KC-SNAP-006",
+    Severity.HIGH,
+    "a snapshot whose manifest does not know every key",
+    "A configuration of an API server could not be read when the snapshot was saved. The values that no other "
+    "configuration opened were not opened: by which bytes they open, and whether they do, nobody looked at.",
+    "put the configuration back, or name a copy of it: keyctl snapshot inspect FILE --encryption-config CONFIG",
+    "every value of the snapshot, and the configurations that could be read",
+)
+NOT_SAVED = Rule(
+    "KC-SNAP-007",
+    Severity.CRITICAL,
+    "an etcd of the cluster that was not saved",
+    "The API servers keep some resources in an etcd of their own. A restore without its snapshot loses them.",
+    "save it alone: keyctl snapshot save FILE --etcd NAME",
+    "the etcds that the cluster file or the API server's manifest names",
+)
 RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from keyctl.backup.interface import Clock, OpenSnapshot
-from keyctl.backup.members import ClusterView, in_order, obstacles
+from keyctl.backup.interface import Clock, OpenSnapshot, Unwatched, Watch
+from keyctl.backup.members import NO_SPACE, ClusterView, in_order, obstacles, too_full
+from keyctl.backup.told import Told
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import InterruptedEarlyError, KeyctlError, RefusedError, StoppedError, UnreachableError
-from keyctl.etcd.interface import EndpointStatus, MaintainedEtcd
+from keyctl.etcd.interface import Alarm, EndpointStatus, MaintainedEtcd
 from keyctl.keys.key import KeyRef
 from keyctl.keys.private_files import erase
 from keyctl.verify.values import VerifyResult, verify
@@ -30,6 +31,8 @@ _POLL_SECONDS = 0.5
 # Any key: that the read is linearizable is what counts, for it needs a quorum.
 _ANY_KEY = b"health"
 _SPARE = 64 << 20
+# How often the leader may change while a member is got ready, before this is called no healthy cluster.
+_ELECTIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,11 @@ class SanitizePlan:
         """The newest revision that a member knew of."""
         return max(status.revision for status in self.order)
 
+    @property
+    def full(self) -> tuple[Alarm, ...]:
+        """The alarms for want of space that stand: this is their cure, and they are taken back in the end."""
+        return tuple(alarm for alarm in self.view.alarms if alarm.kind == NO_SPACE)
+
 
 @dataclass(frozen=True, slots=True)
 class Defragmented:
@@ -90,20 +98,40 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Space:
+    """What became of alarms for want of space: `obstacles` are why they still stand, none when writes work again."""
+
+    obstacles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Sanitized:
-    """What was done, and what a fresh snapshot of each member showed then."""
+    """What was done, and what a fresh snapshot of each member showed then. `space` is None where nobody wanted any."""
 
     plan: SanitizePlan
     compacted: int
     members: tuple[Defragmented, ...]
     proofs: tuple[Proof, ...]
+    space: Space | None = None
 
 
 class Sanitizer:
-    """Works on one `Site`. `say` takes a line about each act; `pause` is called between acts and may raise."""
+    """Works on one `Site`. `say` takes a line about each act; `pause` is called between acts and may raise.
 
-    def __init__(self, site: Site, *, say: Callable[[str], None], pause: Callable[[], None]) -> None:
-        self._site, self._say, self._pause = site, say, pause
+    `watch` makes who watches the fresh snapshot of the member of that name.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        say: Callable[[str], None],
+        pause: Callable[[], None],
+        watch: Callable[[str], Watch] = lambda _: Unwatched(),
+    ) -> None:
+        self._site, self._say, self._pause, self._watch = site, say, pause, watch
+        # Alarms that do not stand against the work: none that the user was not told of.
+        self._borne: frozenset[str] = frozenset({NO_SPACE})
         self._ids: dict[int, str] = {}
         self._done: list[str] = []
         self._doing = ""
@@ -124,10 +152,15 @@ class Sanitizer:
         Raises what `plan` raises while nothing was done, and `StoppedError`, with what was done, when something fails
         or `pause` raises `KeyboardInterrupt` after that; what is done needs no undoing.
         """
+        self._borne = frozenset(alarm.kind for alarm in plan.full)
         try:
             return self._carry_out(plan)
         except KeyboardInterrupt:
             raise self._stopped("it was interrupted") from None
+        except OSError as error:
+            if not self._done:
+                raise
+            raise self._stopped(f"{error.filename or 'a file'}: {error.strerror}") from error
         except KeyctlError as error:
             if not self._done:
                 raise
@@ -142,27 +175,54 @@ class Sanitizer:
         self._act(f"compacting to revision {revision}")
         self._site.etcd.compact(revision)
         self._did(f"compacted to revision {revision}")
-        defragmented: list[Defragmented] = []
-        finished: set[str] = set()
+        defragmented = self._defragment_all(plan, revision)
+        space = self._make_room(defragmented) if plan.full else None
+        return Sanitized(plan, revision, tuple(defragmented.values()), self._prove(plan), space)
+
+    def _defragment_all(self, plan: SanitizePlan, revision: int) -> dict[str, Defragmented]:
+        """One member after the other, by id, whoever leads at that moment last."""
+        finished: dict[str, Defragmented] = {}
+        elections = 0
         while left := in_order(self._well(), finished):
             self._pause()
-            defragmented.append(self._defragment(left[0], plan.view.name(left[0].member_id), revision))
-            finished.add(left[0].member_id)
-        return Sanitized(plan, revision, tuple(defragmented), self._prove(plan))
+            first = left[0]
+            name = plan.view.name(first.member_id)
+            self._act(f"{name} deletes what was compacted")
+            self._client(first).finish_compaction(revision, timeout=_limit(first.db_size))
+            # NOTE: that may have taken minutes, in which another member may have fallen ill, or this one come to lead.
+            now = in_order(self._well(), finished)
+            self._pause()
+            if now[0].member_id == first.member_id:
+                finished[first.member_id] = self._defragment(now[0], name)
+                continue
+            elections += 1
+            if elections > _ELECTIONS:
+                raise StoppedError("the leader changes again and again", hint="see why first: etcdctl endpoint status")
+        return finished
 
-    def _defragment(self, status: EndpointStatus, name: str, revision: int) -> Defragmented:
-        member = self._client(status)
-        self._act(f"{name} deletes what was compacted")
-        member.finish_compaction(revision, timeout=_limit(status.db_size))
-        # NOTE: that may have taken minutes, in which another member may have fallen ill.
-        self._well()
-        self._pause()
+    def _defragment(self, status: EndpointStatus, name: str) -> Defragmented:
         self._act(f"{name} is defragmented ({_size(status.db_size)}); it answers nobody meanwhile")
-        member.defragment(timeout=_limit(status.db_size))
+        self._client(status).defragment(timeout=_limit(status.db_size))
         self._did(f"defragmented {name}")
         after = next(one for one in self._well().statuses if one.member_id == status.member_id)
         self._say(f"{self._site.label}: {name} is well again, {_size(status.db_size)} became {_size(after.db_size)}")
         return Defragmented(name, status.endpoint, status.db_size, after.db_size)
+
+    def _make_room(self, defragmented: dict[str, Defragmented]) -> Space:
+        """Take back the alarms for want of space, where there is enough of it now, and see that writes work."""
+        view = self._well()
+        full = too_full(view, {member_id: member.before for member_id, member in defragmented.items()})
+        if full:
+            return Space(full)
+        self._pause()
+        for alarm in (one for one in view.alarms if one.kind == NO_SPACE):
+            name = view.name(alarm.member_id)
+            self._act(f"taking back alarm {alarm.kind} of {name}")
+            self._site.etcd.disarm(alarm)
+            self._did(f"took back alarm {alarm.kind} of {name}")
+        self._borne = frozenset()
+        closed = [status for status in self._well().statuses if not self._client(status).can_write()]
+        return Space(tuple(f"{view.name(status.member_id)} still takes no writes" for status in closed))
 
     def _prove(self, plan: SanitizePlan) -> tuple[Proof, ...]:
         """Read a fresh snapshot of each member: each has a file of its own."""
@@ -171,17 +231,26 @@ class Sanitizer:
             self._pause()
             name = plan.view.name(status.member_id)
             self._say(f"{plan.label}: reading a fresh snapshot of {name}")
-            proofs.append(Proof(name, status.endpoint, self._read_snapshot(self._client(status))))
+            proofs.append(Proof(name, status.endpoint, self._read_snapshot(self._client(status), self._watch(name))))
         return tuple(proofs)
 
-    def _read_snapshot(self, member: MaintainedEtcd) -> VerifyResult:
+    def _read_snapshot(self, member: MaintainedEtcd, watch: Watch) -> VerifyResult:
         site = self._site
+
+        def arriving(done: int, total: int) -> None:
+            self._pause()
+            watch.arriving(done, total)
+
+        def reading(part: str) -> None:
+            self._pause()
+            watch.reading(part)
+
         with tempfile.TemporaryDirectory(prefix="keyctl-", dir=site.scratch) as folder:
             path = Path(folder) / "fresh.db"
             try:
-                member.save_snapshot(path, progress=lambda *_: self._pause())
+                member.save_snapshot(path, progress=arriving)
                 return verify(
-                    site.open_snapshot(path),
+                    Told(site.open_snapshot(path), reading),
                     prefix=site.prefix,
                     config=site.config,
                     residue=True,
@@ -247,7 +316,7 @@ class Sanitizer:
         for member in self._site.members:
             # NOTE: a linearizable read needs a quorum, and a member that has caught up with it.
             member.get(_ANY_KEY)
-        return view, obstacles(view)
+        return view, obstacles(view, self._borne)
 
     def _require_room(self, view: ClusterView) -> None:
         """Raise `RefusedError` where the snapshots that prove it would not fit, before anything is changed."""
@@ -277,6 +346,23 @@ class Sanitizer:
         return StoppedError(
             f"{self._site.label} is not sanitized to its end", cause=f"{cause}; so far: {done}", hint=(*hints, hint)
         )
+
+
+def carry_out_all(work: Sequence[tuple[Sanitizer, SanitizePlan]]) -> tuple[Sanitized, ...]:
+    """Carry out each plan. Raises what the first one raises, and `StoppedError` when one after it fails."""
+    done: list[Sanitized] = []
+    for sanitizer, plan in work:
+        try:
+            done.append(sanitizer.carry_out(plan))
+        except KeyctlError as error:
+            if not done:
+                raise
+            cause = f"{error}: {error.cause}" if error.cause else str(error)
+            finished = ", ".join(one.plan.label for one in done)
+            raise StoppedError(
+                f"{plan.label} is not sanitized to its end", cause=f"{cause}; finished: {finished}", hint=error.hints
+            ) from error
+    return tuple(done)
 
 
 def _limit(size: int) -> float:

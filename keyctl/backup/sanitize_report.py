@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from keyctl.backup.members import NO_SPACE, WELL_BELOW
 from keyctl.backup.sanitize import Proof, Sanitized, SanitizePlan
 from keyctl.errors import ExitCode
 from keyctl.findings import Finding, Report, Table
@@ -56,6 +57,8 @@ def to_report(done: Sequence[Sanitized], backups: tuple[Backup, ...], notes: tup
     count = sum(len(one.members) for one in done)
     reports = [(proof.name, verify_report(proof.result)) for one in done for proof in one.proofs]
     said = f"compacted, {count} {'member' if count == 1 else 'members'} defragmented"
+    standing = tuple(_standing(done))
+    said += "".join(f"; {line}" for line in (*_taken_back(done), *standing))
     if outcomes:
         said += "".join(f"; {line}" for line in lacking)
         said += "; " + "; ".join(dict.fromkeys(report.verdict for _, report in reports if report.exit_code))
@@ -64,13 +67,13 @@ def to_report(done: Sequence[Sanitized], backups: tuple[Backup, ...], notes: tup
     left = tuple(remains(backups))
     return Report(
         kind="SanitizeReport",
-        exit_code=outcomes[0] if outcomes else ExitCode.OK,
+        exit_code=outcomes[0] if outcomes else ExitCode.STOPPED if standing else ExitCode.OK,
         verdict=said,
         findings=tuple(_findings(reports)),
         data={"clusters": [_done_data(one) for one in done], "remains": list(left)},
         tables=(_table(done),),
         notes=(*notes, *lacking, *(f"not reached: {line}" for line in left)),
-        next_steps=tuple(_next_steps(reports, clean=not outcomes, differ=bool(lacking))),
+        next_steps=tuple(_next_steps(reports, clean=not outcomes, differ=bool(lacking), full=bool(standing))),
     )
 
 
@@ -83,6 +86,19 @@ def remains(backups: Iterable[Backup]) -> Iterator[str]:
             yield f"the snapshot {display(backup.location)}, noted at {display(backup.at)}"
     yield _UNKNOWN_SNAPSHOTS
     yield _BLOCKS
+
+
+def _taken_back(done: Iterable[Sanitized]) -> Iterator[str]:
+    for one in done:
+        if one.space is not None and not one.space.obstacles:
+            yield f"alarm {NO_SPACE} of {one.plan.label} taken back, every member takes writes"
+
+
+def _standing(done: Iterable[Sanitized]) -> Iterator[str]:
+    """Each cluster that takes no writes for want of space, and why."""
+    for one in done:
+        if one.space is not None and one.space.obstacles:
+            yield f"{one.plan.label} still takes NO WRITES for want of space: {', '.join(one.space.obstacles)}"
 
 
 def _without_elsewhere(done: Sequence[Sanitized]) -> Iterator[Sanitized]:
@@ -132,7 +148,11 @@ def _outline(plan: SanitizePlan) -> Iterator[str]:
         yield "     NOTE: without a quorum all of etcd, and with it the API, waits until the member is done."
     else:
         yield "     A member answers nobody meanwhile; the others do."
-    yield "  3. read a fresh snapshot of each member and say what is left"
+    if plan.full:
+        names = ", ".join(plan.view.name(alarm.member_id) for alarm in plan.full)
+        yield f"  3. take back alarm {NO_SPACE}, which stands against {names} and keeps etcd from taking writes, if"
+        yield f"     every file is below {WELL_BELOW:.0%} of its quota then, and see with an unused lease that it does"
+    yield f"  {4 if plan.full else 3}. read a fresh snapshot of each member and say what is left"
 
 
 def _findings(reports: Iterable[tuple[str, Report]]) -> Iterator[Finding]:
@@ -140,7 +160,9 @@ def _findings(reports: Iterable[tuple[str, Report]]) -> Iterator[Finding]:
         yield from (replace(finding, message=f"{name}: {finding.message}") for finding in report.findings)
 
 
-def _next_steps(reports: Iterable[tuple[str, Report]], *, clean: bool, differ: bool) -> Iterator[str]:
+def _next_steps(reports: Iterable[tuple[str, Report]], *, clean: bool, differ: bool, full: bool) -> Iterator[str]:
+    if full:
+        yield "raise --quota-backend-bytes of each member or delete what is not needed, then: etcdctl alarm disarm"
     if differ:
         yield "etcdctl endpoint hashkv --cluster    shows whether the members hold the same"
     yield from dict.fromkeys(step for _, report in reports for step in report.next_steps)
@@ -163,6 +185,7 @@ def _plan_data(plan: SanitizePlan) -> dict[str, object]:
         "label": plan.label,
         "clusterId": plan.cluster_id,
         "revision": plan.revision,
+        "alarmsToTakeBack": [{"memberId": alarm.member_id, "alarm": alarm.kind} for alarm in plan.full],
         "members": [
             {
                 "name": plan.view.name(status.member_id),
@@ -183,6 +206,7 @@ def _done_data(one: Sanitized) -> dict[str, object]:
         "label": one.plan.label,
         "clusterId": one.plan.cluster_id,
         "compactedTo": one.compacted,
+        "space": None if one.space is None else {"writable": not one.space.obstacles, "why": list(one.space.obstacles)},
         "members": [
             {
                 "name": member.name,

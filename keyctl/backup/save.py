@@ -8,32 +8,36 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from keyctl.backup import manifest as manifests
 from keyctl.backup.contents import Contents, read_live
-from keyctl.backup.interface import Clock, OpenSnapshot
+from keyctl.backup.interface import Clock, OpenSnapshot, Unwatched, Watch
 from keyctl.backup.key_needs import key_needs, static_refs
 from keyctl.backup.manifest import Manifest
+from keyctl.backup.told import Told
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
-from keyctl.errors import KeyctlError, RefusedError, StoppedError
-from keyctl.etcd.interface import Etcd, SavedSnapshot
+from keyctl.errors import KeyctlError, RefusedError, StoppedError, UnusableInputError
+from keyctl.etcd.interface import MAIN, Etcd, SavedSnapshot
 from keyctl.keys.backups import Backup, BackupKind
 from keyctl.keys.interface import KeyStore
 from keyctl.keys.key import KeyRef
 from keyctl.keys.ledger import KeyState
 from keyctl.keys.private_files import is_gone, sync_directory, write_and_close
 
+# (device, inode) of a file: its name may come to lead to another one.
+_Inode = tuple[int, int]
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """What is saved and by what it is read: `config` is the configuration in force, None when it is not known.
 
-    `store` is the key store whose register learns of the snapshot, None when there is none.
+    `unread` says why the configurations of some servers were not read, a sentence each. `store` is the key store
+    whose register learns of the snapshot, None when there is none. `name` is that of the etcd.
     """
 
     etcd: Etcd
@@ -42,11 +46,13 @@ class Job:
     store: KeyStore | None
     open_snapshot: OpenSnapshot
     clock: Clock
+    unread: tuple[str, ...] = ()
+    name: str = MAIN
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The snapshot and its manifest, both on the disk. `unread` counts live values that `config` does not open."""
+    """The snapshot and its manifest, both on the disk. `registered` is the key store whose register knows of it."""
 
     path: Path
     manifest_path: Path
@@ -60,30 +66,38 @@ class Saved:
         return self.contents.live.unreadable
 
 
-def save(job: Job, path: Path, *, progress: Callable[[int, int], None] | None = None) -> Saved:
-    """Save a snapshot to `path`, read it, and write its manifest beside it; `progress` gets (bytes so far, in all).
+def save(job: Job, path: Path, watch: Watch | None = None) -> Saved:
+    """Save a snapshot to `path`, read it, and write its manifest beside it.
 
     Raises `RefusedError` where a file is there already, the register has another snapshot of that name, or the disk
     is too full, each before the first byte; and what the etcd, the file and the key store raise. Nothing is left then;
-    a file that the disk does not let go stays in the register, with every key that it may need.
+    a file that the disk does not let go, or that somebody moved meanwhile, stays in the register, with every key that
+    it may need.
     """
+    watch = watch or Unwatched()
     check_free(job.store, path)
+    entry = _Entry(job, path)
     # NOTE: registered before it is there: a run that is cut off leaves no snapshot that nobody knows of.
-    _register(job, path, "", 0, _possible(job))
+    entry.note("", 0, _possible(job))
     try:
-        saved = job.etcd.save_snapshot(path, progress=progress)
-        try:
-            return _finish(job, saved)
-        except BaseException:
-            # NOTE: what failed first is what is told.
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            raise
+        saved = job.etcd.save_snapshot(path, progress=watch.arriving)
+    except RefusedError:
+        # What stands there now is somebody else's.
+        entry.forget()
+        raise
     except BaseException:
         # NOTE: a file that is there and forgotten would not hold back the destruction of the keys that it needs.
-        if job.store is not None and is_gone(path):
-            with suppress(KeyctlError):
-                job.store.forget_backup(str(path.absolute()))
+        if is_gone(path):
+            entry.forget()
+        raise
+    inode = saved.inode or _inode(path)
+    try:
+        return _finish(job, saved, inode, entry, watch)
+    except BaseException as error:
+        if _take_away(path, inode):
+            entry.forget()
+        elif isinstance(error, KeyctlError) and _is_ours(path, inode):
+            error.hints = (*error.hints, _still_there(path))
         raise
 
 
@@ -103,38 +117,68 @@ def check_free(store: KeyStore | None, path: Path) -> None:
         )
 
 
-def _finish(job: Job, saved: SavedSnapshot) -> Saved:
+class _Entry:
+    """What the register says of one snapshot, as far as this run said it."""
+
+    def __init__(self, job: Job, path: Path) -> None:
+        self._store, self._clock, self._location = job.store, job.clock, str(path.absolute())
+        self._noted: list[Backup] = []
+
+    def note(self, sha256: str, revision: int, needs: tuple[KeyRef, ...]) -> None:
+        """Register it, or what is known of it now."""
+        if self._store is not None:
+            at = self._clock.now().isoformat()
+            backup = Backup(BackupKind.SNAPSHOT, self._location, at, revision, needs, sha256)
+            self._noted.append(backup)
+            self._store.note_backup(backup)
+
+    def forget(self) -> None:
+        """Take it out, unless another run has put a snapshot of its own there. What failed first is what is told."""
+        if self._store is not None:
+            with suppress(KeyctlError):
+                if any(known in self._noted for known in self._store.backups()):
+                    self._store.forget_backup(self._location)
+
+
+def _finish(job: Job, saved: SavedSnapshot, inode: _Inode, entry: _Entry, watch: Watch) -> Saved:
     """Read the snapshot, and write down what is known of it."""
-    contents = read_live(job.open_snapshot(saved.path), prefix=job.prefix, config=job.config)
-    needs = key_needs(contents, job.config)
-    at = job.clock.now().isoformat(timespec="seconds")
-    made = manifests.describe(saved, contents, needs, prefix=job.prefix, at=at, config_known=job.config is not None)
-    written = manifests.beside(saved.path)
-    _write(written, made)
     try:
-        _register(job, saved.path, saved.sha256, contents.info.revision, static_refs(needs))
+        contents = read_live(Told(job.open_snapshot(saved.path), watch.reading), prefix=job.prefix, config=job.config)
+    except UnusableInputError:
+        _require_ours(saved.path, inode)
+        raise
+    _require_ours(saved.path, inode)
+    needs = key_needs(contents, job.config)
+    made = manifests.describe(
+        saved,
+        contents,
+        needs,
+        prefix=job.prefix,
+        at=job.clock.now().isoformat(timespec="seconds"),
+        config_known=job.config is not None,
+        unread=job.unread,
+        name=job.name,
+    )
+    written = manifests.beside(saved.path)
+    manifest_inode = _write(written, made)
+    try:
+        entry.note(saved.sha256, contents.info.revision, static_refs(needs))
         return Saved(saved.path, written, made, contents, job.store.location if job.store else None)
     except BaseException:
-        with suppress(OSError):
-            written.unlink(missing_ok=True)
+        _take_away(written, manifest_inode)
         raise
 
 
 def _possible(job: Job) -> tuple[KeyRef, ...]:
-    """The keys that the values may turn out to need."""
-    if job.config is not None:
-        return tuple(dict.fromkeys(key.ref for key in effective.all_static_keys(job.config)))
+    """The keys that the values may turn out to need: those of the configuration, and those that the store keeps."""
+    configured = effective.all_static_keys(job.config) if job.config else ()
     records = job.store.records() if job.store else ()
-    return tuple(record.ref for record in records if record.state is not KeyState.DESTROYED)
+    kept = (record.ref for record in records if record.state is not KeyState.DESTROYED)
+    return tuple(dict.fromkeys((*(key.ref for key in configured), *kept)))
 
 
-def _register(job: Job, path: Path, sha256: str, revision: int, needs: tuple[KeyRef, ...]) -> None:
-    if job.store is not None:
-        location, at = str(path.absolute()), job.clock.now().isoformat()
-        job.store.note_backup(Backup(BackupKind.SNAPSHOT, location, at, revision, needs, sha256))
-
-
-def _write(path: Path, manifest: Manifest) -> None:
+def _write(path: Path, manifest: Manifest) -> _Inode:
+    """Write the manifest where nothing stands, whole or not at all."""
     content = json.dumps(manifests.to_document(manifest), indent=2).encode() + b"\n"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -142,17 +186,55 @@ def _write(path: Path, manifest: Manifest) -> None:
         raise RefusedError(f"{path} exists already", hint="give the snapshot a new name") from None
     except OSError as error:
         raise _unwritten(path, error) from error
+    status = os.fstat(descriptor)
+    inode = status.st_dev, status.st_ino
     try:
         write_and_close(descriptor, content)
         sync_directory(path.parent)
     except BaseException as error:
-        path.unlink(missing_ok=True)
+        _take_away(path, inode)
         if isinstance(error, OSError):
-            raise _unwritten(path, error) from error
+            raise _unwritten(path, error, left=_is_ours(path, inode)) from error
         raise
+    return inode
 
 
-def _unwritten(path: Path, error: OSError) -> StoppedError:
-    return StoppedError(
-        f"the manifest {path} could not be written", cause=error.strerror, hint="no file was left; give a larger disk"
-    )
+def _unwritten(path: Path, error: OSError, *, left: bool = False) -> StoppedError:
+    hints = ("make room for it, or save to another disk", *([_still_there(path)] if left else []))
+    return StoppedError(f"the manifest {path} could not be written", cause=error.strerror, hint=hints)
+
+
+def _still_there(path: Path) -> str:
+    return f"{path} is not complete and could not be removed: remove it"
+
+
+def _inode(path: Path) -> _Inode:
+    status = path.lstat()
+    return status.st_dev, status.st_ino
+
+
+def _is_ours(path: Path, inode: _Inode) -> bool:
+    """Whether `path` leads to our file; no where that cannot be seen."""
+    try:
+        return _inode(path) == inode
+    except OSError:
+        return False
+
+
+def _require_ours(path: Path, inode: _Inode) -> None:
+    """Raise `StoppedError` where `path` leads to another file than the one that was saved, or to none."""
+    if not _is_ours(path, inode):
+        raise StoppedError(
+            f"the snapshot {path} was moved, removed or replaced while it was read",
+            cause="its name does not lead to the file that was saved any more",
+            hint="save again, where nobody else works; the register keeps this one, for it may have been moved",
+        )
+
+
+def _take_away(path: Path, inode: _Inode) -> bool:
+    """Unlink `path` if it leads to our file; whether ours is gone by that. What failed first is what is told."""
+    with suppress(OSError):
+        if _inode(path) == inode:
+            path.unlink()
+            return True
+    return False

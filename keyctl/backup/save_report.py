@@ -1,4 +1,4 @@
-"""A snapshot that was saved, in words and as JSON-ready values. Decides nothing but the exit code."""
+"""Snapshots that were saved, in words and as JSON-ready values. Decides nothing but the exit code."""
 
 from __future__ import annotations
 
@@ -7,32 +7,64 @@ from collections.abc import Iterator
 from keyctl.backup import rules
 from keyctl.backup.manifest import Manifest, to_document
 from keyctl.backup.save import Saved
+from keyctl.backup.save_all import Failed, Outcome
 from keyctl.errors import ExitCode
-from keyctl.findings import Finding, Location, Report, Table
+from keyctl.findings import Finding, Location, Report, Status, Table
 from keyctl.stored import rules as stored_rules
 from keyctl.stored.display import display
 
 
-def to_report(saved: Saved, notes: tuple[str, ...] = ()) -> Report:
-    """`saved` for a reader and for machines (the `SnapshotSaveReport` of `keyctl/v1`); `notes` come first."""
-    made = saved.manifest
-    exit_code = ExitCode.UNREADABLE if saved.unread else ExitCode.OK if made.values else ExitCode.EMPTY
+def to_report(outcome: Outcome, notes: tuple[str, ...] = ()) -> Report:
+    """`outcome` for a reader and for machines (the `SnapshotSaveReport` of `keyctl/v1`); `notes` come first.
+
+    Its own fields are those of the first snapshot; `snapshots` has all of them.
+    """
+    saved, failed = outcome.saved, outcome.failed
+    several = len(saved) + len(failed) > 1
     return Report(
         kind="SnapshotSaveReport",
-        exit_code=exit_code,
-        verdict=_verdict(saved),
-        findings=tuple(_findings(saved)),
+        exit_code=_exit_code(outcome),
+        verdict="; ".join((*(_verdict(one) for one in saved), *(f"{one.name} was NOT saved" for one in failed))),
+        findings=(*map(_not_saved, failed), *_findings(outcome)),
         data={
-            "file": str(saved.path),
-            "manifestFile": str(saved.manifest_path),
-            "registeredIn": saved.registered,
-            "unread": saved.unread if made.config_known else None,
-            "manifest": to_document(made),
+            **_data(saved[0]),
+            "snapshots": [_data(one) for one in saved],
+            "notSaved": [{"etcd": one.name, "file": str(one.path), "error": str(one.error)} for one in failed],
         },
-        tables=tuple(_tables(made)),
-        notes=(*notes, *_notes(saved)),
-        next_steps=(f"keyctl snapshot verify {saved.path}    wherever it is copied to, with its manifest",),
+        tables=tuple(table for one in saved for table in _tables(one.manifest, several=several)),
+        notes=(*notes, *(note for one in saved for note in _notes(one))),
+        next_steps=tuple(_next_steps(outcome)),
     )
+
+
+def _exit_code(outcome: Outcome) -> ExitCode:
+    if outcome.failed:
+        return ExitCode.STOPPED
+    if any(one.unread for one in outcome.saved):
+        return ExitCode.UNREADABLE
+    # NOTE: an etcd for events may well be empty; the one that is named first must not.
+    if not outcome.saved[0].manifest.values:
+        return ExitCode.EMPTY
+    return ExitCode.INCOMPLETE if any(one.manifest.incomplete for one in outcome.saved) else ExitCode.OK
+
+
+def _next_steps(outcome: Outcome) -> Iterator[str]:
+    for one in outcome.failed:
+        yield f"keyctl snapshot save {display(str(one.path))} --etcd {display(one.name)}    saves what is missing"
+    files = " ".join(display(str(one.path)) for one in outcome.saved)
+    yield f"keyctl snapshot verify {files}    wherever they are copied to, with their manifests"
+
+
+def _data(saved: Saved) -> dict[str, object]:
+    made = saved.manifest
+    return {
+        "etcd": made.name,
+        "file": str(saved.path),
+        "manifestFile": str(saved.manifest_path),
+        "registeredIn": saved.registered,
+        "unread": saved.unread if made.config_known else None,
+        "manifest": to_document(made),
+    }
 
 
 def _verdict(saved: Saved) -> str:
@@ -41,9 +73,12 @@ def _verdict(saved: Saved) -> str:
         f"saved {display(str(saved.path))}: {made.size / 1e6:.1f} MB, {made.values} values at revision {made.revision}"
     )
     if saved.unread:
-        return f"{said}; the configuration in force does not open {saved.unread} of them"
+        what = "the configurations that could be read do" if made.unread else "the configuration in force does"
+        return f"{said}; {what} not open {saved.unread} of them"
     if not made.values:
         return f"{said}; nothing stands under {display(made.prefix)}"
+    if made.incomplete:
+        return f"{said}; SHA-256 right; its manifest does not know every key"
     return f"{said}; SHA-256 right" + (", every value opens" if made.config_known and _all_opened(made) else "")
 
 
@@ -51,18 +86,31 @@ def _all_opened(made: Manifest) -> bool:
     return all(need.opened == need.values for need in made.keys)
 
 
-def _findings(saved: Saved) -> Iterator[Finding]:
-    where = Location(file=str(saved.path))
-    if saved.unread:
-        said = f"{saved.unread} values do not open with the configuration in force"
-        yield rules.VALUES_UNREAD.finding(said, location=where)
-    if not saved.manifest.values:
-        named = ", ".join(f"{head} ({count})" for head, count in saved.contents.others)
-        said = f"no value stands under {display(saved.manifest.prefix)}; outside of it: {named or 'nothing'}"
-        yield stored_rules.EMPTY.finding(said, location=where)
+def _findings(outcome: Outcome) -> Iterator[Finding]:
+    for one in outcome.saved:
+        where = Location(file=str(one.path))
+        if one.unread:
+            whose = "the configurations that could be read" if one.manifest.unread else "the configuration in force"
+            yield rules.VALUES_UNREAD.finding(f"{one.unread} values do not open with {whose}", location=where)
+        if one.manifest.incomplete:
+            said = f"which keys open some of its values is not known: {'; '.join(one.manifest.unread)}"
+            yield rules.KEYS_UNKNOWN.finding(said, status=Status.UNKNOWN, location=where)
+    first = outcome.saved[0]
+    if not first.manifest.values:
+        named = ", ".join(f"{head} ({count})" for head, count in first.contents.others)
+        said = f"no value stands under {display(first.manifest.prefix)}; outside of it: {named or 'nothing'}"
+        yield stored_rules.EMPTY.finding(said, location=Location(file=str(first.path)))
 
 
-def _tables(made: Manifest) -> Iterator[Table]:
+def _not_saved(one: Failed) -> Finding:
+    why = f"{one.error}: {one.error.cause}" if one.error.cause else str(one.error)
+    said = f"the etcd {display(one.name)} was not saved: {why}"
+    fix = "; ".join((*one.error.hints, f"keyctl snapshot save {one.path} --etcd {one.name}"))
+    return rules.NOT_SAVED.finding(said, location=Location(file=str(one.path)), fix=fix)
+
+
+def _tables(made: Manifest, *, several: bool) -> Iterator[Table]:
+    of = f" ({display(made.name)})" if several else ""
     if made.keys:
         rows = tuple(
             (
@@ -75,18 +123,19 @@ def _tables(made: Manifest) -> Iterator[Table]:
             for need in made.keys
         )
         columns: tuple[str, ...] = ("PROVIDER", "KEY", "FINGERPRINT", "VALUES", "OPENED")
-        yield Table(columns, rows, frozenset({3, 4}), "keys it needs")
+        yield Table(columns, rows, frozenset({3, 4}), f"keys it needs{of}")
     counts = tuple((display(one.resource), str(one.values), str(one.plaintext)) for one in made.resources)
     columns = ("RESOURCE", "VALUES", "PLAINTEXT")
     # NOTE: a table of nothing but wide columns shows only where all is asked for.
-    yield Table(columns, counts, frozenset({1, 2}), "resources", wide_only=frozenset(range(len(columns))))
+    yield Table(columns, counts, frozenset({1, 2}), f"resources{of}", wide_only=frozenset(range(len(columns))))
 
 
 def _notes(saved: Saved) -> Iterator[str]:
     made = saved.manifest
-    yield f"from {made.endpoint or 'etcd'}, cluster {made.cluster_id or '?'}, etcd {display(made.etcd_version) or '?'}"
+    version = display(made.etcd_version) or "?"
+    yield f"{made.name}: from {made.endpoint or 'etcd'}, cluster {made.cluster_id or '?'}, etcd {version}"
     yield f"manifest: {display(str(saved.manifest_path))}"
     if saved.registered is not None:
         yield f"the register of the key store {display(saved.registered)} knows it"
-    if not made.config_known:
+    if not made.config_known and not made.unread:
         yield "no encryption configuration was found: no value was opened, and no fingerprint is known"

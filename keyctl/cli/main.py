@@ -1,6 +1,6 @@
 """The command group, and the one place where errors become lines on stderr and exit codes.
 
-Imports nothing but click: each command's module is imported when it is called,
+Imports little but click: each command's module is imported when it is called,
 so that `--help` and completion open nothing and start at once.
 """
 
@@ -16,6 +16,7 @@ from typing import NoReturn
 import click
 
 from keyctl import __version__
+from keyctl.cli.signals import handled, stop_now
 from keyctl.errors import ExitCode, KeyctlError
 
 # name → ("module:attribute", one line for the list of commands)
@@ -24,6 +25,8 @@ _COMMANDS = {
     "enable": ("enable:enable", "Turn encryption at rest on, on every API server, and prove it."),
     "disable": ("disable:disable", "Turn it off again: back to plaintext, and prove it."),
     "rotate": ("rotate:rotate", "Change the key safely; resumable after any crash."),
+    "status": ("status:status", "One screen: servers, keys, the rotation under way, when the next is due."),
+    "doctor": ("doctor:doctor", "Reach, rights, sanity; rotations left half done by any tool; the next safe step."),
     "keys": ("keys:keys", "The key store: list keys, and destroy one that nothing needs any more."),
     "snapshot": ("snapshot:snapshot", "Back up etcd, prove that a backup is whole, and see what it needs and leaks."),
     "sanitize": ("sanitize:sanitize", "Free etcd's files of what was overwritten, and say what is left."),
@@ -119,7 +122,8 @@ def cli(verbose: int) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. No expected failure leaves as an exception."""
     try:
-        result: object = cli.main(args=arguments, prog_name=_program(), standalone_mode=False)
+        with handled(stop_now):
+            result: object = cli.main(args=arguments, prog_name=_program(), standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else ExitCode.OK
     except KeyctlError as error:

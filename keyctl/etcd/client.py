@@ -1,6 +1,6 @@
 """`EtcdClient`: the `Etcd` of `keyctl.etcd.interface` over mutual TLS. Importing this loads gRPC.
 
-Reads, but for `compact`, `finish_compaction` and `defragment`; no call writes or deletes a live value.
+Reads, but for `compact` and the work that `MaintainedEtcd` adds; no call writes or deletes a live value.
 """
 
 from __future__ import annotations
@@ -87,6 +87,14 @@ class EtcdClient:
     def alarms(self) -> tuple[Alarm, ...]:
         """Every alarm that stands."""
         return upkeep.alarms(self._connections)
+
+    def disarm(self, alarm: Alarm) -> None:
+        """Take `alarm` back; see `keyctl.etcd.upkeep`."""
+        upkeep.disarm(self._connections, alarm)
+
+    def can_write(self) -> bool:
+        """Whether the one member here takes writes; see `keyctl.etcd.upkeep`."""
+        return upkeep.can_write(self._connections)
 
     def finish_compaction(self, revision: int, *, timeout: float) -> None:
         """Wait until the one member here has deleted what was compacted; see `keyctl.etcd.upkeep`."""

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from keyctl.stored.source import ValueSource
 
+# What the etcd is called that holds everything but the resources for which there is another one.
+MAIN = "main"
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatus:
@@ -53,13 +56,15 @@ class Alarm:
 class SavedSnapshot:
     """A snapshot file whose trailing SHA-256 was checked while it arrived.
 
-    `sha256` is that of the database, which is all but the last 32 bytes. `member` is who sent it.
+    `sha256` is that of the database, which is all but the last 32 bytes. `member` is who sent it. `inode` is (device,
+    inode) of the file: whatever else comes to stand at `path` is another one.
     """
 
     path: Path
     size: int
     sha256: str
     member: EndpointStatus | None = None
+    inode: tuple[int, int] | None = None
 
 
 class Etcd(Protocol):
@@ -89,7 +94,7 @@ class Etcd(Protocol):
         """Stream a snapshot to `path` (0600, complete or absent), checking its SHA-256 as it arrives.
 
         `progress` gets (bytes so far, bytes in all). Refuses to overwrite (`RefusedError`), and a disk without
-        room for it (`RefusedError`) before the first byte.
+        room for it (`RefusedError`) before the first byte. After a `RefusedError` nothing of ours stands at `path`.
         """
         ...
 
@@ -119,6 +124,14 @@ class MaintainedEtcd(Etcd, Protocol):
 
     def alarms(self) -> tuple[Alarm, ...]:
         """Every alarm that stands."""
+        ...
+
+    def disarm(self, alarm: Alarm) -> None:
+        """Take `alarm` back. Raises `RefusedError` where our certificate or user may not."""
+        ...
+
+    def can_write(self) -> bool:
+        """Whether this one member takes writes, found out with a lease that no value has and that is given back."""
         ...
 
     def finish_compaction(self, revision: int, *, timeout: float) -> None:

@@ -61,8 +61,8 @@ def save_snapshot(
     endpoint, status = connections.ask_any(lambda session: session.status())
     _require_room(path, status.dbSize + _DIGEST_BYTES)
     try:
-        size, sha256 = _save(connections, endpoint, path, progress)
-        return SavedSnapshot(path, size, sha256, _read_status(endpoint, status))
+        size, sha256, inode = _save(connections, endpoint, path, progress)
+        return SavedSnapshot(path, size, sha256, _read_status(endpoint, status), inode)
     except CallError as error:
         raise connections.failure(endpoint, error) from error
     except OSError as error:
@@ -104,7 +104,7 @@ def _require_room(path: Path, needed: int) -> None:
 
 def _save(
     connections: Connections, endpoint: Endpoint, path: Path, progress: Callable[[int, int], None] | None
-) -> tuple[int, str]:
+) -> tuple[int, str, tuple[int, int]]:
     # mkstemp creates with O_EXCL and 0600; a neighbour, so that the rename stays on one disk.
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     partial, ours = Path(name), os.fstat(descriptor)
@@ -116,7 +116,7 @@ def _save(
         _give_name(partial, path)
         partial.unlink(missing_ok=True)
         _sync_directory(path.parent)
-        return size, digest
+        return size, digest, (ours.st_dev, ours.st_ino)
     except BaseException:
         # NOTE: an interrupt may come right after the file got its name, so both names are looked at.
         for left in (path, partial):

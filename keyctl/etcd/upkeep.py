@@ -6,6 +6,7 @@ Nothing here touches a value that stands. Work on a file goes to a client of one
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from keyctl.errors import RefusedError, UnreachableError
 from keyctl.etcd import history
@@ -16,6 +17,10 @@ from keyctl.etcd.rpc import CallError, Session
 # etcdserverpb.AlarmType.
 _ALARMS = {1: "NOSPACE", 2: "CORRUPT"}
 _EXPIRED = "DEADLINE_EXCEEDED"
+# What etcd says to a write for which its quota leaves no room.
+_NO_SPACE = "RESOURCE_EXHAUSTED"
+# Nobody has the lease: should it not be given back, it is gone so soon.
+_LEASE_SECONDS = 30
 
 
 def members(connections: Connections) -> tuple[Member, ...]:
@@ -28,6 +33,46 @@ def alarms(connections: Connections) -> tuple[Alarm, ...]:
     """Every alarm that stands, of any member."""
     _, found = connections.ask_any(lambda session: session.alarms())
     return tuple(Alarm(f"{one.memberID:x}", _ALARMS.get(one.alarm, str(one.alarm))) for one in found)
+
+
+def disarm(connections: Connections, alarm: Alarm) -> None:
+    """Take `alarm` back. Raises `RefusedError` where our certificate or user may not."""
+    kind = next((number for number, name in _ALARMS.items() if name == alarm.kind), 0)
+    if not kind:
+        raise ValueError(f"{alarm.kind} is no alarm that is known")
+
+    def ask(session: Session) -> CallError | None:
+        try:
+            session.disarm(int(alarm.member_id, 16), kind)
+        except CallError as error:
+            if not _is_forbidden(error):
+                raise
+            return error
+        return None
+
+    endpoint, error = connections.ask_any(ask)
+    if error is not None:
+        raise _forbidden(endpoint, error, "take back an alarm") from error
+
+
+def can_write(connections: Connections) -> bool:
+    """Whether the one member behind `connections` takes writes, found out with a lease that no value has.
+
+    Raises `RefusedError` where our certificate or user may not.
+    """
+    endpoint = _sole(connections)
+    try:
+        lease = connections.ask(endpoint, lambda session: session.grant_lease(_LEASE_SECONDS))
+    except CallError as error:
+        if error.code == _NO_SPACE:
+            return False
+        if is_authorisation(error):
+            raise _forbidden(endpoint, error, "write a lease to it") from error
+        raise connections.failure(endpoint, error) from error
+    # It ends by itself, too.
+    with suppress(CallError):
+        connections.ask(endpoint, lambda session: session.revoke_lease(lease))
+    return True
 
 
 def finish_compaction(connections: Connections, revision: int, *, timeout: float) -> None:
@@ -56,12 +101,21 @@ def defragment(connections: Connections, *, timeout: float) -> None:
         connections.ask(endpoint, _in_time(endpoint, lambda session: session.defragment(timeout=timeout), timeout))
     except CallError as error:
         if is_authorisation(error):
-            raise RefusedError(
-                f"etcd at {endpoint} does not let us defragment it",
-                cause=f"authorisation: {error.detail}",
-                hint="use an etcd user or certificate whose role is root, as for a snapshot",
-            ) from error
+            raise _forbidden(endpoint, error, "defragment it") from error
         raise connections.failure(endpoint, error) from error
+
+
+def _is_forbidden(error: CallError) -> bool:
+    # A token that ran out is renewed by `Connections`.
+    return is_authorisation(error) and error.code != "UNAUTHENTICATED"
+
+
+def _forbidden(endpoint: Endpoint, error: CallError, what: str) -> RefusedError:
+    return RefusedError(
+        f"etcd at {endpoint} does not let us {what}",
+        cause=f"authorisation: {error.detail}",
+        hint="use an etcd user or certificate whose role is root, as for a snapshot",
+    )
 
 
 def _sole(connections: Connections) -> Endpoint:

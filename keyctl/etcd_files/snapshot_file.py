@@ -14,7 +14,7 @@ from keyctl.etcd_files.forked import forked, is_worth_it
 
 # etcd sends whole database pages and then their SHA-256; a file copied from a disk lacks it.
 DIGEST_BYTES = 32
-_ALIGNMENT = 512
+ALIGNMENT = 512
 _ARCHIVES = {
     b"\x1f\x8b": ("gzip", "unpack it first: gunzip --keep NAME"),
     b"PK\x03\x04": ("zip", "unpack it first: unzip NAME"),
@@ -39,7 +39,7 @@ def extent(file: DatabaseFile) -> Extent:
     for magic, (kind, how) in _ARCHIVES.items():
         if start.startswith(magic):
             raise UnusableInputError(f"{file.path} is compressed", cause=f"it starts as a {kind} file does", hint=how)
-    over = file.size % _ALIGNMENT
+    over = file.size % ALIGNMENT
     if over not in (0, DIGEST_BYTES) or file.size == DIGEST_BYTES:
         raise UnusableInputError(
             f"{file.path} is not a whole snapshot",

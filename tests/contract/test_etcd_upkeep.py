@@ -12,7 +12,7 @@ import trustme
 
 from keyctl.backup.interface import OpenSnapshot
 from keyctl.etcd.client import EtcdClient
-from keyctl.etcd.interface import MaintainedEtcd
+from keyctl.etcd.interface import Alarm, MaintainedEtcd
 from keyctl.etcd_files.source import SnapshotSource
 from tests.support.etcd_process import running_etcd
 from tests.support.etcd_writer import EtcdWriter
@@ -109,3 +109,10 @@ def test_a_saved_snapshot_tells_who_sent_it(kind: Kind, tmp_path: Path) -> None:
     (status,) = kind.etcd.status()
     assert saved.member is not None
     assert (saved.member.member_id, saved.member.cluster_id) == (status.member_id, status.cluster_id)
+
+
+def test_a_healthy_member_takes_writes_and_taking_back_an_alarm_that_does_not_stand_is_no_error(kind: Kind) -> None:
+    (member,) = kind.etcd.members()
+    assert kind.etcd.can_write()
+    kind.etcd.disarm(Alarm(member.id, "NOSPACE"))
+    assert kind.etcd.alarms() == ()

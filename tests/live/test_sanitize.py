@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from keyctl.etcd.client import EtcdClient
 from tests.support import seal
 from tests.support.encryption_file import write_config
 from tests.support.etcd_cluster import EtcdCluster, running_cluster
+from tests.support.etcd_process import RunningEtcd, running_etcd
 from tests.support.etcd_writer import EtcdWriter
 from tests.support.hints import wrong_hints
 from tests.support.shell import Shell
@@ -141,3 +143,45 @@ def test_a_cluster_with_a_member_that_is_down_is_not_touched(cluster: EtcdCluste
         assert "compacting" not in ran.stderr
     finally:
         cluster.restart(2)
+
+
+@pytest.mark.parametrize("room", [True, False], ids=["enough room after it", "no room after it"])
+def test_an_etcd_that_takes_no_writes_for_want_of_space_takes_them_again_if_there_is_room(
+    tmp_path: Path, room: bool
+) -> None:
+    quota = 4 << 20
+    with running_etcd(tmp_path, trustme.CA(), f"--quota-backend-bytes={quota}") as etcd:
+        fill(etcd, again=room)
+        with pytest.raises(subprocess.CalledProcessError):
+            etcd.etcdctl("put", "a", "b")
+        access = {"ENDPOINTS": etcd.url, "CACERT": etcd.tls.ca, "CERT": etcd.tls.cert, "KEY": etcd.tls.key}
+        shell = Shell(tmp_path, {f"ETCDCTL_{name}": str(value) for name, value in access.items()})
+        write_config(tmp_path / "enc.yaml", KEY)
+        planned = shell.keyctl("sanitize", "--encryption-config", "enc.yaml", "--dry-run")
+        assert (planned.code, "take back alarm NOSPACE" in planned.stdout) == (0, True)
+        assert b"NOSPACE" in etcd.etcdctl("alarm", "list").stdout
+        ran = shell.keyctl("sanitize", "--encryption-config", "enc.yaml", "--yes")
+        assert ran.code == (0 if room else 6), ran.stdout
+        if room:
+            assert "alarm NOSPACE of etcd taken back, every member takes writes" in ran.stdout
+            assert etcd.etcdctl("alarm", "list").stdout.strip() == b""
+            etcd.etcdctl("put", "a", "b")
+            assert etcd.etcdctl("lease", "list").stdout.split()[:2] == [b"found", b"0"]
+        else:
+            assert "still takes NO WRITES for want of space" in ran.stdout
+            assert b"NOSPACE" in etcd.etcdctl("alarm", "list").stdout
+        assert wrong_hints(shell.said) == []
+
+
+def fill(etcd: RunningEtcd, *, again: bool) -> None:
+    """Write sealed values until etcd takes no more: `again` and again the same keys, or new ones."""
+
+    def write(writer: EtcdWriter) -> None:
+        for number in range(10_000):
+            key = etcd_key(number % 5 if again else number)
+            writer.put(
+                [(key, seal.seal(KEY, key, seal.secret(key.rpartition(b"/")[2].decode(), filler=b"x" * 1000, size=20)))]
+            )
+
+    with EtcdWriter(etcd) as writer, pytest.raises(Exception, match="space exceeded"):
+        write(writer)

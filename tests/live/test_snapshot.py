@@ -192,3 +192,41 @@ def test_users_and_roles_are_shown_without_the_hash(tmp_path: Path) -> None:
     assert "$2a$" in (tmp_path / "s.db").read_bytes().decode(errors="replace")
     shell.keyctl("snapshot", "inspect", "s.db")
     assert not any("$2a$" in text for text in shell.said)
+
+
+def test_an_etcd_for_some_resources_is_saved_beside_the_main_one(etcd: RunningEtcd, tmp_path: Path) -> None:
+    def access(one: RunningEtcd) -> dict[str, object]:
+        files = {"cacert": one.tls.ca, "cert": one.tls.cert, "key": one.tls.key}
+        return {"endpoints": [one.url]} | {name: str(path) for name, path in files.items()}
+
+    (tmp_path / "events").mkdir()
+    with running_etcd(tmp_path / "events", trustme.CA()) as events:
+        with EtcdWriter(events) as writer:
+            writer.put([(b"/registry/events/default/e", seal.stored("v1", "Event", "e"))])
+        cluster = {
+            "apiVersion": "keyctl/v1",
+            "kind": "Cluster",
+            "name": "two",
+            "etcd": access(etcd) | {"overrides": [{"resources": ["events"]} | access(events)]},
+            "keys": {"store": "file", "directory": "keys"},
+        }
+        (tmp_path / "keyctl.yaml").write_text(json.dumps(cluster))
+        write_config(tmp_path / "enc.yaml", NEW, OLD)
+        shell = Shell(tmp_path)
+        ran = shell.keyctl("snapshot", "save", "all.db", "--encryption-config", "enc.yaml", "-o", "json")
+        assert ran.code == 0, ran.stderr
+        report = json.loads(ran.stdout)
+        assert [(one["file"], one["manifest"]["values"]) for one in report["snapshots"]] == [
+            ("all.db", SECRETS + PLAIN),
+            ("all.events.db", 1),
+        ]
+        assert len({one["manifest"]["etcd"]["clusterId"] for one in report["snapshots"]}) == 2
+        whole = shell.keyctl("snapshot", "verify", "all.db", "all.events.db", "-o", "json")
+        assert {one["manifest"] for one in json.loads(whole.stdout)["snapshots"]} == {"matches"}
+    gone = shell.keyctl("snapshot", "save", "half.db", "--encryption-config", "enc.yaml")
+    assert gone.code == 6
+    assert "events was NOT saved" in gone.stdout
+    assert "KC-SNAP-007" in gone.stdout
+    assert (tmp_path / "half.db").exists()
+    assert not (tmp_path / "half.events.db").exists()
+    assert wrong_hints(shell.said) == []

@@ -101,6 +101,19 @@ class ScriptedSession:
         self.asked.append({"defragment": timeout})
         next(played([self.unary.pop(0)]))
 
+    def disarm(self, member: int, alarm: int) -> None:
+        self.asked.append({"disarm": (member, alarm)})
+        next(played([self.unary.pop(0)]))
+
+    def grant_lease(self, seconds: int) -> int:
+        self.asked.append({"grant": seconds})
+        next(played([self.unary.pop(0)]))
+        return 77
+
+    def revoke_lease(self, lease: int) -> None:
+        self.asked.append({"revoke": lease})
+        next(played([self.unary.pop(0)]))
+
     def status(self) -> StatusAnswer:
         self.asked.append({})
         answer = next(played([self.unary.pop(0)]))

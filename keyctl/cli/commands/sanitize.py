@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,13 +18,14 @@ from keyctl.errors import InterruptedEarlyError, RefusedError
 from keyctl.findings import Report
 
 if TYPE_CHECKING:
+    from keyctl.backup.interface import Watch
     from keyctl.backup.sanitize import SanitizePlan, Site
-    from keyctl.cli.changing import Stop
     from keyctl.cli.verification import Target
     from keyctl.cluster_file.settings import EtcdConnection
     from keyctl.etcd.interface import MaintainedEtcd
     from keyctl.keys.backups import Backup
     from keyctl.keys.key import KeyRef
+    from keyctl.rotation.world import Event
 
 
 @click.command()
@@ -60,7 +60,9 @@ def sanitize(
     meanwhile. Then a fresh snapshot of each member is read, its freed pages too, and is
     gone again. Live values are never touched: what stands in plaintext needs keyctl
     enable first. What no defragmentation reaches is listed. Safe to stop at any moment.
-    Exits as keyctl verify-secrets does with --residue.
+    Where etcd takes no writes for want of space (alarm NOSPACE), the alarm is taken back
+    in the end, if there is room then; otherwise it exits 6. Exits as keyctl
+    verify-secrets does with --residue.
 
     \b
     Examples:
@@ -97,22 +99,16 @@ class _Wish:
 def _work(stack: contextlib.ExitStack, found: Target, given: Connection, wish: _Wish) -> tuple[Report, tuple[str, ...]]:
     """Plan, ask, and carry out; what came of it, and the plan in lines."""
     from keyctl.backup import sanitize_report
-    from keyctl.backup.sanitize import Sanitizer
+    from keyctl.backup.sanitize import Sanitizer, carry_out_all
     from keyctl.cli.changing import Stop
-    from keyctl.cli.progress import PlainLines
-    from keyctl.rotation.world import Event
+    from keyctl.cli.signals import handled
 
-    watcher = PlainLines()
-    stop = Stop(watcher)
-
-    def say(line: str) -> None:
-        if not wish.quiet:
-            watcher.event(Event("step", line))
-
+    told = stack.enter_context(_Told(quiet=wish.quiet))
+    stop = Stop(told)
     backups, deactivated = found.register()
     sites = _sites(stack, found, given, deactivated)
-    stack.enter_context(_caught(stop))
-    workers = [Sanitizer(site, say=say, pause=stop.pause) for site in sites]
+    stack.enter_context(handled(stop.ask))
+    workers = [Sanitizer(site, say=told.say, pause=stop.pause, watch=told.watch) for site in sites]
     plans = [worker.plan() for worker in workers]
     lines = (*sanitize_report.outline(plans), *_out_of_reach(backups))
     if wish.dry_run:
@@ -120,7 +116,7 @@ def _work(stack: contextlib.ExitStack, found: Target, given: Connection, wish: _
     stack.enter_context(_alone(found, plans[0]))
     _confirm(sanitize_report.outline(plans) if wish.yes else lines, wish)
     stop.working = True
-    done = [worker.carry_out(plan) for worker, plan in zip(workers, plans, strict=True)]
+    done = carry_out_all(tuple(zip(workers, plans, strict=True)))
     return sanitize_report.to_report(done, backups, _notes(found)), lines
 
 
@@ -212,11 +208,27 @@ def _alone(found: Target, plan: SanitizePlan) -> Iterator[None]:
         lock.release()
 
 
-@contextlib.contextmanager
-def _caught(stop: Stop) -> Iterator[None]:
-    before = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+class _Told(contextlib.ExitStack):
+    """What is being done, in lines, and how far the reading of a snapshot has come, in one that changes."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__()
+        self._quiet = quiet
+
+    def say(self, line: str) -> None:
+        """A line about an act."""
+        self.close()
+        if not self._quiet:
+            click.echo(f"   {line}", err=True)
+
+    def event(self, event: Event) -> None:
+        """See `Reporter.event`."""
+        self.say(event.message)
+
+    def watch(self, name: str) -> Watch:
+        """Who watches the snapshot of the member `name`."""
+        from keyctl.backup.interface import Unwatched
+        from keyctl.cli.watching import Lines
+
+        self.close()
+        return Unwatched() if self._quiet else self.enter_context(Lines(f"   {name}"))

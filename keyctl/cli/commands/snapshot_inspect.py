@@ -8,6 +8,7 @@ import click
 
 from keyctl.cli import terminal
 from keyctl.cli.options import output_option, report_option
+from keyctl.stored.display import display
 
 
 @click.command()
@@ -22,6 +23,7 @@ from keyctl.cli.options import output_option, report_option
 )
 @output_option
 @report_option
+@click.option("-q", "--quiet", is_flag=True, help="No progress; the result and errors still show.")
 @click.pass_context
 def inspect(
     ctx: click.Context,
@@ -31,6 +33,7 @@ def inspect(
     etcd_prefix: str,
     output: str,
     reports: tuple[str, ...],
+    quiet: bool,
 ) -> None:
     """Show what is in FILE, a snapshot or a copied database: which keys it needs, and what it leaks.
 
@@ -48,7 +51,9 @@ def inspect(
     targets = terminal.parse_report_targets(reports)
     from keyctl.backup import inspect as use_case
     from keyctl.backup.inspect_report import to_report
+    from keyctl.backup.interface import Unwatched
     from keyctl.cli import configurations
+    from keyctl.cli.watching import Lines
     from keyctl.encryption_config.server import NEWEST_SERVER
     from keyctl.etcd_files.source import SnapshotSource
 
@@ -56,7 +61,11 @@ def inspect(
     if encryption_config is not None:
         decoded, _ = configurations.read(str(encryption_config), NEWEST_SERVER)
         config = decoded.config
-    found = use_case.inspect(file, prefix=etcd_prefix, config=config, open_snapshot=SnapshotSource)
+    with Lines(display(file.name)) as lines:
+        watch = Unwatched() if quiet else lines
+        found = use_case.inspect(
+            file, prefix=etcd_prefix, config=config, open_snapshot=SnapshotSource, progress=watch.reading
+        )
     report = to_report(found)
     terminal.write_reports(report, targets)
     terminal.show(report, output)

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -18,18 +13,19 @@ from keyctl.cli.options import Connection, cluster_option, etcd_options, output_
 from keyctl.errors import WrongUsageError
 
 if TYPE_CHECKING:
+    from keyctl.backup.interface import Watch
     from keyctl.backup.save import Job
     from keyctl.cli.verification import Target
     from keyctl.keys.interface import KeyStore
-
-_EVERY_SECONDS = 0.2
-_LINE_SECONDS = 10.0
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @cluster_option
 @etcd_options
+@click.option(
+    "--etcd", "wanted", metavar="NAME", help="Save this one only: main, or a resource that has an etcd of its own."
+)
 @click.option(
     "--encryption-config",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -43,6 +39,7 @@ def save(
     ctx: click.Context,
     /,
     file: Path,
+    wanted: str | None,
     encryption_config: Path | None,
     output: str,
     reports: tuple[str, ...],
@@ -55,94 +52,111 @@ def save(
     SHA-256 was found right. Then every value in it is read, and FILE.keyctl.json says
     what it is: cluster, revision, keys by fingerprint, counts. The key store's register
     learns of it, so that no key is destroyed which it needs. Never overwrites a file.
-    Exits 12 when values in it do not open, 10 when it has none; the file stays.
+    An etcd that the API servers use for some resources is saved too, beside FILE under
+    a name with the resource in it. Exits 12 when values in it do not open, 10 when it
+    has none, 15 when a configuration was not readable and the manifest so does not know
+    every key, 6 when not every etcd was saved; what was saved stays.
 
     \b
     Examples:
       keyctl snapshot save /backup/prod-1.db
       keyctl snapshot save /backup/prod-1.db --encryption-config enc.yaml
+      keyctl snapshot save /backup/prod-1.events.db --etcd events
       keyctl snapshot save /backup/prod-1.db -o json | jq .manifest.keys
     """  # noqa: D301 — click reads the \b
     targets = terminal.parse_report_targets(reports)
-    from keyctl.backup import save as use_case
+    from keyctl.backup.save import check_free
+    from keyctl.backup.save_all import save_all
     from keyctl.backup.save_report import to_report
     from keyctl.cli import verification
 
-    use_case.check_free(None, file)
+    check_free(None, file)
     connection = Connection.from_options(given)
-    progress = None if quiet else _Progress()
-    with verification.target(connection, encryption_config, revision=0) as found, _stoppable():
-        job, notes = _job(found, connection)
-        saved = use_case.save(job, file, progress=progress)
-    report = to_report(saved, (*found.notes, *found.unread, *notes))
+    with (
+        verification.target(connection, encryption_config, revision=0, tolerant=True) as found,
+        contextlib.ExitStack() as watches,
+    ):
+        jobs, notes = _jobs(found, connection, file, wanted)
+
+        def watch(name: str) -> Watch:
+            from keyctl.backup.interface import Unwatched
+            from keyctl.cli.watching import Lines
+
+            watches.close()
+            return Unwatched() if quiet else watches.enter_context(Lines(name if len(jobs) > 1 else ""))
+
+        outcome = save_all(jobs, watch)
+    report = to_report(outcome, (*found.notes, *found.unread, *notes))
     terminal.write_reports(report, targets)
     if not (quiet and report.exit_code == 0):
         terminal.show(report, output)
     ctx.exit(report.exit_code)
 
 
-def _job(found: Target, given: Connection) -> tuple[Job, tuple[str, ...]]:
-    """What is saved, and what the reader should know of it."""
+def _jobs(
+    found: Target, given: Connection, file: Path, wanted: str | None
+) -> tuple[list[tuple[Job, Path]], tuple[str, ...]]:
+    """What is saved where, and what the reader should know of it."""
     from keyctl.backup.save import Job
+    from keyctl.backup.save_all import path_for
     from keyctl.cli.wiring import SystemClock
     from keyctl.etcd_files.source import SnapshotSource
 
-    store, notes = _store(found, given)
+    numbers, notes = _chosen(found, given, wanted)
+    store, told = _store(found, given, numbers)
     if len(found.configs) > 1:
-        notes = (*notes, "the API servers have different encryption configurations; the first one was used")
-    if len(found.etcds) > 1:
-        others = ", ".join(found.connections[number].endpoints[0] for number in range(1, len(found.etcds)))
-        notes = (*notes, f"not in it is what lies in etcds of their own: {others}; save each with --endpoints")
-    return Job(found.etcds[0], found.prefix, found.configs[0], store, SnapshotSource, SystemClock()), notes
+        told = (*told, "the API servers have different encryption configurations; the first one was used")
+    jobs = []
+    for number in numbers:
+        name = found.names[number]
+        job = Job(
+            etcd=found.etcds[number],
+            prefix=found.prefix,
+            config=found.configs[0],
+            store=store,
+            open_snapshot=SnapshotSource,
+            clock=SystemClock(),
+            unread=found.unread,
+            name=name,
+        )
+        jobs.append((job, path_for(file, name) if len(numbers) > 1 else file))
+    return jobs, (*notes, *told)
 
 
-def _store(found: Target, given: Connection) -> tuple[KeyStore | None, tuple[str, ...]]:
+def _chosen(found: Target, given: Connection, wanted: str | None) -> tuple[list[int], tuple[str, ...]]:
+    """Which of the etcds are saved, and what is said of the others. Raises `WrongUsageError` for an unknown name."""
+    everything = list(range(len(found.names)))
+    if wanted is not None:
+        if wanted not in found.names:
+            raise WrongUsageError(f"no etcd is called {wanted}", hint=f"there are: {', '.join(found.names)}")
+        chosen = [found.names.index(wanted)]
+    elif given.endpoints and not _is_of_file(found):
+        chosen = [0]
+    else:
+        chosen = everything
+    others = ", ".join(found.names[number] for number in everything if number not in chosen)
+    return chosen, (f"not saved, for they were not asked for: the etcds {others}",) if others else ()
+
+
+def _is_of_file(found: Target) -> bool:
+    """Whether the endpoints in use are those that a file names: what stands beside it there is of the same cluster."""
+    if found.settings is None:
+        return False
+    etcd = found.settings.etcd
+    known = {*etcd.connection.endpoints, *(member.endpoint for member in etcd.members)}
+    known.update(endpoint for other in etcd.overrides for endpoint in other.connection.endpoints)
+    return known.issuperset(found.connections[0].endpoints)
+
+
+def _store(found: Target, given: Connection, chosen: list[int]) -> tuple[KeyStore | None, tuple[str, ...]]:
     """The key store whose register is told; None, with the reason, where it would be the wrong one."""
     from keyctl.cli import wiring
 
     if found.settings is None:
         return None, ()
-    etcd = found.settings.etcd
-    known = {*etcd.connection.endpoints, *(member.endpoint for member in etcd.members)}
-    if given.endpoints and not known.issuperset(found.connections[0].endpoints):
+    if given.endpoints and 0 in chosen and not _is_of_file(found):
         return None, ("no register was told of it: --endpoints are not those of the cluster file",)
     try:
         return wiring.key_store(found.settings), ()
     except WrongUsageError as error:
         return None, (f"no register was told of it: {error}",)
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM ends it as Ctrl-C does, so that no half of a file stays."""
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 — signal's signature
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-class _Progress:
-    """How much has arrived, on stderr: one line that changes on a terminal, a line every 10 s elsewhere."""
-
-    def __init__(self) -> None:
-        self._screen = terminal.screen(sys.stderr)
-        self._begun = self._told = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        last = done >= total and self._screen.terminal
-        if not last and now - self._told < (_EVERY_SECONDS if self._screen.terminal else _LINE_SECONDS):
-            return
-        self._told = now
-        rate = done / max(now - self._begun, 0.001)
-        left = (total - done) / rate if rate else 0.0
-        line = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB, {rate / 1e6:.0f} MB/s, about {left:.0f} s left"
-        if self._screen.terminal:
-            click.echo(f"\r\x1b[K{line}" + ("\n" if last else ""), nl=False, err=True)
-        else:
-            click.echo(line, err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -33,30 +32,17 @@ def verify(ctx: click.Context, /, files: tuple[Path, ...], output: str, reports:
     """  # noqa: D301 — click reads the \b
     targets = terminal.parse_report_targets(reports)
     from keyctl.backup.check import check_snapshot, to_report
+    from keyctl.backup.interface import Unwatched
+    from keyctl.cli.watching import Lines
     from keyctl.etcd_files.source import SnapshotSource
 
-    shown = terminal.screen(sys.stderr).terminal and not quiet
     checked = []
     for path in files:
-        progress = _Progress(path) if shown else _silent
-        checked.append(check_snapshot(path, SnapshotSource, progress))
-        progress("")
+        with Lines(display(path.name)) as lines:
+            watch = Unwatched() if quiet else lines
+            checked.append(check_snapshot(path, SnapshotSource, watch.reading))
     report = to_report(checked)
     terminal.write_reports(report, targets)
     if not (quiet and report.exit_code == 0):
         terminal.show(report, output)
     ctx.exit(report.exit_code)
-
-
-class _Progress:
-    """Which part of a file is being read, on a line of a terminal that is gone when all is done."""
-
-    def __init__(self, path: Path) -> None:
-        self._name = display(path.name)
-
-    def __call__(self, part: str) -> None:
-        click.echo(f"\r\x1b[K{self._name}: {part}" if part else "\r\x1b[K", nl=False, err=True)
-
-
-def _silent(part: str) -> None:
-    """Nobody watches."""

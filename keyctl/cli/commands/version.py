@@ -10,7 +10,19 @@ import click
 
 from keyctl import __version__
 
-_LIBRARIES = ("click", "cryptography", "etcd3", "grpcio", "hvac", "kubernetes", "protobuf", "PyNaCl", "PyYAML", "rich")
+_LIBRARIES = (
+    "click",
+    "cryptography",
+    "etcd3",
+    "google-crc32c",
+    "grpcio",
+    "hvac",
+    "kubernetes",
+    "protobuf",
+    "PyNaCl",
+    "PyYAML",
+    "rich",
+)
 
 
 @click.command()

@@ -10,14 +10,14 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
 from keyctl.errors import RefusedError, UnreachableError
 from keyctl.etcd.interface import Alarm, EndpointStatus, Member, SavedSnapshot
-from keyctl.stored.source import Area, Coverage, Fragment, SourceInfo, Value, ValueSource
+from keyctl.stored.source import Area, Coverage, Fragment, Remark, SourceInfo, Value, ValueSource
 
 Values = dict[bytes, bytes]
 
@@ -36,6 +36,8 @@ class FakeMember:
     errors: tuple[str, ...] = ()
     leader: str = "m0"
     cluster: str = "c1"
+    quota: int = 0
+    closed: bool = False
 
     @property
     def url(self) -> str:
@@ -107,11 +109,14 @@ class FakeEtcd:
             member_id=f"id-{member.name}",
             revision=self.cluster.revision,
             db_size=in_use + 1000 * len(member.free),
-            quota=0,
+            quota=member.quota,
             in_use=in_use,
             leader=f"id-{member.leader}" if member.leader else "0",
             learner=member.learner,
-            errors=member.errors,
+            errors=(
+                *member.errors,
+                *(f"memberID:1{number}  alarm:{one.kind}" for number, one in enumerate(self.cluster.alarms)),
+            ),
         )
 
     def save_snapshot(self, path: Path, *, progress: Callable[[int, int], None] | None = None) -> SavedSnapshot:
@@ -133,7 +138,9 @@ class FakeEtcd:
             file.write(content)
         if progress is not None:
             progress(len(content), len(content))
-        return SavedSnapshot(path, len(content), hashlib.sha256(content).hexdigest(), self._status(member))
+        status = path.stat()
+        inode = status.st_dev, status.st_ino
+        return SavedSnapshot(path, len(content), hashlib.sha256(content).hexdigest(), self._status(member), inode)
 
     def compact(self, revision: int) -> None:
         self._any()
@@ -151,6 +158,16 @@ class FakeEtcd:
     def alarms(self) -> tuple[Alarm, ...]:
         self._any()
         return tuple(self.cluster.alarms)
+
+    def disarm(self, alarm: Alarm) -> None:
+        self._any()
+        self.cluster.act(f"disarm {alarm.kind} {alarm.member_id}")
+        self.cluster.alarms = [one for one in self.cluster.alarms if one != alarm]
+
+    def can_write(self) -> bool:
+        member = self._sole()
+        self.cluster.act(f"write {member.name}")
+        return not member.closed and not self.cluster.alarms
 
     def finish_compaction(self, revision: int, *, timeout: float) -> None:
         member = self._sole()
@@ -196,6 +213,9 @@ class FakeSnapshot:
     def coverage(self) -> Mapping[Area, Coverage]:
         there = {Area.LIVE, Area.HISTORY, Area.FREE_PAGES}
         return {area: Coverage.SCANNED if area in there else Coverage.ABSENT for area in Area}
+
+    def remarks(self) -> Sequence[Remark]:
+        return ()
 
     def _document(self) -> _Document:
         document: _Document = json.loads(self._path.read_text())

@@ -113,3 +113,12 @@ def test_a_damaged_file_is_refused(path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(UnusableInputError):
         look(path)
+
+
+def test_every_part_is_told_before_it_is_read_and_counted_after_each_batch(tmp_path: Path) -> None:
+    path = snapshot(tmp_path / "s.db", WRITTEN, free=[seal.secret("gone")])
+    told: list[str] = []
+    inspect(path, prefix="/registry", config=BOTH, open_snapshot=SnapshotSource, progress=told.append)
+    assert told[:4] == ["members and users", "live values", "live values: 4", "history"]
+    assert next(line for line in told if line.startswith("freed pages")) == "freed pages, found"
+    assert told[-1] == "freed pages, found: 1"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from keyctl.backup import sanitize_report
-from keyctl.backup.sanitize import Sanitized, Sanitizer, Site
+from keyctl.backup.sanitize import Sanitized, Sanitizer, Site, carry_out_all
 from keyctl.errors import (
     ExitCode,
     InterruptedEarlyError,
@@ -39,6 +39,19 @@ def three() -> FakeCluster:
     return FakeCluster({f"m{n}": FakeMember(f"m{n}", dict(SEALED), [(AT, PLAIN)], [PLAIN]) for n in range(3)})
 
 
+class Watched:
+    """Notes what a `Watch` is told, behind `head`."""
+
+    def __init__(self, head: str, notes: list[str]) -> None:
+        self._head, self._notes = head, notes
+
+    def arriving(self, done: int, total: int) -> None:
+        self._notes.append(f"{self._head}arriving")
+
+    def reading(self, part: str) -> None:
+        self._notes.append(f"{self._head}{part}")
+
+
 class Worker:
     """A sanitizer over `cluster`, what it said, and a clock that it waits by."""
 
@@ -62,7 +75,13 @@ class Worker:
             scratch=scratch,
             clock=self.clock,
         )
-        self.sanitizer = Sanitizer(site, say=self.said.append, pause=lambda: self.pause())
+        self.watched: list[str] = []
+        self.sanitizer = Sanitizer(
+            site,
+            say=self.said.append,
+            pause=lambda: self.pause(),
+            watch=lambda name: Watched(f"{name} ", self.watched),
+        )
 
     def run(self) -> Sanitized:
         return self.sanitizer.carry_out(self.sanitizer.plan())
@@ -395,3 +414,187 @@ def test_what_is_out_of_reach_is_listed_with_the_snapshots_that_the_register_kno
     assert "10.0.0.1" not in left
     for word in ("WAL", "64 MB", "100,000", "snap.db", "unlinked, not wiped", "every other snapshot"):
         assert word in left
+
+
+FULL = Alarm("id-m1", "NOSPACE")
+CURED = [*WHOLE, "disarm NOSPACE id-m1", "write m0", "write m1", "write m2"]
+
+
+def full(*, quota: int = 4000) -> FakeCluster:
+    """Three members whose files become 1,000 bytes, and an alarm for want of space."""
+    cluster = three()
+    cluster.alarms.append(FULL)
+    for member in cluster.members.values():
+        member.quota = quota
+    return cluster
+
+
+def deeds(worker: Worker) -> list[str]:
+    return [what for what in worker.cluster.done if not what.startswith("snapshot")]
+
+
+def test_an_alarm_for_want_of_space_is_taken_back_after_the_cure_and_writes_are_tried_on_every_member(
+    tmp_path: Path,
+) -> None:
+    worker = Worker(full(), tmp_path)
+    plan = worker.sanitizer.plan()
+    told = "\n".join(sanitize_report.outline([plan]))
+    assert "3. take back alarm NOSPACE, which stands against m1" in told
+    assert "4. read a fresh snapshot" in told
+    done = worker.sanitizer.carry_out(plan)
+    assert deeds(worker) == CURED
+    assert worker.cluster.alarms == []
+    report = sanitize_report.to_report([done], ())
+    assert report.exit_code is ExitCode.OK
+    assert "alarm NOSPACE of etcd taken back, every member takes writes" in report.verdict
+
+
+@pytest.mark.parametrize(
+    "quota",
+    [1200, 0],
+    ids=["near its quota", "no quota told and no smaller than before"],
+)
+def test_the_alarm_stays_where_a_file_is_not_well_below_its_quota(tmp_path: Path, quota: int) -> None:
+    cluster = full(quota=quota)
+    if not quota:
+        for member in cluster.members.values():
+            member.free.clear()
+            member.history.clear()
+    worker = Worker(cluster, tmp_path)
+    report = sanitize_report.to_report([worker.run()], ())
+    assert deeds(worker) == WHOLE
+    assert report.exit_code is ExitCode.STOPPED
+    assert "still takes NO WRITES for want of space: the file of m0" in report.verdict
+    assert "quota" in report.verdict
+    assert report.next_steps[0].endswith("then: etcdctl alarm disarm")
+
+
+def test_without_a_quota_the_size_before_stands_for_it(tmp_path: Path) -> None:
+    worker = Worker(full(quota=0), tmp_path)
+    worker.run()
+    assert deeds(worker) == CURED
+
+
+def test_a_member_that_takes_no_writes_after_it_is_named(tmp_path: Path) -> None:
+    cluster = full()
+    cluster.members["m2"].closed = True
+    report = sanitize_report.to_report([Worker(cluster, tmp_path).run()], ())
+    assert report.exit_code is ExitCode.STOPPED
+    assert "m2 still takes no writes" in report.verdict
+
+
+def test_what_is_left_behind_weighs_more_than_an_alarm_that_stands(tmp_path: Path) -> None:
+    cluster = full(quota=1200)
+    for member in cluster.members.values():
+        member.live[AT] = PLAIN
+    assert sanitize_report.to_report([Worker(cluster, tmp_path).run()], ()).exit_code is ExitCode.PLAINTEXT
+
+
+def test_no_alarm_is_taken_back_of_which_the_plan_did_not_tell(tmp_path: Path) -> None:
+    worker = Worker(three(), tmp_path)
+    plan = worker.sanitizer.plan()
+    worker.cluster.alarms.append(FULL)
+    with pytest.raises(RefusedError):
+        worker.sanitizer.carry_out(plan)
+    assert worker.cluster.done == []
+
+
+@pytest.mark.parametrize("act", ["delete m1", "defragment m1"])
+def test_an_alarm_for_want_of_space_that_comes_meanwhile_stops_the_work(tmp_path: Path, act: str) -> None:
+    worker = Worker(three(), tmp_path)
+    worker.cluster.before = on(act, lambda: worker.cluster.alarms.append(FULL))
+    with pytest.raises(StoppedError) as caught:
+        worker.run()
+    assert "alarm NOSPACE stands against member m1" in (caught.value.cause or "")
+    assert worker.cluster.alarms == [FULL]
+
+
+def test_another_alarm_beside_it_is_still_refused(tmp_path: Path) -> None:
+    cluster = full()
+    cluster.alarms.append(Alarm("id-m2", "CORRUPT"))
+    with pytest.raises(RefusedError) as caught:
+        Worker(cluster, tmp_path).run()
+    assert "CORRUPT" in (caught.value.cause or "")
+    assert "NOSPACE" not in (caught.value.cause or "")
+
+
+def test_a_member_that_comes_to_lead_while_it_deletes_is_left_for_the_last(tmp_path: Path) -> None:
+    worker = Worker(three(), tmp_path)
+    worker.cluster.before = on("delete m1", lambda: worker.cluster.lead("m1"))
+    worker.run()
+    assert worker.changes == [
+        "compact 50",
+        "delete m1",
+        *(f"{what} {name}" for name in ("m0", "m2", "m1") for what in ("delete", "defragment")),
+    ]
+
+
+def test_a_leader_that_changes_for_ever_ends_the_work(tmp_path: Path) -> None:
+    worker = Worker(three(), tmp_path)
+
+    def elect(what: str) -> None:
+        assert len(worker.changes) < 50, "it goes on for ever"
+        if what.startswith("delete"):
+            worker.cluster.lead(what[-2:])
+
+    worker.cluster.before = elect
+    with pytest.raises(StoppedError) as caught:
+        worker.run()
+    assert "the leader changes again and again" in (caught.value.cause or "")
+    assert not any(what.startswith("defragment") for what in worker.changes)
+
+
+def test_what_the_system_refuses_in_the_middle_tells_what_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise OSError(5, "Input/output error", str(path))
+
+    monkeypatch.setattr("keyctl.backup.sanitize.erase", refuse)
+    with pytest.raises(StoppedError) as caught:
+        Worker(three(), tmp_path).run()
+    assert "Input/output error" in (caught.value.cause or "")
+    assert "defragmented m0" in (caught.value.cause or "")
+
+
+@pytest.mark.parametrize("failure", [UnreachableError("gone"), KeyboardInterrupt()], ids=["failure", "interrupt"])
+def test_a_second_cluster_that_stops_early_does_not_say_that_nothing_was_changed(
+    tmp_path: Path, failure: BaseException
+) -> None:
+    first, second = Worker(three(), tmp_path), Worker(three(), tmp_path)
+    work = [(worker.sanitizer, worker.sanitizer.plan()) for worker in (first, second)]
+
+    def fail(_: str) -> None:
+        raise failure
+
+    second.cluster.before = fail
+    with pytest.raises(StoppedError) as caught:
+        carry_out_all(work)
+    assert "finished: etcd" in (caught.value.cause or "")
+
+
+def test_the_fresh_snapshots_are_watched_as_they_come_and_as_they_are_read(tmp_path: Path) -> None:
+    worker = Worker(three(), tmp_path)
+    worker.run()
+    assert [note for note in worker.watched if note.startswith("m2 ")] == [
+        "m2 arriving",
+        "m2 live values",
+        "m2 live values: 1",
+        "m2 history",
+        "m2 history: 0",
+        "m2 freed pages, found",
+    ]
+
+
+def test_an_interrupt_while_a_fresh_snapshot_is_read_does_not_wait_for_its_end(tmp_path: Path) -> None:
+    worker = Worker(three(), tmp_path)
+
+    def pause() -> None:
+        if "m1 live values" in worker.watched:
+            raise KeyboardInterrupt
+
+    worker.pause = pause
+    with pytest.raises(StoppedError):
+        worker.run()
+    assert "m1 history" not in worker.watched
+    assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,12 @@ from keyctl.backup import save_report
 from keyctl.backup.interface import OpenSnapshot
 from keyctl.backup.manifest import beside, parse
 from keyctl.backup.save import Job, Saved, save
+from keyctl.backup.save_all import Outcome
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import ExitCode, RefusedError, StoppedError, UnreachableError, UnusableInputError
 from keyctl.keys.backups import Backup, BackupKind
 from keyctl.keys.key import Key
-from keyctl.stored.source import FileSource
+from keyctl.stored.source import FileSource, Value
 from tests.support import seal
 from tests.support.memory_store import MemoryKeyStore
 from tests.support.sim_clock import SimClock
@@ -56,9 +57,11 @@ class Desk:
         config: EncryptionConfig | None = EVERYTHING,
         register: bool = True,
         open_snapshot: OpenSnapshot = FakeSnapshot,
+        unread: tuple[str, ...] = (),
     ) -> Saved:
         etcd, store = FakeEtcd(self.cluster, "m0"), self.store if register else None
-        return save(Job(etcd, "/registry", config, store, open_snapshot, SimClock()), self.folder / name)
+        job = Job(etcd, "/registry", config, store, open_snapshot, SimClock(), unread)
+        return save(job, self.folder / name)
 
     @property
     def files(self) -> list[str]:
@@ -76,6 +79,7 @@ def test_the_manifest_tells_what_the_snapshot_is_and_which_keys_it_needs(desk: D
     assert desk.files == ["s.db", "s.db.keyctl.json"]
     assert stat.S_IMODE(saved.manifest_path.stat().st_mode) == 0o600
     assert document["etcd"] == {
+        "name": "main",
         "clusterId": "c1",
         "memberId": "id-m0",
         "endpoint": "https://m0:2379",
@@ -124,13 +128,13 @@ def test_without_a_configuration_the_store_says_which_keys_may_be_needed(desk: D
         ("old", None, 0),
     }
     assert saved.unread == 0
-    assert save_report.to_report(saved).exit_code is ExitCode.OK
+    assert save_report.to_report(Outcome((saved,))).exit_code is ExitCode.OK
 
 
 def test_a_key_of_the_right_name_and_other_bytes_is_not_the_key_it_needs(desk: Desk) -> None:
     saved = desk.save(config=seal.config(NEW, SWAPPED))
     assert {need.ref.name: need.fingerprint for need in saved.manifest.keys} == {"new": NEW.fingerprint, "old": None}
-    report = save_report.to_report(saved)
+    report = save_report.to_report(Outcome((saved,)))
     assert report.exit_code is ExitCode.UNREADABLE
     assert [finding.id for finding in report.findings] == ["KC-SNAP-005"]
     assert desk.files == ["s.db", "s.db.keyctl.json"]
@@ -143,7 +147,7 @@ def test_two_keys_of_one_name_leave_open_which_one_it_needs(desk: Desk) -> None:
 
 def test_a_snapshot_without_a_value_under_the_prefix_is_kept_and_no_success(tmp_path: Path) -> None:
     desk = Desk(tmp_path, {b"/bootstrap/e": b"not Kubernetes'"})
-    report = save_report.to_report(desk.save())
+    report = save_report.to_report(Outcome((desk.save(),)))
     assert report.exit_code is ExitCode.EMPTY
     assert "/bootstrap (1)" in report.findings[0].message
     assert desk.files == ["s.db", "s.db.keyctl.json"]
@@ -214,6 +218,88 @@ def test_an_etcd_that_fails_leaves_no_note_in_the_register(desk: Desk) -> None:
     assert (desk.files, desk.store.backups()) == ([], ())
 
 
+def test_a_file_that_somebody_puts_there_meanwhile_stays_and_the_register_does_not_claim_it(desk: Desk) -> None:
+    theirs = desk.folder / "s.db"
+
+    def come(_: str) -> None:
+        theirs.write_bytes(b"theirs")
+
+    desk.cluster.before = come
+    with pytest.raises(RefusedError):
+        desk.save()
+    assert (theirs.read_bytes(), desk.store.backups()) == (b"theirs", ())
+
+
+def test_what_another_run_registered_under_the_name_meanwhile_is_not_forgotten(desk: Desk) -> None:
+    theirs = Backup(BackupKind.SNAPSHOT, str(desk.folder / "s.db"), "2026-01-01T00:00:00+00:00", 9, (OLD.ref,), "ab")
+
+    def come(_: str) -> None:
+        (desk.folder / "s.db").write_bytes(b"theirs")
+        desk.store.note_backup(theirs)
+
+    desk.cluster.before = come
+    with pytest.raises(RefusedError):
+        desk.save()
+    assert desk.store.backups() == (theirs,)
+
+
+def replacing(source: type[FakeSnapshot]) -> OpenSnapshot:
+    """Reads what is saved, or what somebody put in its place while that is done."""
+
+    def open_snapshot(path: Path) -> FileSource:
+        content = path.read_bytes()
+        path.rename(path.with_name("moved.db"))
+        path.write_bytes(content if source is FakeSnapshot else b"theirs")
+        return source(path)
+
+    return open_snapshot
+
+
+class Damaged(FakeSnapshot):
+    def batches(self, prefix: bytes) -> Iterator[list[Value]]:
+        raise UnusableInputError("the stranger's file is damaged")
+
+
+@pytest.mark.parametrize("source", [FakeSnapshot, Damaged])
+def test_a_file_that_takes_its_place_while_it_is_read_gets_no_manifest_of_ours_and_stays(
+    desk: Desk, source: type[FakeSnapshot]
+) -> None:
+    with pytest.raises(StoppedError, match="moved, removed or replaced while it was read"):
+        desk.save(open_snapshot=replacing(source))
+    assert desk.files == ["moved.db", "s.db"]
+    # Ours was moved, and holds what it holds.
+    (backup,) = desk.store.backups()
+    assert set(backup.needs) == {OLD.ref, NEW.ref}
+
+
+def test_configurations_that_were_not_read_are_said_where_they_may_matter(desk: Desk) -> None:
+    unread = ("the configuration of cp2 was not read: it is missing",)
+    whole = desk.save(unread=unread)
+    assert save_report.to_report(Outcome((whole,))).exit_code is ExitCode.OK
+    document = json.loads(beside(desk.folder / "s.db").read_text())
+    assert (document["configuration"], document["configurationsUnread"]) == ("partial", list(unread))
+
+    nothing = save_report.to_report(Outcome((desk.save("t.db", config=None, unread=unread),)))
+    assert (nothing.exit_code, [one.id for one in nothing.findings]) == (ExitCode.INCOMPLETE, ["KC-SNAP-006"])
+    assert "does not know every key" in nothing.verdict
+    assert json.loads(beside(desk.folder / "t.db").read_text())["configuration"] == "unknown"
+
+    some = save_report.to_report(Outcome((desk.save("u.db", config=seal.config(NEW), unread=unread),)))
+    assert (some.exit_code, [one.id for one in some.findings]) == (
+        ExitCode.UNREADABLE,
+        ["KC-SNAP-005", "KC-SNAP-006"],
+    )
+    assert "the configurations that could be read do not open 1 of them" in some.verdict
+
+
+def test_the_keys_of_the_store_may_be_needed_beside_those_of_the_configuration(desk: Desk) -> None:
+    desk.store.put(OLD, origin="imported")
+    seen: list[tuple[Backup, ...]] = []
+    desk.cluster.before = lambda _: seen.append(desk.store.backups())
+    desk.save(config=seal.config(NEW))
+    assert [set(backup.needs) for backups in seen for backup in backups] == [{NEW.ref, OLD.ref}]
+
+
 def failing_at(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -226,9 +312,28 @@ def test_a_disk_that_is_full_by_the_manifest_leaves_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, act: str
 ) -> None:
     failing_at(monkeypatch, act)
-    with pytest.raises(StoppedError, match=r"manifest .* could not be written"):
+    with pytest.raises(StoppedError, match=r"manifest .* could not be written") as caught:
         desk.save()
     assert (desk.files, desk.store.backups()) == ([], ())
+    assert caught.value.hints == ("make room for it, or save to another disk",)
+
+
+def test_a_manifest_and_a_snapshot_that_the_disk_does_not_let_go_are_named(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keep(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    failing_at(monkeypatch, "write_and_close")
+    monkeypatch.setattr(Path, "unlink", keep)
+    with pytest.raises(StoppedError, match=r"manifest .* could not be written") as caught:
+        desk.save()
+    left = [
+        f"{desk.folder / name} is not complete and could not be removed: remove it" for name in reversed(desk.files)
+    ]
+    assert caught.value.hints[1:] == tuple(left)
+    assert len(left) == 2
+    assert len(desk.store.backups()) == 1
 
 
 def test_a_register_that_fails_in_the_end_leaves_no_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

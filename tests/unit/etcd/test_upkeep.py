@@ -9,6 +9,7 @@ import pytest
 from keyctl.errors import RefusedError, UnreachableError
 from keyctl.etcd import upkeep
 from keyctl.etcd.connections import Connections
+from keyctl.etcd.interface import Alarm
 from keyctl.etcd.rpc import CallError
 from tests.support.scripted_etcd import Answer, ScriptedEtcd, ScriptedSession, install
 
@@ -72,6 +73,56 @@ def test_a_member_that_does_not_answer_is_unreachable(scripted: ScriptedEtcd) ->
     session = ScriptedSession([CallError("UNAVAILABLE", "Socket closed")])
     with pytest.raises(UnreachableError, match="could not be reached"):
         upkeep.defragment(scripted.connect(session), timeout=300)
+
+
+NOSPACE = Alarm("def", "NOSPACE")
+NO_ROOM = CallError("RESOURCE_EXHAUSTED", "etcdserver: mvcc: database space exceeded")
+LOST = CallError("UNAVAILABLE", "Socket closed")
+
+
+def test_an_alarm_is_taken_back_by_whoever_answers(scripted: ScriptedEtcd) -> None:
+    sessions = ScriptedSession([LOST]), ScriptedSession([Answer()])
+    upkeep.disarm(scripted.connect(*sessions), NOSPACE)
+    assert sessions[1].asked == [{"disarm": (0xDEF, 1)}]
+
+
+def test_an_alarm_of_an_unknown_kind_is_not_taken_back(scripted: ScriptedEtcd) -> None:
+    session = ScriptedSession([Answer()])
+    connections = scripted.connect(session)
+    with pytest.raises(ValueError, match="no alarm that is known"):
+        upkeep.disarm(connections, Alarm("def", "7"))
+    assert session.asked == []
+
+
+@pytest.mark.parametrize("answers", [[Answer(), Answer()], [Answer(), LOST]], ids=["given back", "not given back"])
+def test_writes_are_tried_with_a_lease_that_is_given_back_or_ends_soon(
+    scripted: ScriptedEtcd, answers: list[Answer | CallError]
+) -> None:
+    session = ScriptedSession([*answers])
+    assert upkeep.can_write(scripted.connect(session))
+    assert session.asked == [{"grant": 30}, {"revoke": 77}]
+
+
+def test_a_member_without_room_takes_no_writes(scripted: ScriptedEtcd) -> None:
+    session = ScriptedSession([NO_ROOM])
+    assert not upkeep.can_write(scripted.connect(session))
+    assert session.asked == [{"grant": 30}]
+
+
+def take_back(connections: Connections) -> None:
+    upkeep.disarm(connections, NOSPACE)
+
+
+def write(connections: Connections) -> None:
+    upkeep.can_write(connections)
+
+
+@pytest.mark.parametrize("work", [take_back, write])
+def test_who_may_not_is_refused_and_who_cannot_be_reached_is_said_so(scripted: ScriptedEtcd, work: Work) -> None:
+    with pytest.raises(RefusedError, match="does not let us"):
+        work(scripted.connect(ScriptedSession([FORBIDDEN])))
+    with pytest.raises(UnreachableError, match="could not be reached"):
+        work(scripted.connect(ScriptedSession([LOST])))
 
 
 @each_work

@@ -18,6 +18,8 @@ from keyctl.etcd_files.bbolt_meta import PAGE_HEADER, Meta, Sliceable, choose_me
 _BRANCH = struct.Struct("<IIQ")
 # One element of a leaf: flags, pos, key size, value size.
 LEAF_ELEMENT = struct.Struct("<IIII")
+# Where an element begins that holds such a position: after the flags in a leaf, at once in a branch.
+_POSITION, _LEAF_POSITION = struct.Struct("<I"), 4
 _BUCKET = struct.Struct("<QQ")  # root page, sequence
 _PAGE_ID = struct.Struct("<Q")
 
@@ -81,7 +83,8 @@ class BoltFile:
         self._name = name
         self.meta: Meta = choose_meta(data, length, name)
         self.page_size = self.meta.page_size
-        self._headers = struct.Struct(f"{PAGE_HEADER.format}{self.page_size - PAGE_HEADER.size}x")
+        # Each header, and the position in a leaf's first element.
+        self._headers = struct.Struct(f"{PAGE_HEADER.format}4xI{self.page_size - PAGE_HEADER.size - 8}x")
 
     def buckets(self) -> list[bytes]:
         """The names of the top-level buckets."""
@@ -220,7 +223,7 @@ class BoltFile:
         if is_leaf:
             yield _run_of_one(node)
             return
-        children = [span.number for span in self._children(node, _Span(number, depth), strict=False)]
+        children = [child for _, _, child in self._heads(node)]
         for first, end in _stretches_backwards(children, max(1, _RUN_BYTES // self.page_size)):
             run = self._run(first, end, marks)
             if run is not None:
@@ -238,8 +241,10 @@ class BoltFile:
         if len(content) < (end - first) * page_size or PAGE_HEADER.unpack_from(content)[1] != _LEAF_PAGE:
             return None
         leaves, number, most = [], first, (page_size - PAGE_HEADER.size) // LEAF_ELEMENT.size
-        for found, flags, count, overflow in self._headers.iter_unpack(content):
+        for found, flags, count, overflow, position in self._headers.iter_unpack(content):
             if found != number or flags != _LEAF_PAGE or overflow or count > most:
+                return None
+            if count and position != count * LEAF_ELEMENT.size:
                 return None
             start = (number - first) * page_size
             leaves.append((number, start, start + page_size, count))
@@ -287,11 +292,14 @@ class BoltFile:
             raise self.damage(node.number, node.offset, f"flags {flags:#x} are neither a branch nor a leaf")
         if PAGE_HEADER.size + node.held * LEAF_ELEMENT.size > len(node.content):
             raise self.damage(node.number, node.offset, f"{node.held} elements do not fit into it")
+        # bbolt writes the first key right behind the last element: a number that was changed would hide elements.
+        first = PAGE_HEADER.size + (_LEAF_POSITION if flags == _LEAF_PAGE else 0)
+        if node.held and _POSITION.unpack_from(node.content, first)[0] != node.held * LEAF_ELEMENT.size:
+            raise self.damage(node.number, node.offset, f"its first key is not right behind {node.held} elements")
         return flags == _LEAF_PAGE
 
     def _children(self, node: Leaf, span: _Span, *, strict: bool) -> Iterator[_Span]:
-        start = PAGE_HEADER.size
-        heads = _BRANCH.iter_unpack(node.content[start : start + node.held * _BRANCH.size])
+        start, heads = PAGE_HEADER.size, self._heads(node)
         if not strict:
             return (_Span(child, span.depth + 1) for _, _, child in heads)
         if not node.held:
@@ -306,6 +314,12 @@ class BoltFile:
         self._check_keys(node, keys, span, None)
         ends = (*keys[1:], span.high)
         return (_Span(child, span.depth + 1, low, high) for child, low, high in zip(numbers, keys, ends, strict=True))
+
+    @staticmethod
+    def _heads(branch: Leaf) -> Iterator[tuple[int, int, int]]:
+        """(position, key size, child) of each element of a branch."""
+        start = PAGE_HEADER.size
+        return _BRANCH.iter_unpack(branch.content[start : start + branch.held * _BRANCH.size])
 
     def _check_order(self, leaf: Leaf, span: _Span, last: bytes | None) -> bytes | None:
         """Check the entries of a leaf and return its last key, or `last` when it has none."""

@@ -19,8 +19,9 @@ from keyctl.etcd_files.database_file import DatabaseFile, opened
 from keyctl.etcd_files.delivery import Database
 from keyctl.etcd_files.forked import is_worth_it
 from keyctl.etcd_files.mvcc import read_standing
+from keyctl.etcd_files.other_files import other_fragments
+from keyctl.etcd_files.remarks import Remarks
 from keyctl.etcd_files.residue import free_page_fragments
-from keyctl.etcd_files.snap_dir import snap_dir_fragments
 from keyctl.etcd_files.snapshot_file import SHA256_ABSENT
 from keyctl.etcd_files.source import DatabaseSource, Reading
 from keyctl.etcd_files.wal import LogReader
@@ -35,14 +36,6 @@ class DataDirSource(DatabaseSource):
 
     _type = "data-dir"
     _areas = frozenset(Area)
-    _log_was_read = False
-
-    def fragments(self) -> Iterator[list[Fragment]]:
-        """See `FileSource.fragments`. Where the log is kept elsewhere (--wal-dir), or is empty, it is not read."""
-        self._log_was_read = False
-        yield from super().fragments()
-        if not self._log_was_read:
-            self._scanned.discard(Area.WAL)
 
     @contextmanager
     def reading(self) -> Generator[Reading]:
@@ -52,15 +45,11 @@ class DataDirSource(DatabaseSource):
         with opened(path) as file:
             bolt = BoltFile(file, file.size, name)
 
-            def fragments() -> Iterator[Fragment]:
-                yield from free_page_fragments(bolt, file, file.size)
-                yield from snap_dir_fragments(path.parent)
-                log = self._log(path)
-                if log.is_dir():
-                    reader = LogReader(log)
-                    yield from reader.fragments()
-                    # Every member's log has entries: one without is a copy that failed, or not the log.
-                    self._log_was_read = reader.summary().entries > 0
+            def fragments(remarks: Remarks) -> Iterator[Fragment]:
+                log = path.parent.parent / "wal"
+                yield from free_page_fragments(database, file.size, remarks, proven=False)
+                yield from other_fragments(self._path, path, log, remarks)
+                yield from _log_fragments(log, remarks)
 
             def check() -> None:
                 _require_unchanged(file, bolt.meta, name)
@@ -76,9 +65,24 @@ class DataDirSource(DatabaseSource):
                 check()
                 raise
 
-    @staticmethod
-    def _log(database: Path) -> Path:
-        return database.parent.parent / "wal"
+
+def _log_fragments(log: Path, remarks: Remarks) -> Iterator[Fragment]:
+    """What the log holds. Where it is kept elsewhere (--wal-dir), or is empty, it is not looked at."""
+    if not log.is_dir():
+        remarks.say(Area.WAL, "the log is not in this directory (etcd's --wal-dir)", unread=True)
+        return
+    reader = LogReader(log)
+    yield from reader.fragments()
+    summary = reader.summary()
+    # Every member's log has entries: one without is a copy that failed, or not the log.
+    if not summary.entries:
+        remarks.say(Area.WAL, "the log has no entries", unread=True)
+    if summary.cut:
+        remarks.say(Area.WAL, f"its last record, at {summary.cut}, was not written to its end: searched as it is")
+    if summary.unread:
+        remarks.say(Area.WAL, f"{summary.unread} of {summary.entries} entries are of an unknown kind: only searched")
+    for name in summary.compressed:
+        remarks.say(Area.WAL, f"{name} is compressed: not looked at", unread=True)
 
 
 def database_of(directory: Path) -> Path:

@@ -19,7 +19,8 @@ from keyctl.errors import UnusableInputError
 from keyctl.etcd_files.open_file import OpenFile
 
 _AHEAD_BYTES = 128 << 10
-_DIGEST_BYTES = 8 << 20
+# What is read into the processor's own memory is summed from there.
+_DIGEST_BYTES = 256 << 10
 
 
 class FileState(NamedTuple):

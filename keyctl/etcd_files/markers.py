@@ -1,147 +1,203 @@
-"""Find values by how they begin, in bytes of which nothing else is known.
+"""Find records and values in bytes of which nothing else is known.
 
-The records around them are gone or cut. What lies directly before a marker may
-still say how long the value is, and even name its key and revision; nothing of
-that is believed that does not fit to the byte. Judges no value.
+A record is believed where it fits to the byte; elsewhere a value is known by
+how it begins. The length that stands before a value is believed, too, unless
+something begins inside that the value's own form does not account for. Judges
+no value.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, pairwise
+from operator import attrgetter
+from typing import NamedTuple
 
 from keyctl.etcd_files.bbolt_meta import Sliceable
 from keyctl.etcd_files.distinct import Distinct
+from keyctl.etcd_files.loose_records import HEAD_BYTES, MAIN_BYTES, MIDDLE, LooseRecord, loose_record
+from keyctl.stored import cbor
 from keyctl.stored.protobuf import DamagedError, varint
 
-# How the values of an API server begin: protobuf, encrypted, and the two ways it writes JSON.
-MARKERS = (b"k8s\0", b"k8s:enc:", b'{"kind":', b'{"apiVersion":')
+_PROTOBUF, _JSON = b"k8s\0", (b'{"kind":', b'{"apiVersion":')
+# How the values of an API server begin: protobuf, encrypted, the two ways it writes JSON, and CBOR.
+MARKERS = (_PROTOBUF, b"k8s:enc:", *_JSON, cbor.MAGIC)
 LONGEST_FRAGMENT = 64 * 1024
 
 _STEP = 1 << 20
-_OVERLAP = max(map(len, MARKERS)) - 1
-# Field and wire type, in one byte, as mvccpb.KeyValue (and, for a value, PutRequest) is written.
-_KEY, _CREATED, _MODIFIED, _VERSION, _VALUE, _LEASE = 0x0A, 0x10, 0x18, 0x20, 0x2A, 0x30
-_PUT_VALUE = 0x12
+# Before a value stand its tag, as in mvccpb.KeyValue or PutRequest, and its length.
+_VALUE_TAGS = (0x2A, 0x12)
 _SIZE_BYTES = 5
-_LEASE_BYTES = 11
-# How far before its value a record may begin: its revision, its etcd key and four numbers.
-_HEAD = 4096
-# A revision as the key of a record: 8 bytes, "_", 8 bytes of which a transaction never needs more than two.
-_MIDDLE = b"_" + bytes(6)
-_MAIN, _SUB = 8, 9
+_BEFORE = MAIN_BYTES
+# CBOR's tag has but three bytes; in an object a map follows, whose first key begins with a letter.
+_CBOR_MAPS = frozenset(range(0xA1, 0xC0))
+_CBOR_TEXTS = frozenset((*range(0x41, 0x58), *range(0x61, 0x78)))
+# runtime.Unknown: the type, the object, and two fields that the API server leaves empty.
+_TYPE, _OBJECT, _EMPTY_FIELDS = 0x0A, 0x12, b'\x1a\x00"\x00'
+# No object is larger; a made-up length must not make more be parsed.
+_LONGEST_OBJECT = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A value, or its beginning, at `offset` of the file. A `whole` one has its key and revision."""
+    """A value, or its beginning, at `offset` of the file. A `whole` one has its key and revision.
+
+    `tail_of`: it is the end of a value of this resource, and its beginning is lost.
+    """
 
     offset: int
     key: bytes | None
     revision: int | None
     value: bytes = field(repr=False)
     whole: bool
+    tail_of: str = ""
+
+
+class Span(NamedTuple):
+    """What lies from `start` to `end` of the file; `content` tells it from others.
+
+    `sized`: it says itself where it ends; another may have ended before. There
+    is nothing `found` in a record without a value.
+    """
+
+    start: int
+    end: int
+    sized: bool
+    content: bytes
+    found: Found | None
+
+
+class _Mark(NamedTuple):
+    """A record or a value begins `at` an offset, and should take `size` bytes; 0: nothing says how many."""
+
+    at: int
+    size: int = 0
+    record: LooseRecord | None = None
 
 
 def search(data: Sliceable, start: int, end: int, known: Distinct) -> Iterator[Found]:
-    """Yield what begins with a marker in `data[start:end]` and is not `known` yet, in order of offset.
+    """Yield the values in `data[start:end]` that are not `known` yet, in order of offset."""
+    for span in spans(data, start, end):
+        if known.add(span.content) and span.found is not None:
+            yield span.found
 
-    A value whose length stands before it ends there, and a marker inside it is
-    its own; any other ends where the next begins, so that no byte is read twice.
+
+def spans(data: Sliceable, start: int, end: int) -> Iterator[Span]:
+    """Yield each record in `data[start:end]`, and each value that is in none, in order of offset.
+
+    A value of unknown length ends where the next begins. The time it takes
+    grows with the number of bytes, whatever they are.
     """
     behind = start
-    for at, following in pairwise(chain(_hits(data, start, end), (end,))):
-        if at < behind:
+    # NOTE: sound data is nowhere read twice, and made-up lengths may reach far and overlap.
+    credit = 2 * (end - start)
+    for mark, after in pairwise(chain(_marks(data, start, end), (_Mark(end),))):
+        if mark.at < behind:
             continue
-        head = data[max(start, at - _HEAD) : at]
-        size = _declared_size(head)
-        behind = min(at + size, end) if size else following
-        record = _record(head) if size and at + size <= end else None
-        if record is None:
-            found = Found(at, None, None, data[at : min(behind, at + LONGEST_FRAGMENT)], whole=False)
-            identity = found.value
+        size = mark.size if mark.size <= min(credit, end - mark.at) else 0
+        if mark.record is not None:
+            if size:
+                credit -= size
+                span = _recorded(data, mark.record)
+                behind = _searched_from(mark.record, span)
+                yield span
         else:
-            found = Found(at, record.key, record.revision, data[at:behind], whole=True)
-            identity = record.before + found.value + _lease(data[behind : min(behind + _LEASE_BYTES, end)])
-        if known.add(identity):
-            yield found
+            if mark.at + size > after.at:
+                credit -= size
+                size = size if _is_closed(data[mark.at : mark.at + size]) else 0
+            behind = mark.at + size if size else after.at
+            value = data[mark.at : min(behind, mark.at + LONGEST_FRAGMENT)]
+            yield Span(mark.at, behind, mark.size > 0, value, Found(mark.at, None, None, value, whole=False))
 
 
-def _hits(data: Sliceable, start: int, end: int) -> Iterator[int]:
+def holds_more(value: bytes) -> bool:
+    """Whether in `value` something begins that its own form does not account for."""
+    return any(value.find(marker, 1) >= 0 for marker in MARKERS) and not _is_closed(value)
+
+
+def _searched_from(record: LooseRecord, span: Span) -> int:
+    if span.found is None:
+        return record.start + 1
+    return record.value_at + 1 if holds_more(span.found.value) else span.end
+
+
+def _recorded(data: Sliceable, record: LooseRecord) -> Span:
+    content = data[record.start : record.end]
+    value = content[record.value_at - record.start : record.value_end - record.start]
+    found = Found(record.value_at, record.key, record.revision, value, whole=True) if value else None
+    return Span(record.start, record.end, True, content, found)
+
+
+def _marks(data: Sliceable, start: int, end: int) -> Iterator[_Mark]:
     for base in range(start, end, _STEP):
-        block = data[base : min(base + _STEP + _OVERLAP, end)]
-        hits = []
-        for marker in MARKERS:
-            at = block.find(marker)
-            while 0 <= at < _STEP:
-                hits.append(base + at)
-                at = block.find(marker, at + 1)
-        yield from sorted(hits)
+        low = max(start, base - _BEFORE)
+        block = data[low : min(base + _STEP + HEAD_BYTES, end)]
+        first, last = base - low, base - low + _STEP
+        marks = [
+            _Mark(low + at, _declared_size(block, at))
+            for marker in MARKERS
+            for at in _places(block, marker, first, last)
+            if marker != cbor.MAGIC or _is_cbor_object(block, at)
+        ]
+        for at in _places(block, MIDDLE, first + MAIN_BYTES, last + MAIN_BYTES):
+            record = loose_record(data, end, block, low, at - MAIN_BYTES)
+            if record is not None:
+                marks.append(_Mark(record.start, record.end - record.start, record))
+        yield from sorted(marks, key=attrgetter("at"))
 
 
-def _declared_size(head: bytes) -> int:
-    """The length that stands before a value, where `head` ends with the start of such a field; 0 where none does."""
-    for count in range(1, _SIZE_BYTES + 1):
-        at = len(head) - count
-        if at >= 1 and head[at - 1] in (_VALUE, _PUT_VALUE):
+def _places(block: bytes, wanted: bytes, first: int, last: int) -> Iterator[int]:
+    at = block.find(wanted, first)
+    while 0 <= at < last:
+        yield at
+        at = block.find(wanted, at + 1)
+
+
+def _declared_size(block: bytes, value: int) -> int:
+    """The length that stands before the value at `value`, where a field begins that ends there; 0 for none."""
+    for at in range(value - 1, max(value - 1 - _SIZE_BYTES, 0), -1):
+        if block[at - 1] in _VALUE_TAGS:
             try:
-                size, behind = varint(head, at, len(head))
+                size, behind = varint(block, at, value)
             except DamagedError:
                 continue
-            if behind == len(head):
+            if behind == value:
                 return size
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """What lies before a value: `before` is the revision and the record up to the value."""
-
-    key: bytes
-    revision: int
-    before: bytes
+def _is_cbor_object(block: bytes, at: int) -> bool:
+    at += len(cbor.MAGIC)
+    head = block[at : at + 3]
+    return len(head) == 3 and head[0] in _CBOR_MAPS and head[1] in _CBOR_TEXTS and head[2:].isalpha()
 
 
-def _record(head: bytes) -> _Head | None:
-    """The record whose value begins where `head` ends. Its revision stands in it twice, and both must agree."""
-    at = head.rfind(_MIDDLE)
-    name = _name(head, at + _SUB) if at >= _MAIN else None
-    if name is None or name[1] != int.from_bytes(head[at - _MAIN : at], "big"):
-        return None
-    return _Head(*name, head[at - _MAIN :])
-
-
-def _name(head: bytes, at: int) -> tuple[bytes, int] | None:
-    """Key and revision of the mvccpb.KeyValue from `at` on, if its value begins exactly at the end of `head`."""
-    end, revision = len(head), 0
+def _is_closed(value: bytes) -> bool:
+    """Whether the form of `value` accounts for every byte of it: what begins inside is its own then."""
+    if len(value) > _LONGEST_OBJECT:
+        return False
+    if value.startswith(_PROTOBUF):
+        return _is_framed(value)
+    if value.startswith(cbor.MAGIC):
+        return cbor.decode(value) is not None
     try:
-        tag, at = varint(head, at, end)
-        size, at = varint(head, at, end)
-        key, at = head[at : at + size], at + size
-        if tag != _KEY or not key:
-            return None
-        while at < end:
-            tag, at = varint(head, at, end)
-            number, at = varint(head, at, end)
-            if tag == _VALUE:
-                return (key, revision) if at == end else None
-            if tag not in (_CREATED, _MODIFIED, _VERSION):
-                return None
-            revision = number if tag == _MODIFIED else revision
-    except DamagedError:
-        pass
-    return None
+        return value.startswith(b"{") and isinstance(json.loads(value), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
-def _lease(behind: bytes) -> bytes:
-    """The lease of a record, from the bytes after its value.
-
-    The next record's revision begins with a zero byte, as unused space does.
-    """
-    if not behind.startswith(bytes((_LEASE,))):
-        return b""
+def _is_framed(value: bytes) -> bool:
+    """Whether a protobuf object ends where the lengths at its beginning say."""
+    end = len(value)
     try:
-        return behind[: varint(behind, 1, len(behind))[1]]
-    except DamagedError:
-        return b""
+        at = len(_PROTOBUF)
+        for tag in (_TYPE, _OBJECT):
+            if value[at] != tag:
+                return False
+            size, at = varint(value, at + 1, end)
+            at += size
+    except (DamagedError, IndexError):
+        return False
+    return value[at:] == _EMPTY_FIELDS

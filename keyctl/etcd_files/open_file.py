@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from keyctl.errors import UnusableInputError
+
+# gzip, zip, zstd, xz, bzip2, lz4, 7z, compress
+_MAGICS = (
+    b"\x1f\x8b",
+    b"PK\x03\x04",
+    b"\x28\xb5\x2f\xfd",
+    b"\xfd7zXZ\0",
+    b"BZh",
+    b"\x04\x22\x4d\x18",
+    b"7z\xbc\xaf",
+    b"\x1f\x9d",
+)
+_LONGEST_MAGIC = max(map(len, _MAGICS))
+_SUFFIXES = frozenset(
+    {".gz", ".tgz", ".zip", ".zst", ".xz", ".txz", ".bz2", ".lz4", ".7z", ".lzma", ".lzo", ".br", ".z"}
+)
 
 
 class OpenFile:
@@ -46,17 +64,52 @@ class OpenFile:
         os.close(self._descriptor)
 
     def _unreadable(self, error: OSError) -> UnusableInputError:
-        return UnusableInputError(
-            f"{self.path} cannot be read", cause=error.strerror, hint="run as a user who may read etcd's files"
-        )
+        return _unreadable(self.path, error)
+
+
+def is_compressed(file: OpenFile) -> bool:
+    """Whether `file` begins or is named as compressed files are: a search of its bytes would say nothing."""
+    return file[0:_LONGEST_MAGIC].startswith(_MAGICS) or file.path.suffix.lower() in _SUFFIXES
 
 
 def regular_files(folder: Path) -> list[Path]:
     """The files in `folder` by name, nothing below it. Raises `UnusableInputError` when it cannot be read."""
     try:
+        return [Path(entry.path) for entry in _entries(folder) if entry.is_file()]
+    except FileNotFoundError as error:
+        raise _unreadable(folder, error) from error
+
+
+def all_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files in `folder` and below it, and the links to folders, which are not followed.
+
+    Raises `UnusableInputError` when a folder cannot be read; one that was removed meanwhile has no files.
+    """
+    files: list[Path] = []
+    links: list[Path] = []
+    pending = [folder]
+    while pending:
+        with suppress(FileNotFoundError):
+            for entry in _entries(pending.pop()):
+                kept = files if entry.is_file() else links if entry.is_symlink() and entry.is_dir() else None
+                if kept is not None:
+                    kept.append(Path(entry.path))
+                elif entry.is_dir():
+                    pending.append(Path(entry.path))
+    return sorted(files), sorted(links)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
         with os.scandir(folder) as entries:
-            return sorted(Path(entry.path) for entry in entries if entry.is_file())
+            return sorted(entries, key=attrgetter("name"))
+    except FileNotFoundError:
+        raise
     except OSError as error:
-        raise UnusableInputError(
-            f"{folder} cannot be read", cause=error.strerror, hint="run as a user who may read etcd's files"
-        ) from error
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> UnusableInputError:
+    return UnusableInputError(
+        f"{path} cannot be read", cause=error.strerror, hint="run as a user who may read etcd's files"
+    )

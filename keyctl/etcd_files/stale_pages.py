@@ -13,23 +13,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from keyctl.etcd_files.bbolt_meta import PAGE_HEADER, Sliceable
+from keyctl.etcd_files.loose_records import LONGEST_RECORD
 
 _ELEMENT = struct.Struct("<IIII")  # flags, pos, key size, value size
-_BRANCH, _LEAF, _FREELIST = 0x01, 0x02, 0x10
+_BRANCH, _LEAF, _META, _FREELIST = 0x01, 0x02, 0x04, 0x10
 # The revision of a record, and of a deletion.
 _REVISION_SIZES = (17, 18)
 _SEPARATOR_AT, _SEPARATOR = 8, b"_"
-# Far above what etcd accepts; a made-up length must not take the memory.
-_LONGEST_RECORD = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Bytes from `start` to `end` that were written together. `count` is the number of a leaf's elements, else 0."""
+    """Bytes from `start` to `end` that were written together; without a header (not `headed`), perhaps not even these.
+
+    `count` is the number of a leaf's elements, else 0.
+    """
 
     start: int
     end: int
     count: int
+    headed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +46,17 @@ class StaleRecord:
 
 def stretches(data: Sliceable, start: int, end: int, page_size: int) -> Iterator[Stretch]:
     """Divide pages, from the offset `start` to `end`, where one header's pages end or the next header begins."""
-    begin, count, until = start, 0, end
+    begin, count, headed, until = start, 0, False, end
     for offset in range(start, end, page_size):
         header = _header(data, offset, offset // page_size)
         if header is None and offset != until:
             continue
         if offset > begin:
-            yield Stretch(begin, offset, count)
-        begin, (count, pages) = offset, header or (0, 0)
+            yield Stretch(begin, offset, count, headed)
+        begin, headed, (count, pages) = offset, header is not None, header or (0, 0)
         until = min(offset + pages * page_size, end) if pages else end
     if begin < end:
-        yield Stretch(begin, end, count)
+        yield Stretch(begin, end, count, headed)
 
 
 def stale_records(data: Sliceable, stretch: Stretch) -> Iterator[StaleRecord]:
@@ -64,7 +67,7 @@ def stale_records(data: Sliceable, stretch: Stretch) -> Iterator[StaleRecord]:
     for index, (flags, position, key_size, size) in enumerate(_ELEMENT.iter_unpack(heads)):
         start = stretch.start + PAGE_HEADER.size + index * _ELEMENT.size + position
         value = start + key_size
-        if flags or key_size not in _REVISION_SIZES or size > _LONGEST_RECORD:
+        if flags or key_size not in _REVISION_SIZES or size > LONGEST_RECORD:
             continue
         if start < behind or value + size > stretch.end:
             continue
@@ -83,6 +86,6 @@ def _header(data: Sliceable, offset: int, number: int) -> tuple[int, int] | None
     if len(raw) < PAGE_HEADER.size:
         return None
     found, flags, count, overflow = PAGE_HEADER.unpack(raw)
-    if found != number or flags not in (_BRANCH, _LEAF, _FREELIST):
+    if found != number or flags not in (_BRANCH, _LEAF, _META, _FREELIST):
         return None
     return (count if flags == _LEAF else 0), 1 + overflow

@@ -15,7 +15,7 @@ from pathlib import Path
 from keyctl.errors import UnusableInputError
 from keyctl.etcd_files.distinct import Distinct
 from keyctl.etcd_files.markers import search
-from keyctl.etcd_files.open_file import OpenFile, regular_files
+from keyctl.etcd_files.open_file import OpenFile, is_compressed, regular_files
 from keyctl.etcd_files.wal_records import Chain, Kind, LogRecord, Tail, damaged, log_records
 from keyctl.etcd_files.wal_requests import entry, values
 from keyctl.stored.protobuf import LENGTH_DELIMITED, DamagedError, fields, varint
@@ -33,7 +33,8 @@ class LogSummary:
 
     `values` were found in `entries`; `without_values` entries are of another
     kind, and `unread` ones of a kind that is not known: they were searched.
-    `cut` names where the last record was not written to its end.
+    `cut` names where the last record was not written to its end, `compressed`
+    the files in the log's folder that nobody looked into.
     """
 
     files: int
@@ -42,6 +43,7 @@ class LogSummary:
     without_values: int
     unread: int
     cut: str | None
+    compressed: tuple[str, ...] = ()
 
 
 class LogReader:
@@ -65,9 +67,12 @@ class LogReader:
             logs, others = self._open(stack)
             for file in logs:
                 yield from self._file(file, chain, last=file is logs[-1])
+            closed = [file for file in others if is_compressed(file)]
             for file in others:
-                yield from self._searched(file, 0)
-        self._summary = LogSummary(len(logs), self._entries, self._values, self._without, self._unread, self._cut)
+                yield from () if file in closed else self._searched(file, 0)
+        names = tuple(file.path.name for file in closed)
+        counts = self._entries, self._values, self._without, self._unread
+        self._summary = LogSummary(len(logs), *counts, self._cut, names)
 
     def summary(self) -> LogSummary:
         """What was read. `RuntimeError` before `fragments` came to its end."""

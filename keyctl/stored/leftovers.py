@@ -6,14 +6,16 @@ is for `keyctl.verify` to say.
 
 from __future__ import annotations
 
+import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from keyctl.encryption_config import effective
-from keyctl.encryption_config.model import EncryptionConfig, IdentityReader
+from keyctl.encryption_config.model import EncryptionConfig, GroupResource, IdentityReader
 from keyctl.keys.key import KeyRef
-from keyctl.stored import paths
+from keyctl.stored import cbor, paths
 from keyctl.stored.display import display
 from keyctl.stored.envelope import Encoding, Plaintext, Sealed, classify
 from keyctl.stored.source import Area, Fragment, Value
@@ -24,12 +26,13 @@ UNNAMED = ""
 _TYPE_META = re.compile(rb"k8s\0\n(?s:.)\n(?s:.)([a-zA-Z0-9./-]{1,63})\x12(?s:.)([A-Za-z]{1,63})\x12")
 _JSON_KIND = re.compile(rb'"kind": ?"([A-Za-z]{1,63})"')
 _JSON_VERSION = re.compile(rb'"apiVersion": ?"([a-zA-Z0-9./-]{1,128})"')
-_JSON_HEAD = 4096
+_JSON_STARTS = (b'{"kind":', b'{"apiVersion":')
+_MOST_ELSEWHERE = 3
 
 
 @dataclass(frozen=True, slots=True)
 class LeftGroup:
-    """Leftovers of one area and resource that stand alike.
+    """Leftovers of one area and resource that stand alike. `resource` is what they are or may be, see `may_be`.
 
     `ref` is None for plaintext, `retired` says that no server with the configuration reads with this key any more (or
     that the ledger has deactivated it). `encrypted` says that new values of the resource are encrypted, False where no
@@ -54,8 +57,8 @@ class _Tally:
 class LeftoverCensus:
     """Counts leftovers under `prefix` as a server with `config` would see them; None: it is not known.
 
-    `deactivated` are keys that the ledger holds for retired although a file still has them. At most `names_limit`
-    names a group are kept.
+    What lies under another prefix is counted apart, by its first part. `deactivated` are keys that the ledger holds for
+    retired although a file still has them. At most `names_limit` names a group are kept.
     """
 
     def __init__(
@@ -70,20 +73,29 @@ class LeftoverCensus:
         self._deactivated, self._names_limit = deactivated, names_limit
         self._names = frozenset(ref.name for ref in effective.refs(config)) if config else frozenset()
         self._tallies: dict[tuple[Area, str, KeyRef | None], _Tally] = {}
-        self._directory, self._resource = b"", UNNAMED
+        self._directory: bytes | None = None
+        self._resource: str | None = None
+        self._elsewhere: Counter[bytes] = Counter()
 
     def add_history(self, batch: Iterable[Value]) -> None:
         """Count superseded values."""
         for key, value, revision in batch:
             resource = self._resource_at(key)
-            if resource is not None:
+            if resource is None:
+                self._elsewhere[_first_part(key)] += 1
+            else:
                 self._count(Area.HISTORY, resource, value, display(key), f"revision {revision}", whole=True)
 
     def add_fragments(self, batch: Iterable[Fragment]) -> None:
         """Count fragments. A whole one belongs to the resource of its key, another to what it says it is."""
         for one in batch:
+            if one.tail_of:
+                self._tally(one.area, one.tail_of, None, display(one.place))
+                continue
             resource = _resource_said(one.value) if one.key is None else self._resource_at(one.key)
-            if resource is not None:
+            if resource is None:
+                self._elsewhere[_first_part(one.key or b"")] += 1
+            else:
                 name = UNNAMED if one.key is None else display(one.key)
                 self._count(one.area, resource, one.value, name, display(one.place), whole=one.whole)
 
@@ -106,13 +118,18 @@ class LeftoverCensus:
             sorted(groups, key=lambda one: (one.ref is not None, order.index(one.area), one.resource, str(one.ref)))
         )
 
+    def elsewhere(self) -> tuple[int, tuple[str, ...]]:
+        """How many leftovers lie under other prefixes, and the first parts of most of them, fit for display."""
+        first = tuple(display(name) for name, _ in self._elsewhere.most_common(_MOST_ELSEWHERE))
+        return self._elsewhere.total(), first
+
     def _count(self, area: Area, resource: str, value: bytes, name: str, place: str, *, whole: bool) -> None:
         match classify(value, self._names):
             case Sealed() as head:
                 ref: KeyRef | None = head.ref
             case Plaintext(encoding=encoding):
-                # NOTE: one brace alone says nothing; what is cut before it names a kind may be anything.
-                if encoding is Encoding.JSON and resource == UNNAMED:
+                # NOTE: one brace alone says nothing, and whole JSON without a kind is no object.
+                if encoding is Encoding.JSON and resource == UNNAMED and not _is_cut_object(value):
                     return
                 ref = None
             case _:
@@ -120,10 +137,13 @@ class LeftoverCensus:
                 if not whole or not value:
                     return
                 ref = None
+        self._tally(area, resource, ref, f"{name} ({place})" if name else place)
+
+    def _tally(self, area: Area, resource: str, ref: KeyRef | None, name: str) -> None:
         tally = self._tallies.setdefault((area, resource, ref), _Tally())
         tally.values += 1
         if len(tally.first) < self._names_limit:
-            tally.first.append(f"{name} ({place})" if name else place)
+            tally.first.append(name)
 
     def _is_retired(self, resource: str, ref: KeyRef | None) -> bool:
         if ref is None:
@@ -146,24 +166,54 @@ class LeftoverCensus:
         directory = paths.directory_of(key)
         if directory != self._directory:
             path = paths.parse(self._prefix, key)
-            if path is None:
-                return None
-            self._directory, self._resource = directory, path.resource
+            self._directory, self._resource = directory, path.resource if path else None
         return self._resource
 
 
-def _resource_said(value: bytes) -> str | None:
-    """The resource of which the start of an object says that it is one; `UNNAMED` when it is cut before that."""
-    match = _TYPE_META.match(value)
-    if match is not None:
-        return _plural(match[1].decode(), match[2].decode())
-    head = value[:_JSON_HEAD]
-    kind, version = _JSON_KIND.search(head), _JSON_VERSION.search(head)
-    return _plural(version[1].decode(), kind[1].decode()) if kind and version else UNNAMED
+def may_be(said: str, resource: str) -> bool:
+    """Whether what a leftover says of itself (`LeftGroup.resource`) may be an object of `resource`.
+
+    What is cut before it says anything may be anything; of a kind that is not
+    built in only the group is known, because nothing in an object tells its plural.
+    """
+    group = said.removeprefix("*.")
+    return said in (UNNAMED, resource) or (group != said and group == GroupResource.parse(resource).group)
 
 
-def _plural(api_version: str, kind: str) -> str:
-    """The resource of a kind, as the API names its own: `secrets` for v1 Secret."""
+def _first_part(key: bytes) -> bytes:
+    return b"/".join(key.split(b"/", 2)[:2])
+
+
+def _is_cut_object(value: bytes) -> bool:
+    """Whether `value` begins as JSON objects are written, and ends before its last brace."""
+    if not value.startswith(_JSON_STARTS):
+        return False
+    try:
+        json.JSONDecoder().raw_decode(value.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
+def _resource_said(value: bytes) -> str:
+    """What the start of an object says that it is, see `may_be`; `UNNAMED` when it is cut before that."""
+    if value.startswith(cbor.MAGIC):
+        found = cbor.decode(value)
+        said = (found.get("apiVersion"), found.get("kind")) if isinstance(found, dict) else (None, None)
+    elif match := _TYPE_META.match(value):
+        said = match[1].decode(), match[2].decode()
+    else:
+        kind, version = _JSON_KIND.search(value), _JSON_VERSION.search(value)
+        said = (version[1].decode(), kind[1].decode()) if kind and version else (None, None)
+    match said:
+        case str() as api_version, str() as name if name:
+            return _resource(api_version, name)
+        case _:
+            return UNNAMED
+
+
+def _resource(api_version: str, kind: str) -> str:
+    """The resource of a built-in kind; of another one the group, as a wildcard."""
     group = api_version.partition("/")[0] if "/" in api_version else ""
     word = kind.lower()
     if word.endswith("endpoints"):
@@ -172,4 +222,7 @@ def _plural(api_version: str, kind: str) -> str:
         plural = word[:-1] + "ies"
     else:
         plural = word + ("es" if word.endswith(("s", "x", "ch")) else "s")
-    return f"{plural}.{group}" if group else plural
+    resource = f"{plural}.{group}" if group else plural
+    if paths.is_built_in(resource):
+        return resource
+    return f"*.{group}" if group else UNNAMED

@@ -99,6 +99,11 @@ def prefix_of(prefix: bytes, resource: str) -> bytes:
     return root_of(prefix) + path.encode() + b"/"
 
 
+def is_built_in(resource: str) -> bool:
+    """Whether every API server has `resource`."""
+    return resource in _PATH_OF
+
+
 def parse(prefix: bytes, key: bytes) -> StoredPath | None:
     """What `key` says of its value; None when it does not lie under `prefix`."""
     root = root_of(prefix)

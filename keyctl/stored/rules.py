@@ -85,8 +85,10 @@ NOT_LOOKED_AT = _data(
     Severity.HIGH,
     "an area that had to be looked at could not be",
     "What was not looked at may hold anything. A snapshot has no WAL; a data directory has one, and it must be "
-    "readable.",
-    "give the whole data directory, and run keyctl where every file of it can be read",
+    "readable. Compressed files are not opened. Of a large value in freed pages the beginning may be gone; then its "
+    "end says that it was a Secret, or another object, or nothing does.",
+    "give the whole data directory, where every file of it can be read; unpack or remove compressed files; compact and "
+    "defragment the member, which leaves no freed page",
 )
 SERVERS_DIFFER = Rule(
     "KC-SRV-001",

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import ExitCode
 from keyctl.keys.key import KeyRef
-from keyctl.stored.leftovers import UNNAMED, LeftGroup, LeftoverCensus
-from keyctl.stored.source import Area, Coverage, FileSource
+from keyctl.stored.leftovers import LeftGroup, LeftoverCensus, may_be
+from keyctl.stored.source import OTHER_THAN_SECRETS, SECRETS, Area, Coverage, FileSource, Remark
 
 # Where a live etcd cannot be looked into.
 LIVE_COVERAGE: Mapping[Area, Coverage] = {
@@ -25,13 +25,16 @@ LIVE_COVERAGE: Mapping[Area, Coverage] = {
 class Leftovers:
     """What is left beside the live values. `required` are the resources of which plaintext is wrong, `only` those.
 
-    `groups` are all that were found; `coverage` says which areas were looked at.
+    `groups` are all that were found; `coverage` says which areas were looked at, `remarks` what else there is to know.
+    `elsewhere` lie under other prefixes: (number, the first parts of most of them).
     """
 
     required: frozenset[str]
     only: bool = False
     groups: tuple[LeftGroup, ...] = ()
     coverage: Mapping[Area, Coverage] = field(default_factory=lambda: LIVE_COVERAGE)
+    remarks: tuple[Remark, ...] = ()
+    elsewhere: tuple[int, tuple[str, ...]] = (0, ())
 
     @property
     def wrong(self) -> tuple[LeftGroup, ...]:
@@ -44,10 +47,16 @@ class Leftovers:
         Beside what is required, what the configuration encrypts by a wildcard: a resource of which nothing is live
         any more is required by nobody. With `only` nothing else counts.
         """
-        if group.ref is not None:
+        if group.ref is not None or group.resource == OTHER_THAN_SECRETS:
             return False
-        named = group.resource in self.required or group.resource == UNNAMED
+        named = any(may_be(group.resource, one) for one in self.required)
         return named or (group.encrypted and not self.only)
+
+    def is_doubtful(self, group: LeftGroup) -> bool:
+        """Whether `group` are ends of plaintext values, of no Secrets, that may be of another required resource."""
+        if group.resource != OTHER_THAN_SECRETS:
+            return False
+        return bool(self.required - {SECRETS}) or (group.encrypted and not self.only)
 
     def of(self, *areas: Area) -> tuple[LeftGroup, ...]:
         """The groups of `areas`."""
@@ -55,8 +64,10 @@ class Leftovers:
 
     @property
     def not_looked_at(self) -> tuple[Area, ...]:
-        """Areas that are there and could not be looked at, or whose absence nobody showed."""
-        return tuple(area for area in Area if self.coverage.get(area, Coverage.NOT_SCANNED) is Coverage.NOT_SCANNED)
+        """Areas that are there and could not be looked at to their end, or whose absence nobody showed."""
+        doubtful = {group.area for group in self.groups if self.is_doubtful(group)}
+        missed = {area for area in Area if self.coverage.get(area, Coverage.NOT_SCANNED) is Coverage.NOT_SCANNED}
+        return tuple(area for area in Area if area in doubtful | missed)
 
     def outcomes(self) -> tuple[ExitCode, ...]:
         """What they add to the verdict, worst first."""
@@ -78,10 +89,12 @@ class Sought:
 
 
 def look_behind(source: FileSource, root: bytes, config: EncryptionConfig | None, sought: Sought) -> Leftovers:
-    """Everything in `source` under `root` that is not live. Raises what `source` raises."""
+    """Everything in `source` that is not live, judged where it lies under `root`. Raises what `source` raises."""
     census = LeftoverCensus(root, config, deactivated=sought.deactivated, names_limit=sought.names_limit)
-    for values in source.history(root):
+    for values in source.history(b""):
         census.add_history(values)
     for fragments in source.fragments():
         census.add_fragments(fragments)
-    return Leftovers(sought.required, sought.only, census.result(), source.coverage())
+    return Leftovers(
+        sought.required, sought.only, census.result(), source.coverage(), tuple(source.remarks()), census.elsewhere()
+    )

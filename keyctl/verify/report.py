@@ -19,6 +19,7 @@ from keyctl.verify.leftovers import Leftovers
 from keyctl.verify.values import VerifyResult
 
 _MOST_NAMES = 4
+_NO_DIGEST = "sha256-absent"
 _OUTCOME_NAMES = {
     ExitCode.PLAINTEXT: "plaintext",
     ExitCode.UNREADABLE: "unreadable",
@@ -48,7 +49,7 @@ _AREA_NAMES = {
     Area.HISTORY: "history",
     Area.FREE_PAGES: "free pages",
     Area.WAL: "WAL",
-    Area.SNAP_DIR: "snap directory",
+    Area.SNAP_DIR: "other files",
 }
 
 
@@ -119,7 +120,16 @@ def _left_findings(result: VerifyResult) -> Iterator[Finding]:
             yield from _named(rule, message, list(group.first), group.values)
     if ExitCode.INCOMPLETE in result.outcomes:
         for area in result.left.not_looked_at:
-            yield rules.NOT_LOOKED_AT.finding(f"{_AREA_NAMES[area]}: not looked at", status=Status.UNKNOWN)
+            why = "; ".join(_unread(result.left, area)) or "not looked at"
+            yield rules.NOT_LOOKED_AT.finding(f"{_AREA_NAMES[area]}: {why}", status=Status.UNKNOWN)
+
+
+def _unread(left: Leftovers, area: Area) -> Iterator[str]:
+    """Why `area` does not count as looked at."""
+    yield from (display(one.text) for one in left.remarks if one.area is area)
+    for group in left.of(area):
+        if left.is_doubtful(group):
+            yield f"{_count(group.values)} in plaintext, of which only the end is left: no secrets, but what else?"
 
 
 def _problem_findings(result: VerifyResult) -> Iterator[Finding]:
@@ -159,8 +169,14 @@ def _notes(result: VerifyResult) -> Iterator[str]:
     empty = tuple(one.resource for one in result.required if not one.values)
     if empty:
         yield f"no value of {_listed(empty)} is stored"
+    if source.integrity == _NO_DIGEST:
+        yield "no SHA-256 vouches for the file: damage to a page can hide values; keyctl snapshot verify looks at each"
     if result.left.wrong and ExitCode.RESIDUE not in result.outcomes:
         yield f"behind the live values: {left_behind(result.left)}; --residue makes it count"
+    number, first = result.left.elsewhere
+    if number:
+        yield f"behind the live values also {_count(number)} under other prefixes, not judged: {', '.join(first)}"
+    yield from (f"{_AREA_NAMES[one.area]}: {display(one.text)}" for one in result.left.remarks)
     others = [one for one in result.resources if not one.required]
     if others:
         number = sum(one.values for one in others)
@@ -315,10 +331,13 @@ def left_behind(left: Leftovers) -> str:
 
 
 def left_data(left: Leftovers) -> dict[str, object]:
-    """The fields `coverage`, `history` and `residue` of the JSON contract."""
+    """The fields of the JSON contract about what lies behind the live values, and what of it was looked at."""
     history, residue = left.of(Area.HISTORY), left.of(Area.FREE_PAGES, Area.WAL, Area.SNAP_DIR)
+    coverage = {**left.coverage, **dict.fromkeys(left.not_looked_at, Coverage.NOT_SCANNED)}
     return {
-        "coverage": {str(area): str(left.coverage.get(area, Coverage.NOT_SCANNED)) for area in Area},
+        "coverage": {str(area): str(coverage[area]) for area in Area},
+        "remarks": [{"area": str(one.area), "text": display(one.text)} for one in left.remarks],
+        "otherPrefixes": {"values": left.elsewhere[0], "first": list(left.elsewhere[1])},
         "history": {"values": sum(one.values for one in history)} | _left_counts(left, history),
         "residue": _left_counts(left, residue),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 from collections.abc import Iterable
@@ -12,10 +13,14 @@ import pytest
 import trustme
 
 from keyctl.etcd_files.bbolt import BoltFile
+from keyctl.etcd_files.delivery import Database
+from keyctl.etcd_files.mvcc import read_standing
+from keyctl.etcd_files.other_files import other_fragments
+from keyctl.etcd_files.remarks import Remarks
 from keyctl.etcd_files.residue import free_page_fragments
-from keyctl.etcd_files.snap_dir import snap_dir_fragments
 from keyctl.etcd_files.wal import LogReader
 from keyctl.stored.source import Area, Fragment
+from tests.support import seal
 from tests.support.etcd_process import running_etcd
 from tests.support.etcd_writer import EtcdWriter
 
@@ -93,7 +98,15 @@ def reachable(data: bytes) -> set[str]:
 
 
 def free(data: bytes) -> list[Fragment]:
-    return list(free_page_fragments(BoltFile(data, len(data), "db"), data, len(data)))
+    bolt = BoltFile(data, len(data), "db")
+    database, remarks = Database(bolt, data, "db", read_standing(bolt, "db")), Remarks()
+    found = list(free_page_fragments(database, len(data), remarks, proven=False))
+    assert not [remark for remark in remarks.said if remark.area is Area.LIVE]
+    return found
+
+
+def others(folder: Path) -> list[Fragment]:
+    return list(other_fragments(folder, folder / "db", folder / "wal", Remarks()))
 
 
 def pages(path: Path) -> bytes:
@@ -162,7 +175,38 @@ def test_databases_beside_the_real_one_are_read_whole(recorded: Recorded, tmp_pa
         shutil.copy(recorded.databases[moment], tmp_path / name)
     (tmp_path / "db.tmp.7").write_bytes(pages(recorded.databases["written"])[:-9000])
     for name in ("0000000000000009.snap.db", "tmp123", "db.tmp.7"):
-        found = [item for item in snap_dir_fragments(tmp_path) if item.place.startswith(f"{name} page ")]
+        found = [item for item in others(tmp_path) if item.place.startswith(f"{name} page ")]
         assert found_in(found) == planted((tmp_path / name).read_bytes())
         assert any(item.whole for item in found)
-    assert not [item for item in snap_dir_fragments(tmp_path) if item.place.startswith("db page")]
+    assert not [item for item in others(tmp_path) if item.place.startswith("db page")]
+
+
+def test_no_page_with_plaintext_of_a_large_secret_is_passed_over(tmp_path: Path) -> None:
+    """Their first pages are used again, and what follows has nothing at its beginning to be known by."""
+    text = re.compile(rb"(\d{4}) planted! ")
+
+    def ciphertext(number: int, size: int) -> bytes:
+        return b"k8s:enc:aescbc:v1:key1:" + random.Random(number).randbytes(size)  # noqa: S311 — of no secret
+
+    with running_etcd(tmp_path, trustme.CA(), "--backend-batch-limit=2") as etcd, EtcdWriter(etcd) as writer:
+        for number in range(100):
+            writer.put([(key(number), seal.secret("one", size=700 + number * 9, filler=b"%04d planted! " % number))])
+        for number in range(100):
+            writer.put([(key(number), ciphertext(number, 3000))])
+        writer.compact(writer.put([(b"/registry/other", b"now")]))
+        for number in range(60):
+            writer.put([(key(number), ciphertext(number, 500 + number * 97))])
+        etcd.etcdctl("snapshot", "save", str(tmp_path / "s.db"))
+    data = pages(tmp_path / "s.db")
+    bolt = BoltFile(data, len(data), "db")
+    database, remarks = Database(bolt, data, "db", read_standing(bolt, "db")), Remarks()
+    found = list(free_page_fragments(database, len(data), remarks, proven=True))
+    told = {number for one in found for number in text.findall(one.value)}
+    # A copy of what was told is not told again, so what counts is of which Secret something is there.
+    silent = {
+        page for page in range(len(data) // 4096) if set(text.findall(data, page * 4096, (page + 1) * 4096)) - told
+    }
+    assert silent == set() or Area.FREE_PAGES in remarks.unread
+    assert {one.tail_of for one in found} == {"", "secrets"}
+    tails = {number for one in found if one.tail_of for number in text.findall(one.value)}
+    assert tails - {number for one in found if not one.tail_of for number in text.findall(one.value)}

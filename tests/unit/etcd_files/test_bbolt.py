@@ -222,3 +222,22 @@ class Shrinking:
 
     def __getitem__(self, where: slice) -> bytes:
         return self._data[where] if where.stop <= 2 * 4096 else self._data[: 2 * 4096 + 5][where]
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_a_number_of_elements_that_was_changed_hides_none(number: int) -> None:
+    """Without a SHA-256 nothing else would tell: the root, a branch and a leaf."""
+    builder = BoltBuilder().root({name: struct.pack("<QQ", 3, 0) for name in (b"key", b"more")})
+    builder.pages |= {3: branch(3, [(b"a", 4), (b"b", 5)]), 4: leaf(4, [(0, b"a", b""), (0, b"aa", b"")])}
+    builder.pages[5] = leaf(5, [(0, b"b", b"")])
+    data = bytearray(builder.data())
+    assert len(list(BoltFile(bytes(data), len(data), "test.db").entries(b"key"))) == 3
+    struct.pack_into("<H", data, number * 4096 + 10, 1)
+    for read in (
+        lambda file: list(file.entries(b"key")),
+        lambda file: list(file.runs_backwards(b"key")),
+        lambda file: file.reachable(),
+    ):
+        with pytest.raises(UnusableInputError, match=rf"damaged at page {number} ") as caught:
+            read(BoltFile(bytes(data), len(data), "test.db"))
+        assert caught.value.cause == "its first key is not right behind 1 elements"

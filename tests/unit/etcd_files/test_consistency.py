@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from keyctl.errors import UnusableInputError
+from keyctl.etcd_files import consistency
 from keyctl.etcd_files.bbolt import BoltFile
 from keyctl.etcd_files.consistency import Counts, check
 from keyctl.etcd_files.delivery import Database
@@ -113,3 +114,48 @@ def test_a_page_that_is_reached_twice_is_damage() -> None:
 def test_two_records_where_a_compaction_leaves_one_are_an_error() -> None:
     with pytest.raises(UnusableInputError, match="not consistent"):
         checked([put(2, b"/a"), put(3, b"/a", created=2)], {b"meta": {b"finishedCompactRev": revision(3)}})
+
+
+COMPACTED = {b"meta": {b"finishedCompactRev": revision(5)}}
+
+
+def test_a_deletion_stays_after_a_compaction_only_where_it_is_of_that_very_revision() -> None:
+    """So it is with etcd 3.5.16 and later; older ones removed that, too."""
+    assert checked([put(4, b"/b"), deletion(5), put(6, b"/a")], COMPACTED).deletions == 1
+    what = cause([deletion(4), put(5, b"/b")], COMPACTED)
+    assert what == "a deletion of revision 4 outlived the compaction of 5"
+
+
+def test_a_record_that_is_older_than_the_deletion_that_a_compaction_kept_is_an_error() -> None:
+    """A reader would take it for the live value."""
+    what = cause([put(3, b"/a"), put(4, b"/b"), deletion(5)], COMPACTED)
+    assert what == "a record of revision 3 outlived the compaction of 5"
+    assert checked([put(3, b"/a"), deletion(5), put(6, b"/a")]).live == 1
+
+
+USUAL = [put(2, b"/a"), put(300, b"/a" * 40, created=2), put(70_000, b"/b", created=69_999)]
+LEASED = (revision(7), put(7, b"/a")[1] + b"\x30\x81\x02")
+
+
+@pytest.mark.parametrize("record", [*USUAL, LEASED])
+def test_the_quick_look_at_a_record_passes_nothing_that_the_thorough_one_refuses(record: Record) -> None:
+    at, content = int.from_bytes(record[0][:8]), record[1]
+    assert consistency._usual_key_end(content, 0, len(content), at)
+    passed = refused = 0
+    for place in range(len(content)):
+        for byte in range(256):
+            changed = content[:place] + bytes([byte]) + content[place + 1 :]
+            for some in (changed, changed[:-1], changed + b"\x00"):
+                if consistency._usual_key_end(some, 0, len(some), at):
+                    passed += 1
+                    consistency._check_record(some, 0, "test.db", at)
+                else:
+                    refused += 1
+    assert passed > 256
+    assert refused > 256
+
+
+def test_a_record_is_not_read_beyond_its_end() -> None:
+    content = put(2, b"/a")[1]
+    for end in range(len(content)):
+        assert not consistency._usual_key_end(content, 0, end, 2)

@@ -13,7 +13,7 @@ from keyctl.errors import UnusableInputError
 from keyctl.etcd_files.data_dir import DataDirSource, database_of
 from keyctl.stored.source import Area, Coverage, Value
 from tests.support.bolt_writer import BoltBuilder, key_value, meta_page, revision
-from tests.support.wal_writer import LogWriter, put_request
+from tests.support.wal_writer import LogWriter, put_request, request
 
 LEFT = b'{"kind":"Secret","apiVersion":"v1"}'
 
@@ -79,6 +79,58 @@ def test_a_log_that_is_kept_elsewhere_or_holds_nothing_was_not_scanned(tmp_path:
     list(one.fragments())
     assert one.coverage()[Area.WAL] is Coverage.NOT_SCANNED
     assert one.coverage()[Area.FREE_PAGES] is Coverage.SCANNED
+    assert [remark.area for remark in one.remarks()] == [Area.WAL]
+
+
+@pytest.mark.parametrize(
+    ("path", "area"),
+    [("member/snap/db.gz", Area.SNAP_DIR), ("backup.zip", Area.SNAP_DIR), ("member/wal/old.wal.gz", Area.WAL)],
+)
+def test_an_area_with_a_file_that_nobody_looked_into_was_not_scanned(tmp_path: Path, path: str, area: Area) -> None:
+    one = DataDirSource(directory(tmp_path / "etcd"))
+    list(one.fragments())
+    assert (one.coverage()[area], one.remarks()) == (Coverage.SCANNED, ())
+    (tmp_path / "etcd" / path).write_bytes(LEFT)
+    list(one.fragments())
+    assert one.coverage()[area] is Coverage.NOT_SCANNED
+    ((where, text),) = [(remark.area, remark.text) for remark in one.remarks()]
+    assert (where, text.rpartition("/")[2]) == (area, f"{Path(path).name} is compressed: not looked at")
+
+
+@pytest.mark.parametrize("path", ["backup.db", "member/snap/old/db", "member/wal/old/x", "member/snap/db.tmp.1"])
+def test_whatever_else_lies_in_a_data_directory_is_looked_at(tmp_path: Path, path: str) -> None:
+    one = DataDirSource(directory(tmp_path / "etcd"))
+    (tmp_path / "etcd" / path).parent.mkdir(exist_ok=True)
+    (tmp_path / "etcd" / path).write_bytes(b"-" * 100 + LEFT.replace(b"v1", b"v3"))
+    found = [fragment.place for batch in one.fragments() for fragment in batch if b"v3" in fragment.value]
+    assert found == [f"{path} offset 100"]
+
+
+def test_a_log_that_ends_in_the_middle_or_holds_unknown_entries_is_said(tmp_path: Path) -> None:
+    one = DataDirSource(directory(tmp_path / "etcd"))
+    log = tmp_path / "etcd/member/wal"
+    shutil.rmtree(log)
+    log.mkdir()
+    writer = LogWriter().begin(0).entry(put_request(b"/r/0000", b"v")).entry(request(77, b"unknown"))
+    writer.entry(put_request(b"/r/0001", b"v")).write(log)
+    (path,) = log.iterdir()
+    os.truncate(path, len(path.read_bytes().rstrip(b"\0")) - 3)
+    list(one.fragments())
+    cut, unknown = (remark.text for remark in one.remarks())
+    assert cut.startswith(f"its last record, at {path.name} offset ")
+    assert unknown == "1 of 2 entries are of an unknown kind: only searched"
+    assert one.coverage()[Area.WAL] is Coverage.SCANNED
+
+
+def test_a_damaged_meta_page_is_said(tmp_path: Path) -> None:
+    one = DataDirSource(directory(tmp_path / "etcd"))
+    with (tmp_path / "etcd/member/snap/db").open("r+b") as file:
+        file.seek(60)
+        file.write(b"xxxx")
+    list(one.fragments())
+    assert [(remark.area, remark.text.partition(":")[0]) for remark in one.remarks()] == [
+        (Area.LIVE, "one of the two meta pages is damaged")
+    ]
 
 
 def test_a_member_that_commits_while_it_is_read_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import re
 import struct
 from collections.abc import Iterable
@@ -9,11 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyctl.errors import UnusableInputError
-from keyctl.etcd_files import stale_pages
+from keyctl.etcd_files import loose_records, markers, stale_pages
 from keyctl.etcd_files.bbolt import BoltFile
+from keyctl.etcd_files.delivery import Database
 from keyctl.etcd_files.markers import LONGEST_FRAGMENT
+from keyctl.etcd_files.mvcc import read_standing
+from keyctl.etcd_files.remarks import Remarks
 from keyctl.etcd_files.residue import free_page_fragments, in_batches
-from keyctl.stored.source import Area, Fragment
+from keyctl.stored.source import Area, Fragment, Remark
+from tests.support import seal
 from tests.support.bolt_writer import BoltBuilder, Item, branch, inline_bucket, leaf, revision, varint
 
 PAGE = 4096
@@ -21,6 +26,15 @@ KEY = b"/registry/secrets/ns/one"
 LIVE = b"k8s:enc:aescbc:v1:key1:live"
 PLAIN = b"k8s\0\n\x0c\n\x02v1\x12\x06Secret <one>"
 JSON = b'{"kind":"Secret","apiVersion":"v1"}'
+
+
+# Objects as an API server stores them, each with another one inside.
+WHOLE = (
+    seal.stored("v1", "ConfigMap", "a", rest=b"\x12\x80\x01" + JSON + b"." * (128 - len(JSON))),
+    seal.stored("v1", "ConfigMap", "a", rest=b"\x12\x80\x01" + PLAIN + b"." * (128 - len(PLAIN))),
+    b'{"kind":"ConfigMap","apiVersion":"v1","data":{"a":' + JSON + b"}}\n",
+    b"\xd9\xd9\xf7\xa1\x44data\x58\x40" + JSON + b"." * (64 - len(JSON)),
+)
 
 
 def record(key: bytes, value: bytes, main: int, *, lease: int = 0) -> bytes:
@@ -45,8 +59,16 @@ def file_with(pages: dict[int, bytes], *live: Item, end: int = 30) -> bytes:
     return builder.root(buckets).data()
 
 
+def read(data: bytes, length: int = 0, *, proven: bool = True) -> tuple[list[Fragment], list[Remark]]:
+    """What the first `length` bytes of `data` (0: all) leave behind, and what there is to say about them."""
+    length = length or len(data)
+    bolt = BoltFile(data, length, "db")
+    database, remarks = Database(bolt, data, "db", read_standing(bolt, "db")), Remarks()
+    return list(free_page_fragments(database, length, remarks, proven=proven)), remarks.said
+
+
 def left(data: bytes) -> list[Fragment]:
-    return list(free_page_fragments(BoltFile(data, len(data), "db"), data, len(data)))
+    return read(data)[0]
 
 
 def told(data: bytes) -> list[tuple[bytes | None, int | None, bytes, bool]]:
@@ -94,7 +116,7 @@ def test_the_bucket_in_a_freed_root_is_found_by_its_values() -> None:
 
 def test_a_page_with_another_number_is_searched_and_its_records_still_named() -> None:
     copied = leaf(5, [item(6, PLAIN), item(7, b"no marker")])
-    assert told(file_with({8: copied})) == [(KEY, 6, PLAIN, True)]
+    assert told(file_with({8: copied})) == [(KEY, 6, PLAIN, True), (KEY, 7, b"no marker", True)]
 
 
 def big(main: int, size: int) -> Item:
@@ -143,7 +165,7 @@ def test_a_record_in_a_page_without_a_header_that_is_still_there_is_nothing_left
         (revision(6) + b"\x0b" + record(KEY, JSON, 6)[1 : -len(JSON)], "the first field is no key"),
         (revision(6) + record(KEY, JSON, 6)[: -len(JSON) - 2], "no length before the value"),
         (revision(6) + record(KEY, JSON, 6)[: -len(JSON) - 2] + b"\x38\x01\x2a\x23", "a field that no record has"),
-        (revision(6) + record(KEY, b"more\x2a\x23" + JSON, 6)[: -len(JSON)], "the value begins before"),
+        (revision(6) + record(b"", JSON, 6)[: -len(JSON)], "no etcd key"),
     ],
 )
 def test_a_name_that_does_not_fit_to_the_byte_is_not_told(before: bytes, why: str) -> None:
@@ -158,9 +180,9 @@ def test_half_a_revision_at_the_start_of_a_run_names_nothing() -> None:
 
 def test_a_live_page_before_the_run_names_nothing_in_it() -> None:
     head = revision(6) + record(KEY, JSON, 6)[: -len(JSON)]
-    builder = BoltBuilder().bucket_leaf([(0, b"a", b"." * (PAGE - 33 - len(head)) + head)])
-    builder.pages |= {4: JSON, 6: b"."}
-    found = told(builder.data())
+    live = leaf(3, [(0, revision(9), b"." * (PAGE - 49 - len(head)) + head)])
+    assert (len(live), live[-len(head) :]) == (PAGE, head)
+    found = told(file_with({3: live, 4: JSON}))
     assert found[0][0] is None
     assert found[0][2].startswith(JSON)
 
@@ -171,7 +193,10 @@ def test_a_length_that_does_not_end_at_the_value_is_none() -> None:
     assert found[2].startswith(JSON + b"the rest")
 
 
-@pytest.mark.parametrize("value", [PLAIN, LIVE, JSON, b'{"apiVersion":"v1","kind":"Secret"}'])
+CBOR = b"\xd9\xd9\xf7\xa2\x44kind\x45Thing\x4aapiVersion\x4eexample.com/v1"
+
+
+@pytest.mark.parametrize("value", [PLAIN, LIVE, JSON, b'{"apiVersion":"v1","kind":"Secret"}', CBOR])
 def test_a_bare_value_is_found_by_its_beginning_and_ends_where_its_length_says(value: bytes) -> None:
     page = b"\2" * 100 + b"\x2a" + varint(len(value)) + value + b"rest"
     assert told(file_with({5: page})) == [(None, None, value, False)]
@@ -202,18 +227,57 @@ def test_a_whole_value_is_not_cut_however_long_it_is() -> None:
 
 
 def test_a_manifest_inside_a_value_belongs_to_that_value() -> None:
-    value = PLAIN + JSON + b"the end"
-    assert told(file_with({5: leaf(5, [item(7, value)])})) == [(KEY, 7, value, True)]
-    bare = b"\2" * 100 + b"\x2a" + varint(len(value)) + value
-    assert told(file_with({5: bare})) == [(None, None, value, False)]
+    for value in WHOLE:
+        assert told(file_with({5: leaf(5, [item(7, value)])})) == [(KEY, 7, value, True)]
+        assert told(file_with({8: leaf(5, [item(7, value)])})) == [(KEY, 7, value, True)]
+        bare = b"\2" * 100 + b"\x2a" + varint(len(value)) + value
+        assert told(file_with({5: bare})) == [(None, None, value, False)]
+
+
+@pytest.mark.parametrize("around", [LIVE, PLAIN, JSON, WHOLE[0][:-1] + b".", b"anything"])
+def test_a_length_that_is_not_the_values_own_hides_nothing(around: bytes) -> None:
+    """A page that others wrote over, or bytes that only look like a length."""
+    value = around + b"\2" * 50 + PLAIN + b"\2" * 50
+    hidden = {5: b"\2" * 100 + b"\x2a" + varint(len(value)) + value}
+    recorded = [{page: leaf(5, [item(7, value)])} for page in (5, 8)]
+    for pages in (hidden, *recorded):
+        assert [found.value for found in left(file_with(pages)) if found.value.startswith(PLAIN + b"\2")]
+
+
+class Counted:
+    """Bytes that know how many of them were read."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.read = data, 0
+
+    def __getitem__(self, where: slice) -> bytes:
+        found = self.data[where]
+        self.read += len(found)
+        return found
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"k8s\0",
+        b"\x2a\x7fk8s\0",
+        b"\x2a\xff\xff\x3fk8s:enc:",
+        b"\x2a\xff\xff\x3f" + JSON,
+        b"\x2a\xff\xff\x3f" + PLAIN,
+        revision(6) + b"\x0a\x01a\x18\x06\x2a\xff\xff\x3fk8s:enc:",
+    ],
+)
+def test_however_dense_beginnings_and_made_up_lengths_are_each_byte_is_read_a_few_times(piece: bytes) -> None:
+    data = Counted((piece * (1 << 20))[: 1 << 20])
+    assert list(markers.spans(data, 0, len(data.data)))
+    assert data.read < 5 << 20
 
 
 def test_a_last_page_that_is_cut_is_searched_and_what_follows_the_database_is_not() -> None:
     data = file_with({5: b""})
     assert told(data + b"x" * 10) == []
     longer = data + bytes(100) + JSON
-    bolt = BoltFile(longer, len(data) + 100, "db")
-    assert list(free_page_fragments(bolt, longer, len(data) + 100)) == []
+    assert read(longer, len(data) + 100)[0] == []
     assert [entry[2] for entry in told(longer)] == [JSON]
 
 
@@ -245,21 +309,22 @@ def test_an_element_inside_another_is_not_followed() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        (1, revision(7), record(KEY, b"no marker", 7)),
         (0, revision(7) + b"xyz", record(KEY, b"no marker", 7)),
         (0, revision(7).replace(b"_", b"-"), record(KEY, b"no marker", 7)),
         (0, revision(7), b"\x2a\x09no marker"),
         (0, revision(7), b"\x0a\xff"),
     ],
-    ids=["a bucket", "a longer key", "no separator", "no etcd key", "no message"],
+    ids=["a longer key", "no separator", "no etcd key", "no message"],
 )
 def test_an_element_that_is_no_record_is_not_told(other: Item) -> None:
     assert told(file_with({5: leaf(5, [other])})) == []
 
 
-def test_a_branch_has_no_records() -> None:
-    page = struct.pack("<QHHI", 5, 1, 1, 0) + leaf(5, [item(7, b"no marker")])[16:]
-    assert told(file_with({5: page})) == []
+def test_a_record_is_found_by_its_own_bytes_where_no_element_leads_to_it() -> None:
+    as_branch = struct.pack("<QHHI", 5, 1, 1, 0) + leaf(5, [item(7, b"no marker")])[16:]
+    as_bucket = leaf(5, [(1, *item(7, b"no marker")[1:])])
+    for page in (as_branch, as_bucket):
+        assert told(file_with({5: page})) == [(KEY, 7, b"no marker", True)]
 
 
 def test_a_record_that_was_written_over_in_part_is_searched() -> None:
@@ -282,7 +347,8 @@ def test_a_page_that_only_begins_with_its_number_does_not_end_a_record() -> None
 
 
 def test_a_record_longer_than_any_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stale_pages, "_LONGEST_RECORD", 1000)
+    for module in (stale_pages, loose_records):
+        monkeypatch.setattr(module, "LONGEST_RECORD", 1000)
     found = told(file_with({5: leaf(5, [big(6, 2000)])}))
     assert [entry[2] for entry in found] == [PLAIN + b"." * 2000]
     assert told(file_with({5: leaf(5, [item(6, b"." * 2000)])})) == []
@@ -349,3 +415,130 @@ def test_batches_are_bounded_in_number_and_bytes() -> None:
     large = [Fragment(Area.WAL, "x", None, None, bytes(3 << 20), whole=False)] * 3
     assert [len(batch) for batch in in_batches(large)] == [2, 1]
     assert list(in_batches([])) == []
+
+
+def random_bytes(number: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(number)  # noqa: S311 — no secret is made of it
+
+
+def tail_of(value: bytes) -> bytes:
+    """The page that is left of a leaf with `value` whose first page went to another."""
+    return leaf(5, [item(6, value)], overflow=1)[PAGE:]
+
+
+def secret(size: int, kind: bytes = b"Opaque", behind: bytes = b"") -> bytes:
+    rest = b"\x12" + varint(size) + b"p4ssw0rd!" * (size // 9) + b"." * (size % 9)
+    return seal.stored("v1", "Secret", "demo", "ns", rest=rest + b"\x1a" + varint(len(kind)) + kind + behind)
+
+
+@pytest.mark.parametrize("kind", [b"Opaque", b"kubernetes.io/tls", b"helm.sh/release.v1"])
+@pytest.mark.parametrize("behind", [b"", b"\x28\x01"])
+@pytest.mark.parametrize("size", [3950, 5000])
+def test_the_end_of_a_secret_is_told_although_its_beginning_is_lost(kind: bytes, behind: bytes, size: int) -> None:
+    tail = tail_of(secret(size, kind, behind))
+    data, remarks = read(file_with({5: leaf(5, [LIVE_ITEM]), 6: tail}))
+    (found,) = data
+    assert (found.key, found.whole, found.tail_of, found.place) == (None, False, "secrets", "page 6")
+    assert found.value == tail.rstrip(b"\0") + b"\0"
+    assert remarks == []
+
+
+def test_the_end_of_a_secret_across_two_pages_is_one() -> None:
+    value = secret(8000)
+    content = leaf(5, [item(6, value)], overflow=2)
+    short = len(content) - 2 * PAGE
+    content = leaf(5, [item(6, secret(8000 - short + 5))], overflow=2)
+    assert 0 < len(content) - 2 * PAGE < 8
+    (found,) = left(file_with({5: leaf(5, [LIVE_ITEM]), 6: content[PAGE : 2 * PAGE], 7: content[2 * PAGE :]}))
+    assert (found.tail_of, found.place, found.value) == ("secrets", "page 6", content[PAGE:])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        seal.stored("v1", "ConfigMap", "a", rest=b"\x12\xd0\x27" + b"some text " * 504),
+        seal.stored("rbac/v1", "RoleBinding", "a", rest=b"\x12\xd0\x27" + b"some text " * 504 + b"\x1a\x04view"),
+        b'{"kind":"Thing","apiVersion":"example.com/v1","spec":"' + b"some text " * 504 + b'"}\n',
+    ],
+)
+def test_the_end_of_another_object_is_told_as_no_secret(value: bytes) -> None:
+    data, remarks = read(file_with({6: tail_of(value)}))
+    assert ([found.tail_of for found in data], remarks) == (["*.*"], [])
+
+
+def test_the_end_of_a_secret_in_json_is_one_of_a_secret() -> None:
+    value = b'{"kind":"Secret","apiVersion":"v1","data":{"a":"' + b"cGFzc3dvcmQ=" * 400 + b'"},"type":"Opaque"}\n'
+    assert [found.tail_of for found in left(file_with({6: tail_of(value)}))] == ["secrets"]
+
+
+@pytest.mark.parametrize(
+    ("content", "pages"),
+    [
+        (b"some text " * 400, "1 free page (6)"),
+        (b"some text " * 1000, "3 free pages (6, 7, 8)"),
+        (b"some text " * 2000, "5 free pages (6, 7, 8, …)"),
+        ("пароль ".encode() * 300, "1 free page (6)"),
+        (bytes(range(1, 40)) * 50, "1 free page (6)"),
+        (b'{"a":"' + b"text " * 400 + b'"},"type":"unknown"}\n', "1 free page (6)"),
+        (random_bytes(4000) + b"but this is plain text, of somebody", "1 free page (6)"),
+    ],
+)
+def test_plaintext_of_which_nothing_says_what_it_was_is_counted_and_leaves_the_area_unread(
+    content: bytes, pages: str
+) -> None:
+    said = Remarks()
+    data = file_with({6: content})
+    bolt = BoltFile(data, len(data), "db")
+    database = Database(bolt, data, "db", read_standing(bolt, "db"))
+    assert list(free_page_fragments(database, len(data), said, proven=True)) == []
+    ((area, text),) = [(one.area, one.text) for one in said.said]
+    assert area is Area.FREE_PAGES
+    assert text.startswith(f"{pages} with plaintext of which nothing says what it was; compacting and defragmenting")
+    assert said.unread == {Area.FREE_PAGES}
+
+
+def test_what_looks_encrypted_is_counted_and_hinders_nothing() -> None:
+    for seed in range(50):
+        data, remarks = read(file_with({6: random_bytes(9000, seed)}))
+        assert data == []
+        assert [one.text for one in remarks] == [
+            "3 free pages with the rest of a value that looks encrypted; its head is lost"
+        ]
+
+
+def test_what_records_explain_is_no_rest() -> None:
+    """Records, deletions and the ends of their heads in pages without a header, and pages of other trees."""
+    gone = (0, revision(7, deleted=True), b"\x0a" + varint(len(KEY)) + KEY)
+    older = leaf(5, [item(5, LIVE + random_bytes(5000)), gone, item(8, PLAIN)], overflow=1)
+    cut_head = record(KEY * 3, JSON, 7)[10:]
+    pages = {6: older[PAGE:], 9: cut_head, 12: branch(12, [(revision(4), 17)]), 14: leaf(14, [item(9, b"text " * 20)])}
+    data, remarks = read(file_with(pages))
+    assert [found.tail_of for found in data] == [""] * len(data)
+    assert [one.text for one in remarks] == [
+        "1 free page with the rest of a value that looks encrypted; its head is lost"
+    ]
+
+
+def test_a_value_of_unknown_length_explains_its_own_page_only() -> None:
+    _, remarks = read(file_with({6: LIVE + random_bytes(PAGE - len(LIVE)), 7: b"some text " * 300}))
+    assert [one.text.partition(" with")[0] for one in remarks] == ["1 free page (7)"]
+
+
+def test_records_that_no_compaction_removed_and_that_are_in_no_tree_are_said_where_no_digest_vouches() -> None:
+    data = file_with({5: leaf(5, [item(7, LIVE + b"7"), item(8, LIVE + b"8")])})
+    assert read(data, proven=True)[1] == []
+    ((area, text),) = [(one.area, one.text) for one in read(data, proven=False)[1]]
+    assert (area, text.partition(" that")[0]) == (Area.LIVE, "2 records")
+
+
+def test_records_that_a_compaction_removed_are_no_contradiction() -> None:
+    builder = BoltBuilder().bucket_leaf([LIVE_ITEM])
+    builder.pages |= {5: leaf(5, [item(7, LIVE + b"7")]), 7: leaf(7, [(0, b"finishedCompactRev", revision(7))])}
+    buckets = {b"key": struct.pack("<QQ", 3, 0), b"meta": struct.pack("<QQ", 7, 0)}
+    found, remarks = read(builder.root(buckets).data(), proven=False)
+    assert ([one.revision for one in found], remarks) == ([7], [])
+
+
+def test_three_bytes_are_no_cbor_object() -> None:
+    for behind in (b"", b"\xa1", b"\xa1\x41", b"\x00\x41a", b"\xa1\x00a", b"\xa1\x41\x00"):
+        assert told(file_with({5: b"\2" * 100 + b"\xd9\xd9\xf7" + behind})) == []

@@ -4,13 +4,14 @@ import pytest
 
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.keys.key import KeyRef, Provider
-from keyctl.stored.leftovers import UNNAMED, LeftGroup, LeftoverCensus
-from keyctl.stored.source import Area, Fragment
+from keyctl.stored.leftovers import UNNAMED, LeftGroup, LeftoverCensus, may_be
+from keyctl.stored.source import OTHER_THAN_SECRETS, SECRETS, Area, Fragment
 from tests.support import seal
 
 _NEW, _OLD = seal.key("new", fill=1), seal.key("old", fill=2)
 _CONFIG = seal.config(_NEW)
 _AT = b"/registry/secrets/default/demo"
+_PLAIN = seal.secret("demo")
 
 
 def _counted(
@@ -70,7 +71,13 @@ def test_a_whole_fragment_belongs_to_the_resource_of_its_key() -> None:
         (seal.stored("networking.k8s.io/v1", "Ingress", "demo"), "ingresses.networking.k8s.io"),
         (seal.stored("v1", "Endpoints", "demo"), "endpoints"),
         (b'{"kind":"Secret","apiVersion":"v1","metadata":{', "secrets"),
-        (b'{"apiVersion": "example.com/v1", "kind": "Thing", "spec', "things.example.com"),
+        (b'{"apiVersion": "example.com/v1", "kind": "Thing", "spec', "*.example.com"),
+        (b'{"apiVersion":"v1","data":{"a":"' + b"x" * 9000 + b'"},"kind":"Secret"}', "secrets"),
+        (b'{"apiVersion":"v1","data":{"a":"cut', UNNAMED),
+        (b"\xd9\xd9\xf7\xa2\x44kind\x45Thing\x4aapiVersion\x4eexample.com/v1", "*.example.com"),
+        (b"\xd9\xd9\xf7\xa2\x44kind\x45Thing\x4aapiVersion\x4eexample", UNNAMED),
+        (seal.stored("apps/v1", "Novelty", "demo"), "*.apps"),
+        (seal.stored("v1", "Novelty", "demo"), UNNAMED),
     ],
 )
 def test_a_cut_object_belongs_to_the_resource_that_it_says(value: bytes, resource: str) -> None:
@@ -79,7 +86,7 @@ def test_a_cut_object_belongs_to_the_resource_that_it_says(value: bytes, resourc
 
 
 def test_a_brace_that_says_nothing_is_no_object() -> None:
-    assert _counted(_raw(b'{"some": "thing else"}'), _raw(b"\0\1\2")) == ()
+    assert _counted(_raw(b'{"some": "thing else"}'), _raw(b"\0\1\2"), _raw(b'{"apiVersion":"v1","a":{}}.')) == ()
 
 
 def test_an_encrypted_fragment_without_a_name_is_retired_when_no_entry_reads_its_key() -> None:
@@ -104,8 +111,39 @@ def test_without_a_configuration_no_key_is_called_retired() -> None:
     assert (found.ref, found.retired) == (KeyRef(Provider.AESCBC, "old"), False)
 
 
-def test_what_is_not_under_the_prefix_is_passed_over() -> None:
-    assert _counted(_whole(seal.secret("demo"), b"/other/secrets/default/demo"), history=((b"/x", b"k8s\0", 1),)) == ()
+def test_what_is_not_under_the_prefix_is_only_counted() -> None:
+    census = LeftoverCensus(b"/registry/", _CONFIG)
+    census.add_history([(b"/other/x", b"k8s\0", 1), (b"compact_rev_key", b"7", 2), (_AT, _PLAIN, 3)])
+    census.add_fragments([_whole(_PLAIN, b"/other/secrets/default/demo"), _whole(_PLAIN), _raw(_PLAIN)])
+    assert census.elsewhere() == (3, ("/other", "compact_rev_key"))
+    assert sum(group.values for group in census.result()) == 3
+
+
+def test_a_tail_belongs_to_what_it_says() -> None:
+    tails = [Fragment(Area.FREE_PAGES, "page 7", None, None, b"xxxx", whole=False, tail_of=SECRETS)]
+    tails.append(Fragment(Area.FREE_PAGES, "page 9", None, None, b"xxxx", whole=False, tail_of=OTHER_THAN_SECRETS))
+    found = _counted(*tails)
+    assert [(one.resource, one.ref, one.values, one.first) for one in found] == [
+        ("*.*", None, 1, ("page 9",)),
+        ("secrets", None, 1, ("page 7",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "resource", "possible"),
+    [
+        ("secrets", "secrets", True),
+        ("pods", "secrets", False),
+        (UNNAMED, "secrets", True),
+        ("*.example.com", "apikeys.example.com", True),
+        ("*.example.com", "people.example.com", True),
+        ("*.example.com", "apikeys.example.org", False),
+        ("*.example.com", "secrets", False),
+        ("*.*", "secrets", False),
+    ],
+)
+def test_a_kind_that_is_not_built_in_may_be_any_resource_of_its_group(said: str, resource: str, possible: bool) -> None:
+    assert may_be(said, resource) is possible
 
 
 def test_at_most_so_many_are_named() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,7 @@ from keyctl.errors import ExitCode
 from keyctl.findings import Report, Status
 from keyctl.keys.key import KeyRef, Provider
 from keyctl.reports.formats import FORMATS
-from keyctl.stored.source import Area, Coverage, Fragment, Value
+from keyctl.stored.source import OTHER_THAN_SECRETS, SECRETS, Area, Coverage, Fragment, Remark, Value
 from keyctl.verify.report import to_report
 from keyctl.verify.values import VerifyResult, verify
 from tests.support import seal
@@ -38,8 +39,10 @@ class MemoryFile(MemorySource):
         history: tuple[Value, ...] = (),
         fragments: tuple[Fragment, ...] = (),
         coverage: Mapping[Area, Coverage] = _SNAPSHOT,
+        remarks: tuple[Remark, ...] = (),
     ) -> None:
         super().__init__(values)
+        self._remarks = remarks
         self._history, self._fragments, self._coverage = history, fragments, coverage
 
     def history(self, prefix: bytes) -> Iterator[list[Value]]:
@@ -50,6 +53,9 @@ class MemoryFile(MemorySource):
 
     def coverage(self) -> Mapping[Area, Coverage]:
         return self._coverage
+
+    def remarks(self) -> tuple[Remark, ...]:
+        return self._remarks
 
 
 def _verified(source: MemorySource, *, residue: bool = True, only: tuple[str, ...] = ()) -> VerifyResult:
@@ -142,6 +148,86 @@ def test_an_area_that_was_not_looked_at_is_unknown_and_named() -> None:
     (found,) = [one for one in report.findings if one.id == "KC-DAT-012"]
     assert (found.status, found.message) == (Status.UNKNOWN, "WAL: not looked at")
     assert report.verdict.endswith("; not looked at: wal")
+
+
+def test_an_area_that_was_looked_at_in_part_is_told_with_the_reason() -> None:
+    why = Remark(Area.SNAP_DIR, "db.gz is compressed: not looked at")
+    coverage = _SNAPSHOT | {Area.SNAP_DIR: Coverage.NOT_SCANNED}
+    report = to_report(_verified(MemoryFile(_CLEAN, coverage=coverage, remarks=(why,))))
+    (found,) = [one for one in report.findings if one.id == "KC-DAT-012"]
+    assert found.message == "other files: db.gz is compressed: not looked at"
+    assert "other files: db.gz is compressed: not looked at" in report.notes
+    shown = json.loads(_text(report))
+    assert shown["remarks"] == [{"area": "snapDir", "text": "db.gz is compressed: not looked at"}]
+    assert shown["coverage"]["snapDir"] == "not-scanned"
+
+
+def _tail(what: str) -> Fragment:
+    return Fragment(Area.FREE_PAGES, "page 7", None, None, b"xxxx", whole=False, tail_of=what)
+
+
+def test_the_end_of_a_secret_is_plaintext_of_secrets() -> None:
+    report = to_report(_verified(MemoryFile(_CLEAN, fragments=(_tail(SECRETS),))))
+    assert report.exit_code == ExitCode.RESIDUE
+    (found,) = [one for one in report.findings if one.status is Status.FAIL]
+    assert (found.message, found.location.etcd_key) == ("free pages: plaintext of secrets", "page 7")
+
+
+@pytest.mark.parametrize(
+    ("resources", "only", "outcomes"),
+    [
+        (("secrets",), (), ()),
+        (("secrets", "configmaps"), (), (15,)),
+        (("secrets", "configmaps"), ("secrets",), ()),
+        (("*.*",), (), (15,)),
+        (("*.*",), ("secrets",), ()),
+        (("secrets",), ("configmaps",), (10, 15)),
+    ],
+)
+def test_the_end_of_an_object_that_is_no_secret_leaves_a_doubt_where_others_must_be_encrypted(
+    resources: tuple[str, ...], only: tuple[str, ...], outcomes: tuple[int, ...]
+) -> None:
+    source = MemoryFile(_CLEAN, fragments=(_tail(OTHER_THAN_SECRETS),))
+    config = seal.config(_NEW, resources=resources)
+    result = verify(source, prefix="/registry", config=config, residue=True, only=only)
+    assert set(result.outcomes) == set(outcomes)
+    report = to_report(result)
+    assert json.loads(_text(report))["coverage"]["freePages"] == ("not-scanned" if 15 in outcomes else "scanned")
+    said = [one.message for one in report.findings if one.id == "KC-DAT-012"]
+    expected = "free pages: 1 value in plaintext, of which only the end is left: no secrets, but what else?"
+    assert said == [expected] * (15 in outcomes)
+
+
+def test_a_kind_whose_plural_nobody_knows_is_not_missed() -> None:
+    config = seal.config(_NEW, resources=("secrets", "apikeys.example.com"))
+    left = b'{"apiVersion":"example.com/v1","kind":"ApiKey","spec":'
+    for version, outcomes in (("example.com", (14,)), ("example.org", ())):
+        value = left.replace(b"example.com", version.encode())
+        fragment = Fragment(Area.FREE_PAGES, "page 7", None, None, value, whole=False)
+        source = MemoryFile(_CLEAN, fragments=(fragment,))
+        assert verify(source, prefix="/registry", config=config, residue=True).outcomes == outcomes
+
+
+def test_leftovers_under_another_prefix_are_said_and_not_judged() -> None:
+    history = ((b"/elsewhere/secrets/default/a", _PLAIN, 2), (b"compact_rev_key", b"1", 3))
+    result = _verified(MemoryFile(_CLEAN, history=history))
+    report = to_report(result)
+    assert result.outcomes == ()
+    assert (
+        "behind the live values also 2 values under other prefixes, not judged: /elsewhere, compact_rev_key"
+        in report.notes
+    )
+    shown = json.loads(_text(report))
+    assert shown["otherPrefixes"] == {"values": 2, "first": ["/elsewhere", "compact_rev_key"]}
+    assert shown["history"]["values"] == 0
+
+
+@pytest.mark.parametrize("integrity", ["sha256-ok", "sha256-absent", None])
+def test_a_file_without_a_digest_is_said_to_have_none(integrity: str | None) -> None:
+    result = _verified(MemoryFile(_CLEAN))
+    result = replace(result, source=replace(result.source, integrity=integrity))
+    said = [note for note in to_report(result).notes if note.startswith("no SHA-256 vouches for the file")]
+    assert len(said) == (integrity == "sha256-absent")
 
 
 def test_only_judges_what_it_names_behind_the_live_values_too() -> None:

@@ -206,6 +206,8 @@ def test_the_json_report_keeps_its_contract() -> None:
             "wal": "absent",
             "snapDir": "absent",
         },
+        "remarks": [],
+        "otherPrefixes": {"values": 0, "first": []},
         "history": {"values": 0, "plaintext": 0, "encrypted": []},
         "residue": {"plaintext": 0, "encrypted": []},
     }

@@ -5,13 +5,25 @@ from __future__ import annotations
 import textwrap
 
 from keyctl.backup import rules as backup_rules
+from keyctl.cli.checkup import rules as checkup_rules
 from keyctl.encryption_config import catalogue
 from keyctl.findings import Rule
 from keyctl.hosts import manifest_rules
+from keyctl.rotation.diagnosis import rules as diagnosis_rules
 from keyctl.stored import rules
 
 CATALOGUE: tuple[Rule, ...] = tuple(
-    sorted((*catalogue.RULES, *manifest_rules.RULES, *rules.RULES, *backup_rules.RULES), key=lambda rule: rule.id)
+    sorted(
+        (
+            *catalogue.RULES,
+            *manifest_rules.RULES,
+            *rules.RULES,
+            *backup_rules.RULES,
+            *checkup_rules.RULES,
+            *diagnosis_rules.RULES,
+        ),
+        key=lambda rule: rule.id,
+    )
 )
 _WIDTH = 100
 
@@ -48,6 +60,8 @@ What keyctl can find wrong, by id; `keyctl explain ID` prints the same offline. 
 | KC-KEY-0xx | the names and bytes of keys |
 | KC-FLAG-0xx | the flags of the static pods |
 | KC-DAT-0xx | stored values |
+| KC-DOC-0xx | the dependencies: keyctl doctor |
+| KC-ROT-0xx | the servers beside each other and beside what is stored: keyctl doctor, keyctl status |
 | KC-SNAP-0xx | snapshots |
 | KC-SRV-0xx | the API servers beside each other |
 

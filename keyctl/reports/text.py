@@ -15,6 +15,11 @@ from keyctl.findings import Finding, Location, Report, Status, Table
 _MARKS = {
     "ok": ("✓", "ok", 32),
     "pass": ("✓", "ok", 32),
+    "waiting": ("!", "!!", 33),
+    "differs": ("!", "!!", 33),
+    "no flag": ("✗", "XX", 31),
+    "blind": ("✗", "XX", 31),
+    "down": ("✗", "XX", 31),
     "stale": ("!", "!!", 33),
     "plaintext": ("✗", "XX", 31),
     "unreadable": ("✗", "XX", 31),

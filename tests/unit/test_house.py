@@ -34,6 +34,8 @@ PURE = (
     "rotation/observation.py",
     "rotation/plan.py",
     "rotation/obstacles.py",
+    "rotation/standing.py",
+    "rotation/diagnosis/*.py",
     "rotation/evidence_course.py",
     "rotation/evidence_claims.py",
 )

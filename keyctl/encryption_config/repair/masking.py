@@ -56,9 +56,15 @@ def masked_diff(before: str, after: str, *, name: str) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _masked(before: str, after: str) -> tuple[list[str], list[str]]:
+def masked_text(text: str, masks: Masks) -> str:
+    """`text` with all that must not be read as `masks` has it, by the same rules; control characters are escaped."""
+    lines, _ = _masked(text, text, masks)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _masked(before: str, after: str, masks: Masks | None = None) -> tuple[list[str], list[str]]:
     """The lines of both texts, masked in one and the same way."""
-    masks = Masks()
+    masks = masks or Masks()
     texts = (before, after)
     documents = [_read(text) for text in texts]
     # A name that is the text of a secret, too, gives that away.

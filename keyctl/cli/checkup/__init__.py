@@ -1,0 +1,1 @@
+"""What `keyctl doctor` looks at, dependency by dependency. Changes nothing."""

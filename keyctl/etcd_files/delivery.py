@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -17,13 +17,13 @@ from keyctl.etcd_files.bbolt import BoltFile
 from keyctl.etcd_files.bbolt_meta import Sliceable
 from keyctl.etcd_files.forked import forked
 from keyctl.etcd_files.mvcc import Standing
-from keyctl.etcd_files.records import Find, Reader, twice, values_of
+from keyctl.etcd_files.records import Find, Reader, twice
 from keyctl.stored.display import display
-from keyctl.stored.source import Value
+from keyctl.stored.source import PLACE, Packed
 
-# Within a chunk values are in key order: those of one directory are judged quickly one after the other.
-_CHUNK_VALUES, _CHUNK_BYTES = 4096, 2 << 20
-_BATCH_VALUES = 1000
+# A batch is delivered when it holds so many places, or so many bytes were read for it: they are counted while the
+# processor still has them in its own memory, and two batches at a time are too little for the C library to give back.
+_BATCH_PLACES, _BATCH_BYTES = 1000 * PLACE.size, 128 << 10
 # What the child writes: where the content of a find lies, its size, and the size of the places that follow.
 _FRAME = struct.Struct("=QQQ")
 _LAST = 0xFFFFFFFFFFFFFFFF
@@ -40,8 +40,8 @@ class Database:
     helped: bool = False
 
 
-def live_values(database: Database, prefix: bytes, revision: int) -> Generator[list[Value]]:
-    """Yield the values under `prefix` that are live at `revision`, newest first, but by key within some thousands.
+def live_values(database: Database, prefix: bytes, revision: int) -> Generator[Packed]:
+    """Yield the values under `prefix` that are live at `revision`, newest first.
 
     Raises `UnusableInputError` for a damaged record, and at the end when the
     records contradict the compaction that the file tells of: what was delivered
@@ -60,7 +60,7 @@ def live_values(database: Database, prefix: bytes, revision: int) -> Generator[l
         )
 
 
-def past_values(database: Database, prefix: bytes, revision: int) -> Generator[list[Value]]:
+def past_values(database: Database, prefix: bytes, revision: int) -> Generator[Packed]:
     """Yield every other value under `prefix`, in the same order: overwritten, deleted, or newer than `revision`."""
     yield from _batches(_Found(database, _reader(database, prefix, revision, past=True)))
 
@@ -69,21 +69,20 @@ def _reader(database: Database, prefix: bytes, revision: int, *, past: bool) -> 
     return Reader(database.bolt, database.name, database.standing, prefix, revision, past=past)
 
 
-def _batches(finds: Iterable[Find]) -> Generator[list[Value]]:
-    chunk: list[Value] = []
-    read = 0
+def _batches(finds: Iterable[Find]) -> Generator[Packed]:
+    stretches: list[tuple[bytes, bytes]] = []
+    held = read = 0
     for find in finds:
-        chunk += values_of(find)
-        read += len(find.content)
-        if len(chunk) >= _CHUNK_VALUES or read >= _CHUNK_BYTES:
-            yield from _in_order(chunk)
-            chunk, read = [], 0
-    yield from _in_order(chunk)
-
-
-def _in_order(chunk: list[Value]) -> Iterator[list[Value]]:
-    chunk.sort()
-    return (chunk[start : start + _BATCH_VALUES] for start in range(0, len(chunk), _BATCH_VALUES))
+        for start in range(0, len(find.places), _BATCH_PLACES):
+            places = find.places[start : start + _BATCH_PLACES]
+            stretches.append((find.content, places))
+            held, read = held + len(places), read + len(find.content)
+            if held >= _BATCH_PLACES or read >= _BATCH_BYTES:
+                yield Packed(tuple(stretches))
+                stretches.clear()
+                held = read = 0
+    if stretches:
+        yield Packed(tuple(stretches))
 
 
 class _Found:
@@ -104,8 +103,9 @@ class _Found:
     def _tell(self, answer: BinaryIO) -> None:
         """In the child: write all that is found, then what there is to say about it."""
         try:
-            for offset, content, places in self._reader.finds():
-                answer.write(_FRAME.pack(offset, len(content), len(places)) + places)
+            for find in self._reader.finds():
+                if find.places:
+                    answer.write(_FRAME.pack(find.offset, len(find.content), len(find.places)) + find.places)
             said: dict[str, object] = {"repeated": sorted(self._reader.repeated())}
         except UnusableInputError as error:
             said = {"message": str(error), "cause": error.cause, "hints": error.hints}

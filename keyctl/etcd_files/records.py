@@ -10,52 +10,42 @@ is known at the end, from a hash of each.
 from __future__ import annotations
 
 import re
-import struct
 from array import array
 from collections import Counter
 from collections.abc import Container, Generator, Iterable
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from keyctl.etcd_files.bbolt import LEAF_ELEMENT, BoltFile, LeafRun
 from keyctl.etcd_files.bbolt_meta import PAGE_HEADER
-from keyctl.etcd_files.mvcc import RECORDS, REVISION, SEPARATOR, TOMBSTONE, Standing, read_record
+from keyctl.etcd_files.mvcc import RECORDS, REVISION, SEPARATOR, TOMBSTONE, Record, Standing, read_record
 from keyctl.stored.protobuf import varint
-from keyctl.stored.source import Value
+from keyctl.stored.source import Packed
 
 _GROUPS = 64
 _MOST_SIZES = 4096
 _LAST_SUB = 0xFFFFFFFFFFFFFFFF
 
 _NUMBER = rb"[\x80-\xff]*[\x00-\x7f]"
-# What etcd writes between key and value: the revisions that (created) and (modified) it, version, (size of the value).
-_BETWEEN = re.compile(rb"\x10(%b)\x18(%b)\x20%b\x2a([\x80-\xff]{0,4}[\x00-\x7f])" % ((_NUMBER,) * 3))
-_KEY_TAG, _LONG = 0x0A, 0x80
-_MAIN = struct.Struct(">Q")
-_PLACES = struct.Struct("=5Q")
-_SEPARATOR_AT = _MAIN.size
-_SEPARATOR_BYTE = SEPARATOR[0]
+# A record as etcd writes nearly all of them, up to its value: (revision), (size of the key), (key); the revisions that
+# created and modified it, and whether they are one (); version, (size of the value). Other records go the long way.
+_USUAL = re.compile(
+    rb"(.{8}_.{8})\x0a([\x01-\x7f])([^\x10]+)\x10(%b)\x18(?:\4()|%b)\x20%b\x2a([\x80-\xff]{0,4}[\x00-\x7f])"
+    % (_NUMBER, _NUMBER, _NUMBER),
+    re.DOTALL,
+)
+# What follows on the value of a key with a lease.
+_LEASE = re.compile(rb"\x30%b" % _NUMBER)
+_BEFORE_KEY = REVISION.size + 2
+_SEPARATOR_AT = 8
 
 
-class Find(NamedTuple):
-    """Wanted records among the bytes `content`, which lie at `offset` of the file.
-
-    `places` are five numbers a record: where it begins, and where its key and
-    its value begin and end.
-    """
+@dataclass(frozen=True, slots=True)
+class Find:
+    """Wanted records among the bytes `content`, which lie at `offset` of the file; `places` as in `Packed`."""
 
     offset: int
-    content: bytes
-    places: bytes
-
-
-def values_of(find: Find) -> list[Value]:
-    """The records as (key, value, revision), newest first."""
-    _, content, places = find
-    main_of = _MAIN.unpack_from
-    return [
-        (content[key_at:key_end], content[value_at:value_end], main_of(content, at)[0])
-        for at, key_at, key_end, value_at, value_end in _PLACES.iter_unpack(places)
-    ]
+    content: bytes = field(repr=False)
+    places: bytes = field(repr=False)
 
 
 class Reader:
@@ -86,69 +76,87 @@ class Reader:
         return {number for group in doubtful for number, times in Counter(group).items() if times > 1}
 
     def _read(self, run: LeafRun) -> bytes:
-        """Where the wanted records of `run` are, see `Find`. Every value of a file comes through this loop."""
-        offset, content, leaves = run
-        limit, compacted, newer, seen, past = self._limit, self._compacted, self._newer, self._seen, self._past
-        unpack, between, sizes = LEAF_ELEMENT.iter_unpack, _BETWEEN.match, self._sizes
-        prefix, change_size, element_size = self._prefix, REVISION.size, LEAF_ELEMENT.size
-        note, places = [group.append for group in self._hashes], array("Q")
-        for number, start, end, held in reversed(leaves):
+        """The places of the wanted records of `run`. Every value of a file comes through this loop."""
+        content, newer, seen, past = run.content, self._newer, self._seen, self._past
+        limit, compacted, prefix, sizes = self._limit, self._compacted, self._prefix, self._sizes
+        unpack, usual, lease = LEAF_ELEMENT.iter_unpack, _USUAL.match, _LEASE.fullmatch
+        change_size, element_size = REVISION.size, LEAF_ELEMENT.size
+        places: list[int] = []
+        keys: list[bytes] = []
+        for leaf in reversed(run.leaves):
+            _, start, end, held = leaf
             elements = start + PAGE_HEADER.size
             element = elements + held * element_size
             for flags, position, key_size, size in reversed(list(unpack(content[elements:element]))):
                 element -= element_size
                 at = element + position
-                record = at + key_size
-                stop = record + size
-                entry = content[at:record]
-                deleted = key_size != change_size
-                if deleted or stop > end or flags or entry >= newer or entry[_SEPARATOR_AT] != _SEPARATOR_BYTE:
-                    self._require(run, number, element, entry, fits=stop <= end and not flags, newer=newer)
-                newer = entry[:change_size] if deleted else entry
-                match = None
-                if size > 1 and content[record] == _KEY_TAG and (key_end := content[record + 1]) < _LONG:
-                    key_at = record + 2
-                    key_end += key_at
-                    match = between(content, key_end, stop)
-                if match is not None and (value_at := match.end()) + sizes[match[3]] == stop and key_end > key_at:
-                    is_first, value_end = match[1] == match[2], stop
-                elif size or deleted:
-                    found = read_record(content, record, stop, offset, self._name)
-                    key_at, key_end, value_at, value_end, is_first = found
+                stop = at + key_size + size
+                known = False
+                found = usual(content, at, stop)
+                if found and key_size == change_size and stop <= end and not flags:
+                    entry, told_key, key, _, first, told = found.groups()
+                    value_at = found.end()
+                    value_end = value_at + sizes[told]
+                    if value_end == stop or lease(content, value_end, stop):
+                        known = entry < newer and len(key) == told_key[0]
+                if known:
+                    newer, is_first, key_at = entry, first is not None, at + _BEFORE_KEY
+                    key_end = key_at + len(key)
                 else:
-                    # A restore that bumps the revision leaves a record without content.
-                    continue
-                key = content[key_at:key_end]
+                    entry, record = self._look(run, leaf, element, newer)
+                    newer = entry[:change_size]
+                    if record is None:
+                        continue
+                    key_at, key_end, value_at, value_end, is_first = record
+                    key = content[key_at:key_end]
                 if not key.startswith(prefix):
                     continue
                 wanted = past
                 if entry <= limit:
                     if key not in seen:
                         wanted = not past
-                        if not is_first and entry > compacted:
+                        # NOTE: a compaction leaves nothing older than a deletion; where there is, etcd has it as deleted.
+                        if not is_first and (entry > compacted or key_size > change_size):
                             seen.add(key)
                     elif is_first:
                         seen.discard(key)
-                if wanted and not deleted:
-                    places.extend((at, key_at, key_end, value_at, value_end))
-                    if not past:
-                        hashed = _hash(key)
-                        note[hashed % _GROUPS](hashed)
+                if wanted and key_size == change_size:
+                    places += (at, key_at, key_end, value_at, value_end)
+                    keys.append(key)
         self._newer = newer
-        return places.tobytes()
+        if not past:
+            self._note(keys)
+        return array("Q", places).tobytes()
 
-    def _require(self, run: LeafRun, number: int, element: int, entry: bytes, *, fits: bool, newer: bytes) -> None:
-        """Raise when the entry is neither a change nor a deletion that is older than the record before."""
+    def _look(
+        self, run: LeafRun, leaf: tuple[int, int, int, int], element: int, newer: bytes
+    ) -> tuple[bytes, Record | None]:
+        """The revision of the record that `element` tells of, and where its parts are; None when it has no content.
+
+        Raises when it is neither a change nor a deletion that is older than the record before.
+        """
+        number, _, end, _ = leaf
+        flags, position, key_size, size = LEAF_ELEMENT.unpack_from(run.content, element)
+        at = element + position + key_size
+        entry = run.content[at - key_size : at]
         change, mark = entry[: REVISION.size], entry[REVISION.size :]
-        if not fits:
+        if flags or at + size > end:
             what = "an entry reaches beyond it, or is no record"
-        elif len(change) < REVISION.size or change[_SEPARATOR_AT] != _SEPARATOR_BYTE or mark not in (b"", TOMBSTONE):
+        elif len(change) < REVISION.size or change[_SEPARATOR_AT] != SEPARATOR[0] or mark not in (b"", TOMBSTONE):
             what = f"{len(entry)} bytes that are no revision"
         elif change >= newer:
             what = "its revisions are out of order"
+        elif size or mark:
+            return entry, read_record(run.content, at, at + size, run.offset, self._name)
         else:
-            return
+            # A restore that bumps the revision leaves a record without content.
+            return entry, None
         raise self._bolt.damage(number, run.offset + element, what)
+
+    def _note(self, keys: Iterable[bytes]) -> None:
+        notes = [group.append for group in self._hashes]
+        for hashed in map(_hash, keys):
+            notes[hashed % _GROUPS](hashed)
 
 
 class _Sizes(dict[bytes, int]):
@@ -165,7 +173,7 @@ def twice(finds: Iterable[Find], suspects: Container[int]) -> bytes | None:
     """The first key that is found twice, of those whose hash is among `suspects`; different keys may share one."""
     met: set[bytes] = set()
     for find in finds:
-        for key, _, _ in values_of(find):
+        for key, _, _ in Packed(((find.content, find.places),)):
             if _hash(key) in suspects:
                 if key in met:
                     return key

@@ -15,9 +15,10 @@ from keyctl.etcd_files.database_file import opened
 from keyctl.etcd_files.delivery import Database, live_values, past_values
 from keyctl.etcd_files.forked import is_worth_it
 from keyctl.etcd_files.mvcc import Standing, read_standing
+from keyctl.etcd_files.remarks import Remarks
 from keyctl.etcd_files.residue import free_page_fragments, in_batches
 from keyctl.etcd_files.snapshot_file import digest_checked, extent
-from keyctl.stored.source import Area, Coverage, Fragment, SourceInfo, Value
+from keyctl.stored.source import Area, Batch, Coverage, Fragment, Remark, SourceInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Reading:
     """
 
     database: Database
-    fragments: Callable[[], Iterator[Fragment]]
+    fragments: Callable[[Remarks], Iterator[Fragment]]
     check: Callable[[], None]
     finish: Callable[[], str]
 
@@ -47,13 +48,14 @@ class DatabaseSource(ABC):
         self._path, self._revision = path, revision
         self._info: SourceInfo | None = None
         self._scanned: set[Area] = set()
+        self._remarks: tuple[Remark, ...] = ()
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Reading]:
         """Open the database, for whoever wants more of it than its values; nothing counts before `finish`."""
 
-    def batches(self, prefix: bytes) -> Iterator[list[Value]]:
-        """Yield the values whose key starts with `prefix`, newest first, but by key within a few thousand."""
+    def batches(self, prefix: bytes) -> Iterator[Batch]:
+        """Yield the values whose key starts with `prefix`, newest first."""
         self._info = None
         count = 0
         with self.reading() as reading:
@@ -72,7 +74,7 @@ class DatabaseSource(ABC):
             raise RuntimeError("nothing was read to its end yet")
         return self._info
 
-    def history(self, prefix: bytes) -> Iterator[list[Value]]:
+    def history(self, prefix: bytes) -> Iterator[Batch]:
         """Yield every retained value under `prefix` that is not live at the revision that is read."""
         with self.reading() as reading:
             revision = self._pinned(reading.database.standing)
@@ -84,12 +86,23 @@ class DatabaseSource(ABC):
 
     def fragments(self) -> Iterator[list[Fragment]]:
         """Yield what lies outside of the records, each content once an area."""
+        remarks = Remarks()
         with self.reading() as reading:
-            for batch in in_batches(reading.fragments()):
+            if reading.database.bolt.meta.other_damaged:
+                remarks.say(
+                    Area.LIVE, "one of the two meta pages is damaged: this is what the other one, perhaps older, says"
+                )
+            for batch in in_batches(reading.fragments(remarks)):
                 yield batch
                 reading.check()
             reading.finish()
-        self._scanned |= self._areas - {Area.LIVE, Area.HISTORY}
+        looked_at = self._areas - {Area.LIVE, Area.HISTORY}
+        self._scanned = self._scanned - looked_at | looked_at - remarks.unread
+        self._remarks = tuple(remarks.said)
+
+    def remarks(self) -> tuple[Remark, ...]:
+        """What the last run of `fragments` met that is no value."""
+        return self._remarks
 
     def coverage(self) -> Mapping[Area, Coverage]:
         """What this source has, and what of it was read to its end so far."""
@@ -144,7 +157,11 @@ class SnapshotSource(DatabaseSource):
                     bolt = BoltFile(file, found.length, name)
                     standing = read_standing(bolt, name)
                     database = Database(bolt, file, name, standing, helped=is_worth_it(found.length))
-                    yield Reading(database, lambda: free_page_fragments(bolt, file, found.length), lambda: None, finish)
+
+                    def fragments(remarks: Remarks) -> Iterator[Fragment]:
+                        return free_page_fragments(database, found.length, remarks, proven=found.has_digest)
+
+                    yield Reading(database, fragments, lambda: None, finish)
             except UnusableInputError:
                 # NOTE: a file that is being replaced is not damaged, and looks so.
                 check()

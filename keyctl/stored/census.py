@@ -7,7 +7,7 @@ objects (see `_Lane`); all others take `_count`, which knows everything.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from keyctl.encryption_config import effective
@@ -20,7 +20,10 @@ from keyctl.stored.envelope import MAGIC_SIZES, Encoding, Head, Plaintext, Seale
 from keyctl.stored.groups import Group, Role, Tally, TallyBook
 from keyctl.stored.kube_object import fits, frame_head, namespace_field
 from keyctl.stored.paths import PathKind, StoredPath
-from keyctl.stored.source import Value
+from keyctl.stored.source import PLACE, Batch, Packed, Value, taken
+
+# Of so many directories it is kept how to deal with the values in them: a source on disk does not go one by one.
+_MOST_DIRECTORIES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,11 @@ class _Place:
 
 @dataclass(slots=True)
 class _Lane:
-    """How to deal with a value like the last one: same directory, same head, nothing to note but its count.
+    """How to deal with a value like one before it: same directory, same head, nothing to note but its count.
 
     `open` is None where values are only counted.
     """
 
-    directory: bytes
     head: bytes | tuple[()]
     body_at: int
     open: Opener | None
@@ -117,29 +119,42 @@ class Census:
         self._work_limit, self._kms_limit = work_limit, kms_limit
         self._names = _key_names(config)
         self._rings: dict[tuple[str, PathKind], tuple[Ring, TallyBook]] = {}
-        self._place: _Place | None = None
-        self._lane = _NO_LANE
+        self._places: dict[bytes, _Place] = {}
+        self._lanes: dict[bytes, _Lane] = {}
         self._problems: dict[tuple[str, Reason], list[Problem]] = {}
         self._problem_counts: Counter[tuple[str, Reason]] = Counter()
         self._work: list[WorkItem] = []
         self._kms: list[WorkItem] = []
 
-    def add(self, batch: list[Value]) -> None:
+    def add(self, batch: Batch) -> None:
         """Count `batch`. Keys that do not lie under the prefix are passed over."""
-        lane = self._lane
-        for key, value, revision in batch:
-            directory = lane.directory
-            if value.startswith(lane.head) and key.startswith(directory) and key.find(b"/", len(directory)) < 0:
+        lane_of = self._lanes.get
+        for key, value, revision in self._left(batch) if isinstance(batch, Packed) else batch:
+            name_at = key.rfind(b"/") + 1
+            lane = lane_of(key[:name_at], _NO_LANE)
+            if value.startswith(lane.head):
                 if lane.open is None:
                     lane.tally.values += 1
                     continue
                 plain = lane.open(value, lane.body_at, key)
-                if not isinstance(plain, Reason) and fits(plain, lane.frame, lane.namespace, key[len(directory) :]):
+                if not isinstance(plain, Reason) and fits(plain, lane.frame, lane.namespace, key[name_at:]):
                     lane.tally.values += 1
                     lane.tally.opened += 1
                     continue
-            lane = self._count(key, value, revision)
-        self._lane = lane
+            self._count(key, value, revision)
+
+    def _left(self, batch: Packed) -> Iterator[Value]:
+        """Count what is only counted where it lies, and give the other values."""
+        lane_of = self._lanes.get
+        for content, places in batch.stretches:
+            name_at, starts = content.rfind, content.startswith
+            for place in PLACE.iter_unpack(places):
+                _, key_at, key_end, value_at, value_end = place
+                lane = lane_of(content[key_at : name_at(b"/", key_at, key_end) + 1], _NO_LANE)
+                if lane.open is None and starts(lane.head, value_at, value_end):
+                    lane.tally.values += 1
+                else:
+                    yield taken(content, place)
 
     def result(self) -> CensusResult:
         """What was counted so far."""
@@ -156,11 +171,11 @@ class Census:
             kms=tuple(self._kms),
         )
 
-    def _count(self, key: bytes, value: bytes, revision: int) -> _Lane:
-        """Count one value with all that can be known of it, and say how to deal with the next one like it."""
+    def _count(self, key: bytes, value: bytes, revision: int) -> None:
+        """Count one value with all that can be known of it, and note how to deal with the next one like it."""
         place = self._place_of(key)
         if place is None:
-            return _NO_LANE
+            return
         head = classify(value, self._names)
         outcome = self._judge(place, head, key, value)
         tally = place.book.tally(head, value, outcome, place.want)
@@ -177,8 +192,10 @@ class Census:
             self._note_problem(place.path.resource, outcome, key)
         if tally.wanted and len(self._work) < self._work_limit:
             self._note_work(place, outcome, key, value, revision)
-            return _NO_LANE
-        return self._next_lane(place, head, value, outcome, tally)
+            return
+        lane = self._next_lane(place, head, value, outcome, tally)
+        if lane is not None:
+            self._lanes[place.directory] = lane
 
     def _judge(self, place: _Place, head: Head, key: bytes, value: bytes) -> Opened | NotOpened | None:
         """What a server makes of the value; None when that was not, or could not be, found out."""
@@ -210,10 +227,10 @@ class Census:
 
     def _next_lane(
         self, place: _Place, head: Head, value: bytes, outcome: Opened | NotOpened | None, tally: Tally
-    ) -> _Lane:
-        """The lane of the values like this one; none while names are wanted, or where the head does not tell all."""
+    ) -> _Lane | None:
+        """The lane of the values like this one; None while names are wanted, or where the head does not tell all."""
         if isinstance(outcome, NotOpened) or len(tally.first) < self._names_limit:
-            return _NO_LANE
+            return None
         candidate = None
         match head:
             case Sealed(version="v1", body_at=body_at):
@@ -221,24 +238,30 @@ class Census:
                 if candidate is not None:
                     body_at = len(candidate.head)
                 elif self._config is not None:
-                    return _NO_LANE
+                    return None
             case Plaintext(encoding=encoding) if outcome is None or encoding is Encoding.PROTOBUF:
                 body_at = MAGIC_SIZES[encoding]
             case _:
-                return _NO_LANE
+                return None
         start = value[:body_at]
         if outcome is None:
-            return _Lane(place.directory, start, body_at, None, b"", b"", tally)
+            return _Lane(start, body_at, None, b"", b"", tally)
         opener = _as_it_is if candidate is None else candidate.open
         frame, namespace = frame_head(outcome.object), namespace_field(place.path.namespace)
-        return _Lane(place.directory, start, body_at, opener, frame, namespace, tally)
+        return _Lane(start, body_at, opener, frame, namespace, tally)
 
     def _place_of(self, key: bytes) -> _Place | None:
         directory = paths.directory_of(key)
-        if self._place is None or self._place.directory != directory:
+        place = self._places.get(directory)
+        if place is None:
             path = paths.parse(self._prefix, key)
-            self._place = None if path is None else self._new_place(directory, self._renamed(path))
-        return self._place
+            if path is None:
+                return None
+            if len(self._places) >= _MOST_DIRECTORIES:
+                self._places.clear()
+                self._lanes.clear()
+            place = self._places[directory] = self._new_place(directory, self._renamed(path))
+        return place
 
     def _new_place(self, directory: bytes, path: StoredPath) -> _Place:
         known = self._rings.get((path.resource, path.kind))
@@ -258,7 +281,7 @@ class Census:
         return StoredPath(full[0], path.namespace, path.name, PathKind.BUILT_IN) if len(full) == 1 else path
 
 
-_NO_LANE = _Lane(b"", (), 0, None, b"", b"", Tally(None, None, None, None, Role.UNKNOWN))
+_NO_LANE = _Lane((), 0, None, b"", b"", Tally(None, None, None, None, Role.UNKNOWN))
 
 
 def _item(place: _Place, key: bytes, uid: str, revision: int) -> WorkItem:

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-# A page of stored values: (etcd key, value, mod_revision).
+# (etcd key, value, mod_revision).
 Value = tuple[bytes, bytes, int]
+
+# Where a value lies among bytes: where its revision begins (eight bytes, big-endian), where its key begins and ends,
+# where the value itself begins and ends.
+PLACE = struct.Struct("=5Q")
+_REVISION = struct.Struct(">Q")
+
+
+def taken(content: bytes, place: tuple[int, ...]) -> Value:
+    """The value that lies in `content` at `place`, copied."""
+    at, key_at, key_end, value_at, value_end = place
+    return content[key_at:key_end], content[value_at:value_end], _REVISION.unpack_from(content, at)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Values that were left where they were read: whoever only counts them need not copy them.
+
+    `stretches` are bytes and the places in them, a `PLACE` for each value.
+    Going through it gives the values one by one.
+    """
+
+    stretches: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return sum(len(places) for _, places in self.stretches) // PLACE.size
+
+    def __iter__(self) -> Iterator[Value]:
+        return (taken(content, place) for content, places in self.stretches for place in PLACE.iter_unpack(places))
+
+
+# What a source delivers at a time.
+Batch = list[Value] | Packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +72,7 @@ class ValueSource(Protocol):
     answer is an error, never a short list.
     """
 
-    def batches(self, prefix: bytes) -> Iterator[list[Value]]:
+    def batches(self, prefix: bytes) -> Iterator[Batch]:
         """Yield the values whose key starts with `prefix`, each once; a live source in key order."""
         ...
 
@@ -66,6 +99,10 @@ class Coverage(StrEnum):
     ABSENT = "absent"
 
 
+# What the end of a value says that it was. Only Secrets end in a way of their own.
+SECRETS, OTHER_THAN_SECRETS = "secrets", "*.*"
+
+
 @dataclass(frozen=True, slots=True)
 class Fragment:
     """Something left behind outside of the live values and their history.
@@ -73,7 +110,8 @@ class Fragment:
     `place` is for a reader: "page 17", "0000000000000001-….wal offset 1234".
     `value` is whole where the record around it was parsed `whole`, and `key` and
     `revision` are known; otherwise it starts at the marker that was found and
-    ends at most 64 KiB on.
+    ends at most 64 KiB on. A value whose beginning is lost has no marker; its
+    end tells what it is a `tail_of`: `SECRETS`, or `OTHER_THAN_SECRETS`.
     """
 
     area: Area
@@ -82,16 +120,25 @@ class Fragment:
     revision: int | None
     value: bytes = field(repr=False)
     whole: bool
+    tail_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What a reader has to know of an area: what in it was not read, or cannot be told apart. `text` is one line."""
+
+    area: Area
+    text: str
 
 
 @runtime_checkable
 class FileSource(ValueSource, Protocol):
     """A source that lies on disk: it also holds what was overwritten.
 
-    All three raise `UnusableInputError` for a damaged file, at any item.
+    The first two raise `UnusableInputError` for a damaged file, at any item.
     """
 
-    def history(self, prefix: bytes) -> Iterator[list[Value]]:
+    def history(self, prefix: bytes) -> Iterator[Batch]:
         """Yield every retained value under `prefix` that is not live at the revision that is read."""
         ...
 
@@ -103,6 +150,10 @@ class FileSource(ValueSource, Protocol):
         """What this source has, and what of it was read to its end so far."""
         ...
 
+    def remarks(self) -> Sequence[Remark]:
+        """What the last run of `fragments` met that is no value; none before its end."""
+        ...
+
 
 class JoinedSource:
     """Several sources as one, the main one first: its revision and cluster id stand for all."""
@@ -110,7 +161,7 @@ class JoinedSource:
     def __init__(self, sources: tuple[ValueSource, ...]) -> None:
         self._sources = sources
 
-    def batches(self, prefix: bytes) -> Iterator[list[Value]]:
+    def batches(self, prefix: bytes) -> Iterator[Batch]:
         """See `ValueSource.batches`; the values of one source after those of another."""
         for source in self._sources:
             yield from source.batches(prefix)

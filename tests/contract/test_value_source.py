@@ -16,7 +16,7 @@ from keyctl.etcd.client import EtcdClient
 from keyctl.etcd.rpc import CallError, RangeAnswer, Session
 from keyctl.etcd_files.data_dir import DataDirSource
 from keyctl.etcd_files.source import SnapshotSource
-from keyctl.stored.source import Value, ValueSource
+from keyctl.stored.source import Batch, Value, ValueSource
 from tests.support.etcd_process import RunningEtcd, running_etcd
 from tests.support.etcd_writer import EtcdWriter
 from tests.support.memory_source import MemorySource
@@ -58,7 +58,7 @@ class BetweenBatches:
         self._source, self._act = source, act
         self.info = source.info
 
-    def batches(self, prefix: bytes) -> Generator[list[Value]]:
+    def batches(self, prefix: bytes) -> Generator[Batch]:
         for batch in self._source.batches(prefix):
             yield batch
             self._act()

@@ -17,7 +17,7 @@ from keyctl.etcd.client import EtcdClient
 from keyctl.etcd.rpc import CallError, RangeAnswer, Session
 from keyctl.etcd.scan import prefix_range
 from keyctl.rotation.scan import scan
-from keyctl.stored.source import SourceInfo, Value, ValueSource
+from keyctl.stored.source import Batch, SourceInfo, Value, ValueSource
 from tests.support.etcd_cluster import EtcdCluster, running_cluster
 from tests.support.etcd_writer import EtcdWriter
 
@@ -109,7 +109,7 @@ def test_a_rolling_restart_changes_nothing_of_what_a_scan_reads(
     assert len(info.location.split(", ")) > ((reading, stop) == ("stream", signal.SIGKILL))
 
 
-def slowly(batches: Iterator[list[Value]], thread: threading.Thread, until: threading.Event | None) -> Iterator[Value]:
+def slowly(batches: Iterator[Batch], thread: threading.Thread, until: threading.Event | None) -> Iterator[Value]:
     """Start `thread` with the first batch, and keep the last tenth of the values back until the event."""
     delivered = 0
     for batch in batches:
@@ -163,7 +163,7 @@ class Disturbed:
         self._disturbed = False
         self.lost: list[int] = []
 
-    def batches(self, prefix: bytes) -> Iterator[list[Value]]:
+    def batches(self, prefix: bytes) -> Iterator[Batch]:
         delivered = 0
         try:
             for batch in self._source.batches(prefix):

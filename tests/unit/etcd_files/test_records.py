@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 
 import pytest
 
@@ -12,7 +13,7 @@ from keyctl.etcd_files.bbolt import BoltFile
 from keyctl.etcd_files.delivery import Database, live_values, past_values
 from keyctl.etcd_files.mvcc import read_standing
 from keyctl.stored.source import Value
-from tests.support.bolt_writer import BoltBuilder, inline_bucket, key_value, leaf, revision
+from tests.support.bolt_writer import BoltBuilder, branch, inline_bucket, key_value, leaf, revision
 
 Record = tuple[bytes, bytes]
 
@@ -56,6 +57,12 @@ def test_a_deleted_key_is_not_live_until_it_is_created_again() -> None:
     assert (live(opened(records)), past(opened(records))) == ([(b"/a", b"2", 4)], [(b"/a", b"1", 2)])
 
 
+def test_what_is_older_than_a_deletion_is_not_live_though_a_compaction_should_have_taken_it() -> None:
+    database = opened([put(2, b"/a", b"1"), deletion(3, b"/a"), put(4, b"/b", b"2")], compacted=3)
+    assert live(database) == [(b"/b", b"2", 4)]
+    assert past(database) == [(b"/a", b"1", 2)]
+
+
 def test_changes_of_one_transaction_count_by_their_order_in_it() -> None:
     records = [
         put(2, b"/a", b"1"),
@@ -63,7 +70,7 @@ def test_changes_of_one_transaction_count_by_their_order_in_it() -> None:
         deletion(2, b"/b", 2),
         put(2, b"/b", b"3", sub=3),
     ]
-    assert live(opened(records)) == [(b"/a", b"2", 2), (b"/b", b"3", 2)]
+    assert live(opened(records)) == [(b"/b", b"3", 2), (b"/a", b"2", 2)]
 
 
 def test_the_empty_record_of_a_bumped_restore_is_no_value() -> None:
@@ -93,6 +100,19 @@ def test_keys_and_values_of_any_length_are_found() -> None:
     sizes = [1, 127, 128, 300, 16383, 16384]
     records = [put(number, b"k" * size, b"v" * size) for number, size in enumerate(sizes, start=2)]
     assert sorted((len(key), len(value)) for key, value, _ in live(opened(records))) == [(size, size) for size in sizes]
+
+
+def test_a_key_may_hold_the_bytes_that_follow_on_keys() -> None:
+    keys = [b"/a\x10", b"\x10", b"/a\x10\x02\x18\x02\x20\x01\x2a\x011", b"/\n"]
+    records = [put(number, key, b"%d" % number) for number, key in enumerate(keys, start=2)]
+    assert [key for key, _, _ in live(opened(records))] == keys[::-1]
+
+
+@pytest.mark.parametrize("behind", [b"\x30\x05\x30\x06", b"\x3a\x01x", b"\x2a\x00", b"\x30\x05\x2a\x00"])
+def test_what_follows_on_a_value_is_read_as_protobuf_reads_it(behind: bytes) -> None:
+    entry, record = put(2, b"/a", b"1")
+    expected = b"" if b"\x2a" in behind else b"1"
+    assert live(opened([(entry, record + behind)])) == [(b"/a", expected, 2)]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -148,6 +168,10 @@ def test_keys_whose_hashes_are_equal_are_counted_each(monkeypatch: pytest.Monkey
     [
         pytest.param([(b"short", key_value(b"/a", b"1"))], id="short revision"),
         pytest.param([(revision(2).replace(b"_", b"-"), key_value(b"/a", b"1"))], id="other separator"),
+        pytest.param([(revision(2).replace(b"_", b"-"), key_value(b"/a", b"1")), put(3, b"/b", b"2")], id="not last"),
+        pytest.param(
+            [(revision(2)[:5], revision(2)[5:] + key_value(b"/a", b"1")), put(3, b"/b", b"2")], id="cut early"
+        ),
         pytest.param([(revision(2) + b"x", key_value(b"/a", b"1"))], id="other mark"),
         pytest.param([(revision(2) + b"tt", key_value(b"/a", b"1"))], id="two marks"),
         pytest.param([(revision(2), key_value(b"/a", b"1")[:-1])], id="cut record"),
@@ -156,6 +180,9 @@ def test_keys_whose_hashes_are_equal_are_counted_each(monkeypatch: pytest.Monkey
         pytest.param([(revision(2), b"\x0a\x00" + key_value(b"/a", b"1")[4:])], id="empty key"),
         pytest.param([(revision(2, deleted=True), b"")], id="deletion of nothing"),
         pytest.param([(revision(2), b"\x0b")], id="unknown wire type"),
+        pytest.param([(revision(2), b"\x0a\x01" + key_value(b"/a", b"1")[2:])], id="key longer than it says"),
+        pytest.param([(revision(2), b"\x0a\x03" + key_value(b"/a", b"1")[2:])], id="key shorter than it says"),
+        pytest.param([(revision(2), key_value(b"/a", b"1") + b"\x30\x80")], id="cut lease"),
         pytest.param([(revision(2), b"\x0a\x02/a\x10" + b"\xff" * 20)], id="endless number"),
         pytest.param([put(3, b"/a", b"1"), put(2, b"/a", b"2")], id="order"),
         pytest.param([put(3, b"/a", b"1"), deletion(3, b"/a")], id="same revision"),
@@ -183,3 +210,15 @@ def test_a_record_beyond_its_page_is_damage_even_where_the_next_page_was_read_wi
     bolt = BoltFile(data, len(data), "test.db")
     with pytest.raises(UnusableInputError, match="damaged at page 3"):
         live(Database(bolt, data, "test.db", read_standing(bolt, "test.db")))
+
+
+def test_a_value_that_reaches_into_the_next_page_is_damage_although_its_own_size_agrees() -> None:
+    builder = BoltBuilder().root({b"key": struct.pack("<QQ", 5, 0)})
+    long = leaf(3, [(0, *put(2, b"/a", b"x" * 4200))])
+    second = leaf(4, [(0, *put(3, b"/b", b"2"))])
+    builder.pages |= {3: long[:4096], 4: second, 5: branch(5, [(revision(2), 3), (revision(3), 4)])}
+    data = builder.data()
+    bolt = BoltFile(data, len(data), "test.db")
+    with pytest.raises(UnusableInputError, match="damaged at page 3") as caught:
+        live(Database(bolt, data, "test.db", read_standing(bolt, "test.db")))
+    assert "reaches beyond" in str(caught.value.cause)

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import os
 import random
+import struct
 import zipfile
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -15,7 +16,7 @@ from keyctl.etcd_files import forked, snapshot_file, source
 from keyctl.etcd_files.records import Reader
 from keyctl.etcd_files.source import SnapshotSource
 from keyctl.stored.source import Area, Coverage, Value
-from tests.support.bolt_writer import BoltBuilder, inline_bucket, key_value, leaf, revision
+from tests.support.bolt_writer import BoltBuilder, branch, inline_bucket, key_value, leaf, revision
 
 LEFT = b'{"kind":"Secret","apiVersion":"v1","metadata":{"name":"left-behind"}}'
 
@@ -56,7 +57,7 @@ def refused(one: SnapshotSource) -> KeyctlError:
 
 def test_the_values_under_the_prefix_come_once_and_are_counted(tmp_path: Path) -> None:
     one = write(tmp_path / "s.db", database())
-    assert read(one) == [(b"/registry/secrets/%04d" % number, b"v", 2 + number) for number in range(3)]
+    assert read(one) == [(b"/registry/secrets/%04d" % number, b"v", 2 + number) for number in (2, 1, 0)]
     info = one.info()
     assert (info.type, info.location, info.revision) == ("snapshot", str(tmp_path / "s.db"), 9000)
     assert (info.cluster_id, info.count, info.integrity) == ("", 3, "sha256-ok")
@@ -66,6 +67,19 @@ def test_many_values_come_in_several_batches(tmp_path: Path) -> None:
     sizes = [len(batch) for batch in write(tmp_path / "s.db", database(2500)).batches(b"/registry/")]
     assert sum(sizes) == 2500
     assert max(sizes) <= 1000
+
+
+def test_few_values_a_page_come_in_few_batches(tmp_path: Path) -> None:
+    numbers = range(10, 210, 2)
+    builder = BoltBuilder().root({b"key": struct.pack("<QQ", 4, 0)})
+    builder.pages |= {
+        number: leaf(number, [(0, revision(number), key_value(b"/%d" % number, b"v"))]) for number in numbers
+    }
+    builder.pages[4] = branch(4, [(revision(number), number) for number in numbers])
+    one = write(tmp_path / "s.db", builder.data())
+    batches = list(one.batches(b""))
+    assert sum(len(batch) for batch in batches) == len(numbers)
+    assert 1 < len(batches) < 10
 
 
 def test_a_copied_database_has_no_digest_and_says_so(tmp_path: Path) -> None:
@@ -134,7 +148,7 @@ def test_compressed_snapshots_say_how_to_unpack_them(tmp_path: Path) -> None:
 
 def test_a_pinned_revision_is_the_one_that_is_read(tmp_path: Path) -> None:
     one = write(tmp_path / "s.db", database(), at=3)
-    assert [key for key, _, _ in read(one)] == [b"/registry/secrets/0000", b"/registry/secrets/0001"]
+    assert [key for key, _, _ in read(one)] == [b"/registry/secrets/0001", b"/registry/secrets/0000"]
     assert one.info().revision == 3
     past = [value for batch in one.history(b"/registry/") for value in batch]
     assert past == [(b"/registry/secrets/0002", b"v", 4)]

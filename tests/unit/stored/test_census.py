@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Mapping
 
 import pytest
@@ -9,11 +10,14 @@ from hypothesis import strategies as st
 
 from keyctl.encryption_config.model import EncryptionConfig, KmsReader
 from keyctl.keys.key import Key, KeyRef, Provider
+from keyctl.stored import census as census_module
 from keyctl.stored.census import Census, CensusResult
 from keyctl.stored.decrypt import Reason
 from keyctl.stored.envelope import Encoding
 from keyctl.stored.groups import Group, Role
+from keyctl.stored.source import PLACE, Packed
 from tests.support import seal
+from tests.support.packed import packed
 
 NEW, OLD = seal.key("new"), seal.key("old", fill=2)
 CONFIG = seal.config(NEW, OLD)
@@ -40,6 +44,8 @@ def count(
     want: Mapping[str, KeyRef] | None = None,
     work_limit: int = 0,
     kms_limit: int = 0,
+    pack: bool = False,
+    shuffle: int | None = None,
 ) -> CensusResult:
     census = Census(
         b"/registry",
@@ -51,8 +57,11 @@ def count(
         kms_limit=kms_limit,
     )
     batch = [(key, values[key], number) for number, key in enumerate(sorted(values))]
+    if shuffle is not None:
+        random.Random(shuffle).shuffle(batch)  # noqa: S311
     for start in range(0, len(batch), 7):
-        census.add(batch[start : start + 7])
+        part = batch[start : start + 7]
+        census.add(packed(part) if pack else part)
     return census.result()
 
 
@@ -328,14 +337,52 @@ def _value(key: bytes, kind: str, namespace: str, name: str) -> bytes:
 
 
 @settings(max_examples=60, deadline=None)
-@given(VALUES)
-def test_the_short_way_counts_as_the_long_way_does(kinds: dict[tuple[str, str, int], str]) -> None:
+@given(VALUES, st.booleans(), st.none() | st.integers(0, 9), st.sampled_from([CONFIG, None]))
+def test_the_short_way_counts_as_the_long_way_does(
+    kinds: dict[tuple[str, str, int], str], pack: bool, shuffle: int | None, config: EncryptionConfig | None
+) -> None:
     values = {}
     for (namespace, resource, number), kind in kinds.items():
         key = at(f"n{number}", namespace, resource)
         values[key] = _value(key, kind, namespace, f"n{number}")
-    quick, thorough = count(values, names_limit=1), count(values, names_limit=10_000)
+    quick = count(values, config, names_limit=1, pack=pack, shuffle=shuffle)
+    thorough = count(values, config, names_limit=10_000)
     assert quick.problem_counts == thorough.problem_counts
     shape = [(g.resource, g.ref, g.role, g.encoding, g.values, g.decrypted, g.failed) for g in thorough.groups]
     assert shape == [(g.resource, g.ref, g.role, g.encoding, g.values, g.decrypted, g.failed) for g in quick.groups]
     assert quick.values == len(values)
+
+
+def test_a_packed_value_that_is_cut_within_its_head_is_not_taken_with_the_bytes_behind_it() -> None:
+    head = b"k8s:enc:aescbc:v1:new:"
+    values = {at(f"s{number}"): head + b"x" * 32 for number in range(5)}
+    census = Census(b"/registry", None, names_limit=1)
+    census.add(packed([(key, value, 1) for key, value in values.items()]))
+    cut = len(head) - 4
+    batch = packed([(at("cut"), head, 1)])
+    ((content, places),) = batch.stretches
+    *before, end = PLACE.unpack(places)
+    census.add(Packed(((content, PLACE.pack(*before, end - len(head) + cut)),)))
+    assert {(one.key, one.values) for one in census.result().groups} == {("new", 5), ("", 1)}
+
+
+def test_packed_values_are_opened_as_others_are() -> None:
+    (one,) = count(secrets(NEW, 30), pack=True).groups
+    assert (one.values, one.decrypted) == (30, 30)
+
+
+@pytest.mark.parametrize("pack", [True, False])
+def test_a_key_below_a_directory_is_not_counted_as_one_in_it(pack: bool) -> None:
+    values = secrets(NEW, 9) | {at("deeper", "default/more"): b"k8s:enc:aescbc:v1:new:junk"}
+    groups = count(values, None, names_limit=1, pack=pack).groups
+    assert sorted(one.values for one in groups) == [1, 9]
+
+
+def test_more_directories_than_are_kept_are_counted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {key: value for name in "abcdefgh" for key, value in secrets(NEW, 4, f"team-{name}").items()}
+    monkeypatch.setattr(census_module, "_MOST_DIRECTORIES", 3)
+    census = Census(b"/registry", CONFIG, names_limit=1)
+    for key, value in values.items():
+        census.add([(key, value, 1)])
+        assert len(census._lanes) <= 3
+    assert [(one.values, one.decrypted) for one in census.result().groups] == [(32, 32)]

@@ -20,6 +20,7 @@ from keyctl.encryption_config.decode import Decoded, decode
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.encryption_config.server import Server
 from keyctl.errors import UnusableInputError, WrongUsageError
+from keyctl.hosts.interface import HostUnreachableError
 from keyctl.hosts.manifests import read_flags
 from keyctl.stored.display import display
 
@@ -109,7 +110,7 @@ def _of_cluster(api_servers: tuple[ApiServerSettings, ...], server: Server) -> F
     for one in api_servers:
         try:
             found = of_server(one, server)
-        except WrongUsageError as exc:
+        except HostUnreachableError as exc:
             notes.append(f"the configuration of {display(one.name)} was not read: {exc}")
             continue
         like = next((index for index, other in enumerate(groups) if _alike(found, other)), None)
@@ -142,7 +143,7 @@ def _differ(one: Configuration, other: Configuration) -> bool:
 def of_server(one: ApiServerSettings, server: Server) -> Configuration:
     """What one API server of a cluster file uses; `decoded` is None when it was started without a configuration.
 
-    Raises `WrongUsageError` for a host that this version does not reach, `UnusableInputError` for a file that is
+    Raises `HostUnreachableError` for a host that nobody gets to, `UnusableInputError` for a file that is
     missing although the server was told to read it, or that `server` refuses.
     """
     host = wiring.host(one)

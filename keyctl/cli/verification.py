@@ -17,16 +17,20 @@ from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.encryption_config.server import NEWEST_SERVER, Server
-from keyctl.errors import UnreachableError, WrongUsageError
-from keyctl.etcd.interface import Etcd
+from keyctl.errors import KeyctlError, UnreachableError, WrongUsageError
+from keyctl.etcd.interface import MAIN, Etcd
+from keyctl.hosts.interface import HostUnreachableError
 from keyctl.hosts.manifests import Flags, read_flags
 from keyctl.keys.backups import Backup
 from keyctl.keys.key import KeyRef
 from keyctl.kube.interface import ApiServer
+from keyctl.stored.anew import anew
 from keyctl.stored.decrypt import Opened, open_value
 from keyctl.stored.source import FileSource, JoinedSource, ValueSource
 
 _NOTHING = EncryptionConfig(())
+# Configurations, (None,) where there is none to be had; and why others were not read.
+_Read = tuple[tuple[EncryptionConfig | None, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,8 @@ class Target:
 
     `notes` say what was taken from where; `unread` names the servers whose
     configuration could not be looked at, and why. `connections` are those of
-    `etcds`; `settings` is the cluster file, where there is one.
+    `etcds`, and `names` what these are called: "main", or the first resource that one is for. `settings` is the cluster
+    file, where there is one.
     """
 
     etcds: tuple[Etcd, ...]
@@ -48,6 +53,7 @@ class Target:
     file: FileSource | None = None
     connections: tuple[EtcdConnection, ...] = ()
     settings: ClusterSettings | None = None
+    names: tuple[str, ...] = ()
 
     def source(self) -> ValueSource:
         """All values of all etcds, or of the file."""
@@ -85,6 +91,7 @@ class Target:
         gone = {KeyState.DEACTIVATED, KeyState.COMPROMISED, KeyState.DESTROYED}
         return store.backups(), frozenset(record.ref for record in store.records() if record.state in gone)
 
+    @anew
     def neighbours(self) -> tuple[tuple[str, int], ...]:
         """The largest first parts of all keys in the main etcd, for a wrong prefix."""
         counts: Counter[bytes] = Counter()
@@ -102,15 +109,17 @@ def target(
     revision: int,
     file: FileSource | None = None,
     server: Server = NEWEST_SERVER,
+    tolerant: bool = False,
 ) -> Iterator[Target]:
     """Build the target; its connections are closed at the end. With `file` there are none.
 
-    `server` is the version whose reading of the configurations counts.
+    `server` is the version whose reading of the configurations counts. `tolerant`: a configuration that is missing or
+    that no server takes is told in `unread`, and no error, unless the user named the file.
 
     Raises `WrongUsageError` when the connection is not complete, and
     `UnreachableError` when the etcd is not the one behind the API.
     """
-    found = _target(given, encryption_config, revision, file, server)
+    found = _target(given, encryption_config, revision, file, server, tolerant=tolerant)
     try:
         if found.api is not None:
             _check_binding(found, found.api)
@@ -121,7 +130,13 @@ def target(
 
 
 def _target(
-    given: Connection, encryption_config: Path | None, revision: int, file: FileSource | None, server: Server
+    given: Connection,
+    encryption_config: Path | None,
+    revision: int,
+    file: FileSource | None,
+    server: Server,
+    *,
+    tolerant: bool,
 ) -> Target:
     path = wiring.find_cluster_file(given.cluster)
     configs: tuple[EncryptionConfig | None, ...] = (None,)
@@ -136,21 +151,36 @@ def _target(
         settings = load(path)
         main, prefix, overrides = settings.etcd.connection, settings.etcd.prefix, settings.etcd.overrides
         if encryption_config is None:
-            configs, unread = _configs(settings, server)
+            configs, unread = _configs(settings, server, KeyctlError if tolerant else HostUnreachableError)
         api = _api(settings) if file is None else None
         notes = (f"the cluster is that of {path}",) if given.cluster is None else ()
     elif (file is not None or not given.complete) and _on_this_machine(wiring.MANIFEST):
-        main, prefix, config, overrides = _from_manifest(wiring.MANIFEST, server)
-        configs = (config,) if encryption_config is None else configs
+        main, prefix, in_force, overrides = _from_manifest(wiring.MANIFEST)
+        if encryption_config is None:
+            configs, unread = _config_of_manifest(in_force, server, tolerant=tolerant)
         notes = (f"taken from {wiring.MANIFEST}",)
     if encryption_config is not None:
         configs = (_read_config(encryption_config, server),)
     root = given.etcd_prefix or prefix or "/registry"
     if file is not None:
         return Target((), root, configs, None, revision, notes, unread, file)
-    connections = (wiring.with_flags(main, given), *(other.connection for other in overrides))
+    main = wiring.with_flags(main, given)
+    others = _apart(main, overrides)
+    connections = (main, *(other.connection for other in others))
+    names = (MAIN, *(other.resources[0] for other in others))
     etcds = tuple(map(wiring.etcd, connections))
-    return Target(etcds, root, configs, api, revision, notes, unread, None, connections, settings)
+    return Target(etcds, root, configs, api, revision, notes, unread, None, connections, settings, names)
+
+
+def _apart(main: EtcdConnection, overrides: tuple[EtcdOverride, ...]) -> tuple[EtcdOverride, ...]:
+    """The etcds beside `main`, each once: several resources may be kept in one, and some in the main one again."""
+    found: dict[frozenset[str], EtcdOverride] = {}
+    for other in overrides:
+        place = frozenset(other.connection.endpoints)
+        known = found.get(place)
+        found[place] = replace(known, resources=(*known.resources, *other.resources)) if known else other
+    found.pop(frozenset(main.endpoints), None)
+    return tuple(found.values())
 
 
 def _on_this_machine(path: Path) -> bool:
@@ -168,6 +198,9 @@ def _check_binding(found: Target, api: ApiServer) -> None:
         # A wrong prefix: the scan says so, with the prefixes that are there.
         return
     opened = open_value(effective.readers(found.configs[0], "namespaces"), key, stored[0])
+    if not isinstance(opened, Opened) and found.unread:
+        # What opens it may stand in the configuration that was not read.
+        return
     if not isinstance(opened, Opened) or opened.object.uid != told:
         raise UnreachableError(
             "this etcd is not the one behind the API server",
@@ -176,14 +209,17 @@ def _check_binding(found: Target, api: ApiServer) -> None:
         )
 
 
-def _configs(settings: ClusterSettings, server: Server) -> tuple[tuple[EncryptionConfig | None, ...], tuple[str, ...]]:
-    """The distinct configurations of all API servers, and what could not be read of them, a sentence a server."""
+def _configs(settings: ClusterSettings, server: Server, tolerated: type[KeyctlError]) -> _Read:
+    """The distinct configurations of all API servers, and what could not be read of them, a sentence a server.
+
+    Raises what is not `tolerated`.
+    """
     configs: list[EncryptionConfig] = []
     unread = []
     for one in settings.api_servers:
         try:
             config = configurations.of_server(one, server).config or _NOTHING
-        except WrongUsageError as exc:
+        except tolerated as exc:
             unread.append(f"the configuration of {one.name} was not read: {exc}")
             continue
         if not any(effective.same_view(config, other) for other in configs):
@@ -199,9 +235,8 @@ def _api(settings: ClusterSettings) -> ApiServer | None:
     return next((server for server in servers if server.probe().ready), None)
 
 
-def _from_manifest(
-    path: Path, server: Server
-) -> tuple[EtcdConnection, str | None, EncryptionConfig, tuple[EtcdOverride, ...]]:
+def _from_manifest(path: Path) -> tuple[EtcdConnection, str | None, str | None, tuple[EtcdOverride, ...]]:
+    """The main etcd, the prefix, where the configuration is, and the etcds for some resources."""
     flags = read_flags(read_regular(path, "the API server's manifest"), name=str(path))
     connection = EtcdConnection(
         endpoints=flags.etcd_servers,
@@ -214,8 +249,17 @@ def _from_manifest(
         EtcdOverride((resource,), replace(connection, endpoints=endpoints))
         for resource, endpoints in flags.etcd_servers_overrides
     )
-    config = flags.encryption_provider_config
-    return connection, flags.etcd_prefix, _read_config(Path(config), server) if config else _NOTHING, overrides
+    return connection, flags.etcd_prefix, flags.encryption_provider_config, overrides
+
+
+def _config_of_manifest(path: str | None, server: Server, *, tolerant: bool) -> _Read:
+    """The configuration that the manifest names, or why it was not read."""
+    try:
+        return (_read_config(Path(path), server) if path else _NOTHING,), ()
+    except KeyctlError as error:
+        if not tolerant:
+            raise
+        return (None,), (f"the configuration of this machine's API server was not read: {error}",)
 
 
 def _flag_path(flags: Flags, name: str) -> Path | None:

@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -25,10 +25,14 @@ from keyctl.cluster_file.settings import (
     ApiServerSettings,
     ClusterSettings,
     CommandActivation,
+    CommandHostSettings,
     EtcdConnection,
     FileKeySettings,
-    LocalHostSettings,
+    HostSettings,
     ReloadActivation,
+    SshHostSettings,
+    StaticPodActivation,
+    WindowSettings,
 )
 from keyctl.errors import UnusableInputError, WrongUsageError
 from keyctl.etcd.interface import MaintainedEtcd
@@ -114,10 +118,16 @@ def etcd(settings: EtcdConnection) -> MaintainedEtcd:
         )
     from keyctl.etcd.client import EtcdClient
     from keyctl.etcd.tls import MutualTls
-    from keyctl.pki.probe import explain
 
     ca, cert, key, timeout = settings.cacert, settings.cert, settings.key, settings.timeout.total_seconds()
     password = _read_password(settings.password_file) if settings.password_file else None
+
+    def diagnose(endpoint: str) -> str:
+        # NOTE: costs 3 MB and is needed only where something failed.
+        from keyctl.pki.probe import explain
+
+        return explain(endpoint, ca, cert, key, settings.server_name, timeout)
+
     return EtcdClient(
         settings.endpoints,
         MutualTls(ca, cert, key),
@@ -125,7 +135,7 @@ def etcd(settings: EtcdConnection) -> MaintainedEtcd:
         server_name=settings.server_name,
         user=settings.user,
         password=password,
-        diagnose=lambda endpoint: explain(endpoint, ca, cert, key, settings.server_name, timeout),
+        diagnose=diagnose,
     )
 
 
@@ -139,17 +149,40 @@ def _read_password(path: Path) -> str:
 
 
 def host(server: ApiServerSettings) -> Host:
-    """The host of one API server. Raises `WrongUsageError` for a type that this version does not have."""
-    from keyctl.hosts.local import LocalHost
-
-    if not isinstance(server.host, LocalHostSettings):
-        raise WrongUsageError(
-            f"{server.name}: this version reaches files on this machine only (host type local)",
-            hint="run keyctl where the files are; reaching other hosts is for a later version",
-        )
+    """The host of one API server, with its way of restarting that; connects nowhere yet."""
     activation = server.activation
     command = activation.command if isinstance(activation, CommandActivation) else None
-    return LocalHost(server.name, restart_command=command, restart_wait=activation.wait.total_seconds())
+    found = _files_of(server.name, server.host, command, activation.wait.total_seconds())
+    if isinstance(activation, StaticPodActivation) and server.manifest is not None:
+        from keyctl.hosts.static_pod import StaticPodHost
+
+        return StaticPodHost(found, server.manifest, now=SystemClock().now)
+    return found
+
+
+def _files_of(name: str, settings: HostSettings, command: tuple[str, ...] | None, wait: float) -> Host:
+    match settings:
+        case SshHostSettings(address, user, sudo, config):
+            from keyctl.hosts.ssh import SshHost
+            from keyctl.hosts.ssh_connection import SshConnection
+
+            connection = SshConnection(name, address, user=user, config=config)
+            return SshHost(name, connection, sudo=sudo, restart_command=command, restart_wait=wait)
+        case CommandHostSettings(read, write, remove, distribution):
+            from keyctl.hosts.command import CommandHost
+
+            return CommandHost(
+                name,
+                read=read,
+                write=write,
+                remove=remove,
+                wait=distribution.total_seconds(),
+                restart_command=command,
+                restart_wait=wait,
+            )
+    from keyctl.hosts.local import LocalHost
+
+    return LocalHost(name, restart_command=command, restart_wait=wait)
 
 
 def api_server(settings: ClusterSettings, server: ApiServerSettings) -> ApiServer:
@@ -189,6 +222,8 @@ class RotationParts:
     policy_provider: Provider
     policy_resources: tuple[str, ...]
     policy_history: History
+    key_max_age: timedelta
+    policy_window: WindowSettings | None
 
     def session(self, reporter: Reporter, *, pause: Callable[[], None], pause_after: State | None = None) -> Session:
         """A session on this world."""
@@ -273,7 +308,10 @@ def rotation_parts(settings: ClusterSettings) -> RotationParts:
         operator=_operator(),
     )
     policy = settings.policy
-    return RotationParts(world, directory, policy.provider, policy.resources, History(policy.history))
+    history = History(policy.history)
+    return RotationParts(
+        world, directory, policy.provider, policy.resources, history, policy.key_max_age, policy.window
+    )
 
 
 def _operator() -> str:
@@ -297,11 +335,6 @@ def _boot() -> str:
 def _server(settings: ClusterSettings, server: ApiServerSettings) -> Server:
     from keyctl.rotation.world import Server
 
-    if not isinstance(server.activation, ReloadActivation | CommandActivation):
-        raise WrongUsageError(
-            f"{server.name}: this version restarts API servers by a command, or lets them reload",
-            hint="set activation: {restart: {command: [...]}} or reload",
-        )
     return Server(
         name=server.name,
         api=api_server(settings, server),

@@ -36,6 +36,7 @@ from keyctl.cluster_file.settings import (
     TlsSettings,
     VaultKeySettings,
 )
+from keyctl.cluster_file.window import read_window
 from keyctl.documents import Span
 from keyctl.errors import UnusableInputError
 from keyctl.keys.key import STATIC_PROVIDERS, Provider
@@ -60,6 +61,13 @@ _CONNECTION = ("endpoints", "cacert", "cert", "key", "serverName", "user", "pass
 _API_SERVER = (
     "name", "url", "tls", "credentials", "identity", "encryptionConfig", "manifest", "host", "activation",
 )  # fmt: skip
+_HOST_FIELDS: dict[str, tuple[str, ...]] = {
+    "local": (),
+    "ssh": ("address", "user", "sudo", "config"),
+    "command": ("read", "write", "remove", "wait"),
+}
+# Neither may look like a flag of ssh, nor hold both a user and a host.
+_LOGIN_NAME = re.compile(r"[A-Za-z0-9_:.][A-Za-z0-9_:.%+-]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _URL_HINT = "write it like https://10.0.0.1:2379"
 _ACTIVATIONS = "write activation: reload, {restart: {command: [...]}} or {restart: {staticPod: true}}"
@@ -127,7 +135,7 @@ class _Decoder:
         return EtcdSettings(
             connection=connection,
             prefix=_prefix(fields),
-            members=tuple(_member(member) for member in members),
+            members=tuple(self._member(member) for member in members),
             overrides=tuple(self._override(override, connection) for override in overrides),
         )
 
@@ -161,10 +169,15 @@ class _Decoder:
         return KubernetesSettings(self._path(section, "kubeconfig"), section.text("context"))
 
     def _api_server(self, fields: Fields) -> ApiServerSettings:
-        host = _host(fields)
+        host = self._host(fields)
         config = self._host_path(fields, "encryptionConfig", host)
         if config is None:
             fields.refuse(f"{fields.where} has no encryptionConfig", hint="add the file's path on its host")
+        activation = _activation(fields)
+        if isinstance(activation, StaticPodActivation) and "manifest" not in fields:
+            fields.refuse(
+                f"{fields.where} restarts a static pod and has no manifest", hint="add the manifest's path on its host"
+            )
         tls = fields.section("tls", ("cacert", "serverName"))
         identity = fields.section("identity", ("hostname", "advertiseAddress"))
         return ApiServerSettings(
@@ -178,8 +191,40 @@ class _Decoder:
             if identity
             else IdentitySettings(),
             host=host,
-            activation=_activation(fields),
+            activation=activation,
         )
+
+    def _member(self, fields: Fields) -> EtcdMember:
+        return EtcdMember(
+            name=fields.need("name"),
+            endpoint=_url(fields, "endpoint"),
+            server_name=fields.text("serverName"),
+            data_dir=fields.text("dataDir"),
+            host=self._host(fields),
+        )
+
+    def _host(self, fields: Fields) -> HostSettings:
+        section = fields.section("host", ("type", *_HOST_FIELDS["ssh"], *_HOST_FIELDS["command"]))
+        if section is None:
+            return LocalHostSettings()
+        kind = section.choice("type", _HOST_FIELDS, "local")
+        for name in (name for names in _HOST_FIELDS.values() for name in names):
+            if name in section and name not in _HOST_FIELDS[kind]:
+                place = f"{name} in {section.where}"
+                section.refuse(f"{place} does not go with type: {kind}", at=name, hint=f"delete {name}")
+        if kind == "ssh":
+            user = _login_name(section, "user") if "user" in section else None
+            return SshHostSettings(
+                _login_name(section, "address"), user, section.flag("sudo"), self._path(section, "config")
+            )
+        if kind == "command":
+            return CommandHostSettings(
+                read=_command(section, "read"),
+                write=_command(section, "write"),
+                remove=_command(section, "remove") if "remove" in section else None,
+                wait=section.duration("wait", CommandHostSettings((), ()).wait),
+            )
+        return LocalHostSettings()
 
     def _keys(self, fields: Fields) -> FileKeySettings | VaultKeySettings:
         known = ("store", "directory", "address", "mount", "path", "namespace", "auth")
@@ -234,36 +279,18 @@ def _name(fields: Fields) -> str:
     return name
 
 
+def _login_name(fields: Fields, name: str) -> str:
+    text = fields.need(name)
+    if not _LOGIN_NAME.fullmatch(text):
+        hint = "write a plain name or address; what else ssh needs to know goes into its own configuration"
+        fields.refuse(f"{name} in {fields.where} is no plain name", at=name, hint=hint)
+    return text
+
+
 def _prefix(fields: Fields) -> str:
     prefix = fields.text("prefix") or EtcdSettings(EtcdConnection()).prefix
     # As kube-apiserver reads --etcd-prefix: a leading slash is added, a trailing one means nothing.
     return "/" + prefix.strip("/")
-
-
-def _member(fields: Fields) -> EtcdMember:
-    return EtcdMember(
-        name=fields.need("name"),
-        endpoint=_url(fields, "endpoint"),
-        server_name=fields.text("serverName"),
-        data_dir=fields.text("dataDir"),
-        host=_host(fields),
-    )
-
-
-def _host(fields: Fields) -> HostSettings:
-    section = fields.section("host", ("type", "address", "user", "sudo", "read", "write"))
-    if section is None:
-        return LocalHostSettings()
-    kind = section.choice("type", ("local", "ssh", "command"), "local")
-    takes = {"local": (), "ssh": ("address", "user", "sudo"), "command": ("read", "write")}[kind]
-    for name in ("address", "user", "sudo", "read", "write"):
-        if name in section and name not in takes:
-            section.refuse(f"{name} in {section.where} does not go with type: {kind}", at=name, hint=f"delete {name}")
-    if kind == "ssh":
-        return SshHostSettings(section.need("address"), section.text("user"), section.flag("sudo"))
-    if kind == "command":
-        return CommandHostSettings(_command(section, "read"), _command(section, "write"))
-    return LocalHostSettings()
 
 
 def _activation(fields: Fields) -> Activation:
@@ -299,7 +326,7 @@ def _command(fields: Fields, name: str) -> tuple[str, ...]:
 
 def _policy(fields: Fields) -> PolicySettings:
     default = PolicySettings()
-    section = fields.section("policy", ("provider", "resources", "keyMaxAge", "settle", "history"))
+    section = fields.section("policy", ("provider", "resources", "keyMaxAge", "settle", "history", "window"))
     if section is None:
         return default
     return PolicySettings(
@@ -308,6 +335,7 @@ def _policy(fields: Fields) -> PolicySettings:
         key_max_age=section.duration("keyMaxAge", default.key_max_age),
         settle=section.duration("settle", default.settle),
         history=section.choice("history", _HISTORIES, default.history),
+        window=read_window(section),
     )
 
 

@@ -38,19 +38,22 @@ class LocalHostSettings:
 
 @dataclass(frozen=True, slots=True)
 class SshHostSettings:
-    """The files are reached by ssh."""
+    """The files are reached by ssh; `config` is a file in place of the user's own ~/.ssh/config."""
 
     address: str
     user: str | None = None
     sudo: bool = False
+    config: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CommandHostSettings:
-    """The files are reached by the user's own commands."""
+    """The files are reached by the user's own commands; `wait` is how long a distribution may take."""
 
     read: tuple[str, ...]
     write: tuple[str, ...]
+    remove: tuple[str, ...] | None = None
+    wait: timedelta = timedelta(seconds=60)
 
 
 HostSettings = LocalHostSettings | SshHostSettings | CommandHostSettings
@@ -160,14 +163,29 @@ class VaultKeySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowSettings:
+    """When scheduled rotations may change things: on `days` ("Mon", in the order of the week) from minute `opens`.
+
+    `closes` up to `opens` is a minute of the next day; 1440 is the end of the day. `timezone` is a name such as
+    "Europe/Berlin".
+    """
+
+    days: tuple[str, ...]
+    opens: int
+    closes: int
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """What the user wants. `history` is "compact", "wait" or "ignore" (rule R6)."""
+    """What the user wants. `history` is "compact", "wait" or "ignore" (rule R6). `window` None: any time will do."""
 
     provider: Provider = Provider.AESCBC
     resources: tuple[str, ...] = ("secrets",)
     key_max_age: timedelta = timedelta(days=90)
     settle: timedelta = timedelta(seconds=60)
     history: str = "compact"
+    window: WindowSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

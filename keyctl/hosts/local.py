@@ -7,20 +7,19 @@ a message nor a process, and temporaries are 0600 from their creation on.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import secrets
 import shutil
-import signal
 import stat
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from keyctl.errors import RefusedError, StoppedError, UnreachableError
+from keyctl.errors import RefusedError, UnreachableError
 from keyctl.hosts.interface import HostFile
+from keyctl.hosts.refusals import MAX_BYTES, changed, check_size, other_than, sha256, wrong_kind
+from keyctl.hosts.restarting import run_restart
 
 # The label, and the access list: where there is one, the group bits of the mode are only its mask, and copied
 # without it they would open the file to the whole group.
@@ -51,6 +50,7 @@ class LocalHost:
     def write(self, path: str, content: bytes, *, expected: str | None, in_place: bool = False) -> HostFile:
         """See `Host.write`."""
         target = Path(path)
+        check_size(self._name, path, len(content))
         with self._reaching(path):
             if expected is None:
                 _create_directories(target.parent)
@@ -80,6 +80,7 @@ class LocalHost:
     def stage(self, path: str, content: bytes, *, expected: str) -> Path:
         """A synced copy, beside `path`, of what that is to hold, for `place`; the rest as `Host.write` has it."""
         target = Path(path)
+        check_size(self._name, path, len(content))
         with self._reaching(path):
             self._require(target, expected)
             return _write_neighbour(target, content, like=target)
@@ -122,42 +123,8 @@ class LocalHost:
             return shutil.disk_usage(place).free
 
     def restart(self) -> None:
-        """See `Host.restart`. The command's output may quote the configuration: it is not kept."""
-        if self._restart_command is None:
-            raise StoppedError(
-                f"host {self._name}: no restart command is known",
-                hint="set activation to {restart: {command: [...]}} for this server in the cluster file",
-            )
-        program = self._restart_command[0]
-        try:
-            process = subprocess.Popen(  # noqa: S603 — the user's own command, no shell
-                self._restart_command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise self._restart_failed(f"{program}: {error.strerror}") from None
-        try:
-            status = process.wait(timeout=self._restart_wait)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise self._restart_failed(f"{program} did not end within {self._restart_wait:g} s") from None
-        if status == -signal.SIGINT:
-            # NOTE: Ctrl-C goes to the whole foreground group, and this child had not yet left it.
-            raise KeyboardInterrupt
-        if status:
-            raise self._restart_failed(f"{program} ended with exit status {status}")
-
-    def _restart_failed(self, cause: str) -> StoppedError:
-        return StoppedError(
-            f"host {self._name}: the restart command failed",
-            cause=cause,
-            hint="run the command by hand to see what it says, then: keyctl rotate --resume",
-        )
+        """See `Host.restart`."""
+        run_restart(self._name, self._restart_command, self._restart_wait)
 
     @contextmanager
     def _reaching(self, path: str) -> Iterator[None]:
@@ -178,39 +145,32 @@ class LocalHost:
             return None
         except OSError as error:
             if error.errno == errno.ELOOP:
-                raise self._refused_kind(target, "a symbolic link") from None
+                raise wrong_kind(self._name, str(target), "a symbolic link") from None
             raise
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise self._refused_kind(target, "no regular file")
+                raise wrong_kind(self._name, str(target), "no regular file")
+            check_size(self._name, str(target), status.st_size)
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                content = file.read()
+                content = file.read(MAX_BYTES + 1)
+            # Again: it may have grown since, and a file of the kernel's tells no size.
+            check_size(self._name, str(target), len(content))
         finally:
             os.close(descriptor)
-        return HostFile(str(target), content, _sha256(content), stat.S_IMODE(status.st_mode))
-
-    def _refused_kind(self, target: Path, kind: str) -> RefusedError:
-        return RefusedError(
-            f"host {self._name}: {target} is {kind}",
-            hint="name the regular file itself in the cluster file",
-            rule="R13",
-        )
+        # NOTE: a rename, or a copy that keeps the time, shows in ctime only.
+        changed = max(status.st_mtime, status.st_ctime)
+        return HostFile(str(target), content, sha256(content), stat.S_IMODE(status.st_mode), changed, ahead=0.0)
 
     def _require(self, target: Path, expected: str | None) -> HostFile | None:
         """The file, when it is the `expected` one. Raises `RefusedError` (R8) when it is not."""
         found = self._read(target)
         if (found.sha256 if found else None) != expected:
-            raise self._changed(target, f"expected {expected or 'no file'}, found {found.sha256 if found else 'none'}")
+            raise self._changed(target, other_than(expected, found.sha256 if found else None))
         return found
 
     def _changed(self, target: Path, cause: str) -> RefusedError:
-        return RefusedError(
-            f"host {self._name}: somebody else changed {target}",
-            cause=cause,
-            hint="find out who writes this file, then: keyctl rotate --resume",
-            rule="R8",
-        )
+        return changed(self._name, str(target), cause)
 
     def _link_new(self, temporary: Path, target: Path) -> None:
         try:
@@ -233,10 +193,6 @@ class LocalHost:
         if not found or not wanted.startswith(found.content):
             raise self._changed(target, f"a rewrite of it was cut off; what it was to hold is in {redo}")
         _overwrite(target, wanted)
-
-
-def _sha256(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 def _temporary_prefix(target: Path) -> str:

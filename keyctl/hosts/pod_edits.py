@@ -1,4 +1,4 @@
-"""Splices in a pod manifest: flags, a mount and its volume put in; list items and words taken out or replaced.
+"""Splices in a pod manifest: flags, a mount and its volume put in; list items and words taken out or replaced; a mark.
 
 Comments and layout stay. What is removed or replaced is read again and must mean just that; the functions that
 return insertions leave this to their caller.
@@ -16,6 +16,8 @@ from keyctl.errors import RefusedError
 from keyctl.hosts.encryption_flags import TRUE
 from keyctl.hosts.pod import PROGRAM, Pod, Word, field_of, items_of, text_of
 
+# The annotation whose change makes a kubelet start a static pod anew.
+RESTART_MARK = "keyctl/restarted-at"
 _VOLUME = "keyctl-encryption"
 _PLAIN_TEXT = re.compile(r"[A-Za-z/-][A-Za-z0-9/._=-]*")
 
@@ -79,6 +81,31 @@ def mount_edits(pod: Pod, file: PurePosixPath) -> list[Edit]:
     ]
 
 
+def with_restart_mark(content: bytes, mark: str, *, name: str) -> bytes:
+    """The manifest with `mark` as the value of the annotation that stands for a restart; put in where it is not there.
+
+    Raises `RefusedError` for a layout that is not edited, `UnusableInputError` for what is no pod with metadata.
+    """
+    document = parse(content, name=name)
+    check_editable(document)
+    metadata = field_of(document.root, "metadata")
+    if not isinstance(metadata, Mapping) or not metadata.items:
+        refuse(name, document.root.span, "not the manifest of a pod", hint="correct apiServers[].manifest")
+    edited = splice(document.text, [_mark_edit(document, metadata, json.dumps(mark))]).encode()
+    marked = field_of(field_of(field_of(parse(edited, name=name).root, "metadata"), "annotations"), RESTART_MARK)
+    if text_of(marked) != mark or _without_mark(parse(edited, name=name)) != _without_mark(document):
+        raise RefusedError(
+            f"{name}: the annotations cannot be edited as they are written",
+            hint="write metadata.annotations as plain lines, name and value, and make the pod load it",
+        )
+    return edited
+
+
+def same_but_for_restarts(one: bytes, other: bytes, *, name: str) -> bool:
+    """Whether two manifests differ in nothing but the mark of a restart."""
+    return one == other or with_restart_mark(one, "", name=name) == with_restart_mark(other, "", name=name)
+
+
 def without_item(document: Document, parent: Mapping, name: str, index: int) -> bytes:
     """The manifest without item `index` of the list `name` of `parent`; comment lines around it stay.
 
@@ -106,6 +133,40 @@ def with_shorter_name(document: Document, word: Word, prefix: re.Pattern[str]) -
             f"{document.name}:{line}: a flag written with escapes", hint=f"write the flag on line {line} without them"
         )
     return _checked(document, [(name, found.end(), "")], word.node, f"--{word.text[read.end() :]}")
+
+
+def _mark_edit(document: Document, metadata: Mapping, value: str) -> Edit:
+    """The splice that sets the mark to `value`, which is quoted as JSON is."""
+    flow = f"{json.dumps(RESTART_MARK)}: {value}"
+    annotations = field_of(metadata, "annotations")
+    if annotations is None:
+        if any(key.text == "annotations" for key, _ in metadata.items):
+            refuse(document.name, metadata.span, "annotations is empty", hint="delete the field annotations")
+        if metadata.flow:
+            end = metadata.items[-1][1].span.end
+            return end, end, f', "annotations": {{{flow}}}'
+        indent = " " * (metadata.span.column - 1)
+        return _after(document, metadata, f"{indent}annotations:\n{indent}  {RESTART_MARK}: {value}")
+    if not isinstance(annotations, Mapping):
+        refuse(document.name, annotations.span, "annotations is no mapping", hint="write name: value below it")
+    old = next((node for key, node in annotations.items if key.text == RESTART_MARK), None)
+    if old is not None:
+        return old.span.start, old.span.end, value
+    if annotations.flow or not annotations.items:
+        end = annotations.items[-1][1].span.end if annotations.items else annotations.span.start + 1
+        return end, end, f", {flow}" if annotations.items else flow
+    return _after(document, annotations, f"{' ' * (annotations.span.column - 1)}{RESTART_MARK}: {value}")
+
+
+def _without_mark(document: Document) -> object:
+    """What a manifest says, but for the mark; annotations that held nothing else are none."""
+    meaning = _meaning(document.root)
+    metadata = meaning["metadata"] if isinstance(meaning, dict) else None
+    if isinstance(metadata, dict) and isinstance(annotations := metadata.get("annotations", {}), dict):
+        others = {key: value for key, value in annotations.items() if key != RESTART_MARK}
+        metadata = {key: value for key, value in metadata.items() if key != "annotations"} | {"annotations": others}
+        return meaning | {"metadata": metadata} if isinstance(meaning, dict) else meaning
+    return meaning
 
 
 def _checked(document: Document, edits: list[Edit], changed: Node, to: str | None) -> bytes:

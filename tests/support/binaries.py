@@ -9,6 +9,8 @@ import functools
 import sys
 from pathlib import Path
 
+import pytest
+
 from keyctl.lab.build import binaries
 from keyctl.lab.versions import DEFAULT_KUBERNETES, ON_REQUEST, SERVERS
 
@@ -27,4 +29,8 @@ def servers(kubernetes: str = DEFAULT_KUBERNETES) -> dict[str, Path]:
 
 @functools.cache
 def _programs(names: tuple[str, ...], kubernetes: str) -> dict[str, Path]:
-    return binaries(names, kubernetes=kubernetes, progress=lambda line: print(line, file=sys.__stderr__))
+    with pytest.MonkeyPatch.context() as environment:
+        if kubernetes != DEFAULT_KUBERNETES:
+            # A directory of ready programs has those of one version: another one is built, once.
+            environment.delenv("KEYCTL_LAB_BIN", raising=False)
+        return binaries(names, kubernetes=kubernetes, progress=lambda line: print(line, file=sys.__stderr__))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable
 
 from keyctl.errors import RefusedError, StoppedError
 from keyctl.hosts.interface import HostFile
+from keyctl.hosts.refusals import check_size
 
 
 class MemoryHost:
@@ -18,7 +20,9 @@ class MemoryHost:
         self.files: dict[str, HostFile] = {}
         self.links: set[str] = set()
         self.leftovers: dict[str, tuple[str, ...]] = {}
-        self.free = 1 << 30
+        self.free: int | None = 1 << 30
+        self.now: Callable[[], float] = time.time
+        self.ahead: float | None = 0.0
 
     @property
     def name(self) -> str:
@@ -26,19 +30,23 @@ class MemoryHost:
 
     def place(self, path: str, content: bytes, *, mode: int = 0o600) -> HostFile:
         """Put a file there as anybody else would."""
-        self.files[path] = HostFile(path, content, "sha256:" + hashlib.sha256(content).hexdigest(), mode)
+        sha256 = "sha256:" + hashlib.sha256(content).hexdigest()
+        self.files[path] = HostFile(path, content, sha256, mode, self.now(), self.ahead)
         return self.files[path]
 
     def read(self, path: str) -> HostFile | None:
         if path in self.links:
             raise RefusedError(f"host {self._name}: {path} is a symbolic link", rule="R13")
-        return self.files.get(path)
+        found = self.files.get(path)
+        check_size(self._name, path, len(found.content) if found else 0)
+        return found
 
     def write(self, path: str, content: bytes, *, expected: str | None, in_place: bool = False) -> HostFile:
+        check_size(self._name, path, len(content))
         found = self.read(path)
         if (found.sha256 if found else None) != expected:
             raise RefusedError(f"host {self._name}: somebody else changed {path}", rule="R8")
-        return self.place(path, content, mode=found.mode if found else 0o600)
+        return self.place(path, content, mode=0o600 if found is None or found.mode is None else found.mode)
 
     def remove(self, path: str, *, expected: str) -> None:
         found = self.read(path)
@@ -49,7 +57,7 @@ class MemoryHost:
     def sweep(self, path: str) -> tuple[str, ...]:
         return self.leftovers.pop(path, ())
 
-    def free_bytes(self, path: str) -> int:
+    def free_bytes(self, path: str) -> int | None:
         return self.free
 
     def restart(self) -> None:

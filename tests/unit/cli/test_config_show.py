@@ -130,16 +130,16 @@ def test_the_cluster_file_that_was_found_is_named(folder: Path) -> None:
 def test_a_server_whose_host_is_out_of_reach_is_told_and_the_others_are_shown(folder: Path) -> None:
     servers(folder, file(entry("secrets", A)), file(entry("secrets", A)))
     text = Path("trial.yaml").read_text()
-    Path("trial.yaml").write_text(text.replace("  name: cp2\n", "  name: cp2\n  host: {type: ssh, address: h}\n"))
+    Path("trial.yaml").write_text(
+        text.replace("  name: cp2\n", "  name: cp2\n  host: {type: ssh, address: h.invalid}\n")
+    )
     assert text != Path("trial.yaml").read_text()
     result = run("--cluster", "trial.yaml")
-    assert (
-        "the configuration of cp2 was not read: cp2: this version reaches files on this machine only" in result.stdout
-    )
+    assert "the configuration of cp2 was not read: host cp2: it cannot be reached" in result.stdout
     assert f"cp1: {folder}/enc0.yaml:" in result.stdout
     Path("trial.yaml").write_text(
-        text.replace("  name: cp2\n", "  name: cp2\n  host: {type: ssh, address: h}\n").replace(
-            "  name: cp1\n", "  name: cp1\n  host: {type: ssh, address: h}\n"
+        text.replace("  name: cp2\n", "  name: cp2\n  host: {type: ssh, address: h.invalid}\n").replace(
+            "  name: cp1\n", "  name: cp1\n  host: {type: ssh, address: h.invalid}\n"
         )
     )
     assert isinstance(run("--cluster", "trial.yaml").exception, WrongUsageError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -12,9 +13,10 @@ from keyctl.cli import verification, wiring
 from keyctl.cli.options import Connection
 from keyctl.cluster_file.settings import EtcdConnection
 from keyctl.encryption_config.model import EncryptionConfig
-from keyctl.errors import UnreachableError, UnusableInputError
+from keyctl.errors import RevisionLostError, UnreachableError, UnusableInputError
 from keyctl.etcd.interface import Etcd
 from keyctl.kube.interface import ApiServer, ServerProbe
+from keyctl.stored.source import Value
 from tests.support import seal
 from tests.support.encryption_file import write_config
 from tests.support.fake_kube import FakeApiServer, FakeCluster
@@ -158,10 +160,10 @@ def test_a_given_configuration_is_the_only_one(etcds: list[FakeEtcd], tmp_path: 
         assert found.configs == (seal.config(OLD),)
 
 
-def test_a_host_that_this_version_cannot_reach_is_noted_and_no_configuration_is_made_up(
+def test_a_host_that_nobody_gets_to_is_noted_and_no_configuration_is_made_up(
     etcds: list[FakeEtcd], tmp_path: Path
 ) -> None:
-    cluster_file(tmp_path, tmp_path / "enc.yaml", host={"type": "ssh", "address": "cp1", "user": "root"})
+    cluster_file(tmp_path, tmp_path / "enc.yaml", host={"type": "ssh", "address": "cp1.invalid", "user": "root"})
     with verification.target(NOTHING, None, revision=0) as found:
         assert found.configs == (None,)
         assert "the configuration of cp1 was not read" in found.unread[0]
@@ -204,7 +206,7 @@ def test_the_etcd_must_be_the_one_behind_the_api(
     stored = {b"/registry/namespaces/kube-system": seal.stored("v1", "Namespace", "kube-system", uid="the-uid")}
     etcd = FakeEtcd(EtcdConnection(), stored)
     target = verification.Target((_etcd(etcd),), "/registry/", (None,), _api(FakeApi(uid)), 0, ())
-    monkeypatch.setattr(verification, "_target", lambda *_: target)
+    monkeypatch.setattr(verification, "_target", lambda *_, **__: target)
     if bound:
         with verification.target(NOTHING, None, revision=0) as found:
             assert found is target
@@ -222,6 +224,80 @@ def test_the_largest_neighbours_come_first() -> None:
     target = verification.Target((_etcd(FakeEtcd(EtcdConnection(), values)),), "/registry", (None,), None, 0, ())
     assert target.neighbours()[0] == ("/a", 3)
     assert dict(target.neighbours()) == {"/a": 3, "/b": 1, "plain": 1}
+
+
+def test_neighbours_are_counted_anew_when_etcd_forgot_what_was_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    etcd = FakeEtcd(EtcdConnection(), {b"/a/1": b"", b"/a/2": b""})
+    tries = []
+
+    class Forgetful(MemorySource):
+        def batches(self, prefix: bytes) -> Iterator[list[Value]]:
+            tries.append(prefix)
+            yield from super().batches(prefix)
+            if len(tries) < 3:
+                raise RevisionLostError("compacted")
+
+    monkeypatch.setattr(etcd, "source", lambda: Forgetful(etcd.values))
+    target = verification.Target((_etcd(etcd),), "/registry", (None,), None, 0, ())
+    assert (target.neighbours(), len(tries)) == ((("/a", 2),), 3)
+
+
+def test_an_etcd_for_several_resources_is_one_and_one_that_is_the_main_one_is_none_beside_it(
+    etcds: list[FakeEtcd], tmp_path: Path
+) -> None:
+    path = cluster_file(tmp_path, write_config(tmp_path / "enc.yaml", NEW))
+    document = yaml.safe_load(path.read_text())
+    places = {"events": ["a", "b"], "leases": ["b", "a"], "pods": ["file"], "nodes": ["c"]}
+    document["etcd"]["overrides"] = [
+        {"resources": [name], "endpoints": [f"https://{host}:2379" for host in hosts]} for name, hosts in places.items()
+    ]
+    path.write_text(yaml.safe_dump(document))
+    with verification.target(NOTHING, None, revision=0) as found:
+        assert found.names == ("main", "events", "nodes")
+    assert [etcd.settings.endpoints[0] for etcd in etcds] == ["https://file:2379", "https://a:2379", "https://c:2379"]
+
+
+def test_a_configuration_that_cannot_be_read_is_told_to_who_can_do_without(
+    etcds: list[FakeEtcd], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("nonsense")
+    cluster_file(tmp_path, write_config(tmp_path / "enc.yaml", NEW), broken)
+    with verification.target(NOTHING, None, revision=0, tolerant=True) as found:
+        assert found.configs == (seal.config(NEW),)
+        assert [text.split(":")[0] for text in found.unread] == ["the configuration of cp2 was not read"]
+    with pytest.raises(UnusableInputError), verification.target(NOTHING, None, revision=0):
+        pass
+    with pytest.raises(UnusableInputError), verification.target(NOTHING, broken, revision=0, tolerant=True):
+        pass
+
+
+def test_a_configuration_that_this_machines_manifest_names_and_that_is_missing_is_told_too(
+    etcds: list[FakeEtcd], tmp_path: Path
+) -> None:
+    flags = f"--etcd-servers=https://127.0.0.1:2379, --encryption-provider-config={tmp_path}/enc.yaml"
+    wiring.MANIFEST.write_text(MANIFEST.format(flags=flags))
+    with verification.target(NOTHING, None, revision=0, tolerant=True) as found:
+        assert found.configs == (None,)
+        assert "this machine's API server was not read" in found.unread[0]
+    with pytest.raises(UnusableInputError), verification.target(NOTHING, None, revision=0):
+        pass
+
+
+def test_a_namespace_that_stays_closed_for_want_of_a_configuration_is_no_other_cluster(
+    etcds: list[FakeEtcd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = b"/registry/namespaces/kube-system"
+    etcd = FakeEtcd(EtcdConnection(), {key: seal.seal(NEW, key, seal.stored("v1", "Namespace", "kube-system"))})
+    for unread in (("the configuration of cp1 was not read",), ()):
+        target = verification.Target((_etcd(etcd),), "/registry/", (None,), _api(FakeApi("x")), 0, (), unread)
+        monkeypatch.setattr(verification, "_target", lambda *_, found=target, **__: found)
+        if unread:
+            with verification.target(NOTHING, None, revision=0) as found:
+                assert found is target
+        else:
+            with pytest.raises(UnreachableError), verification.target(NOTHING, None, revision=0):
+                pass
 
 
 def test_the_api_is_not_asked_about_another_revision() -> None:

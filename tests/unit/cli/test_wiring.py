@@ -14,6 +14,9 @@ from keyctl.cli.options import Connection
 from keyctl.cluster_file.read import load
 from keyctl.cluster_file.settings import ClusterSettings, EtcdConnection
 from keyctl.errors import UnusableInputError, WrongUsageError
+from keyctl.hosts.command import CommandHost
+from keyctl.hosts.local import LocalHost
+from keyctl.hosts.ssh import SshHost
 from keyctl.keys.key import Provider
 from tests.support.etcd_process import write_client
 from tests.support.kubeconfig import write_kubeconfig
@@ -111,8 +114,6 @@ def _text(path: Path, text: str) -> Path:
             {"keys": {"store": "vault", "address": "https://vault:8200", "mount": "kv", "path": "k"}},
             "keys in files only",
         ),
-        ({"server": {"host": {"type": "ssh", "address": "cp1", "user": "root"}}}, "files on this machine only"),
-        ({"server": {"activation": {"restart": {"staticPod": True}}}}, "restarts API servers by a command"),
         ({"kubernetes": None}, "no kubeconfig"),
     ],
 )
@@ -133,6 +134,33 @@ def test_a_rotation_is_built_from_the_cluster_file(tmp_path: Path) -> None:
     assert parts.world.prefix == "/registry"
     for place in parts.world.etcds:
         place.etcd.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "kind"),
+    [
+        ({"type": "local"}, LocalHost),
+        ({"type": "ssh", "address": "cp1.invalid", "user": "ops", "sudo": True}, SshHost),
+        ({"type": "command", "read": ["r"], "write": ["w"]}, CommandHost),
+    ],
+)
+def test_every_kind_of_host_is_built_and_reaches_out_to_nobody(
+    tmp_path: Path, host: dict[str, object], kind: type
+) -> None:
+    (server,) = settings(tmp_path, server={"host": host, "encryptionConfig": "/enc.yaml"}).api_servers
+    found = wiring.host(server)
+    assert type(found) is kind
+    assert found.name == "cp1"
+
+
+def test_a_static_pod_is_restarted_through_its_manifest_whatever_the_host(tmp_path: Path) -> None:
+    manifest = tmp_path / "kube-apiserver.yaml"
+    manifest.write_text("metadata: {name: kube-apiserver}\nspec: {containers: [{name: kube-apiserver}]}\n")
+    static = {"manifest": str(manifest), "activation": {"restart": {"staticPod": True}}}
+    (server,) = wiring.rotation_parts(settings(tmp_path, server=static)).world.servers
+    assert not server.reloads
+    server.host.restart()
+    assert "keyctl/restarted-at" in manifest.read_text()
 
 
 def test_kubeconfig_comes_from_the_environment_when_the_file_names_none(

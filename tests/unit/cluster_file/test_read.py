@@ -151,7 +151,7 @@ def test_an_override_inherits_what_it_leaves_out() -> None:
     ],
 )
 def test_every_way_to_activate(activation: str, expected: object) -> None:
-    assert _server(activation=activation).activation == expected
+    assert _server(manifest="/manifest.yaml", activation=activation).activation == expected
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,15 @@ def test_every_way_to_activate(activation: str, expected: object) -> None:
         ("{type: local}", LocalHostSettings()),
         ("{type: ssh, address: cp1.example}", SshHostSettings("cp1.example")),
         ("{type: ssh, address: cp1, user: ops, sudo: true}", SshHostSettings("cp1", "ops", sudo=True)),
+        (
+            "{type: ssh, address: 'fe80::1%eth0', config: ssh.config}",
+            SshHostSettings("fe80::1%eth0", config=_HOME / "ssh.config"),
+        ),
         ("{type: command, read: [r], write: [w, x]}", CommandHostSettings(("r",), ("w", "x"))),
+        (
+            "{type: command, read: [r], write: [w], remove: [d], wait: 5m}",
+            CommandHostSettings(("r",), ("w",), ("d",), timedelta(minutes=5)),
+        ),
     ],
 )
 def test_every_kind_of_host(host: str, expected: object) -> None:
@@ -269,6 +277,11 @@ _BAD: dict[str, tuple[Callable[[str], str], str]] = {
     "yes is not true": (_in_server("activation: {restart: {staticPod: yes}}"), "is neither true nor false"),
     "host type": (_in_server("host: {type: telnet}"), "type in apiServers[0].host is unknown"),
     "field of another host": (_in_server("host: {type: local, user: a}"), "does not go with type: local"),
+    "address like a flag": (_in_server("host: {type: ssh, address: -oX=y}"), "address in apiServers[0].host is no"),
+    "user and address": (_in_server("host: {type: ssh, address: root@a}"), "address in apiServers[0].host is no plain"),
+    "user like a flag": (_in_server("host: {type: ssh, address: a, user: -v}"), "user in apiServers[0].host is no"),
+    "empty remove": (_in_server("host: {type: command, read: [r], write: [w], remove: []}"), "has no remove"),
+    "static pod where": (_in_server("activation: {restart: {staticPod: true}}"), "restarts a static pod and has"),
     "ssh where": (_in_server("host: {type: ssh}"), "apiServers[0].host has no address"),
     "half a command": (_in_server("host: {type: command, read: [r]}"), "apiServers[0].host has no write"),
     "relative path elsewhere": (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keyctl.errors import KeyctlError, RefusedError, UnreachableError
+from keyctl.errors import KeyctlError, RefusedError, UnreachableError, UnusableInputError
 from keyctl.hosts import local
 from keyctl.hosts.local import LocalHost
 from tests.support.effects import noted, open_descriptors
@@ -345,3 +345,9 @@ def test_no_refusal_shows_what_a_file_holds(path: Path) -> None:
     error: KeyctlError = caught.value
     assert "ooo" not in f"{error!r} {error.cause} {error.hints}"
     assert "secret-new" not in f"{error!r} {error.cause} {error.hints}"
+
+
+def test_no_copy_is_staged_that_could_not_be_read_again_once_it_is_in_place(path: Path) -> None:
+    with pytest.raises(UnusableInputError, match="larger than 1 MiB"):
+        _HOST.stage(str(path), bytes(1024 * 1024 + 1), expected=_hash(_OLD))
+    assert _names(path) == ["enc.yaml"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,12 +13,17 @@ from typing import TypeVar
 import click
 
 from keyctl.cli import files, terminal, wiring
+from keyctl.cli.engine_options import engine_options
 from keyctl.cli.progress import JsonLines, LiveTable, PlainLines
-from keyctl.errors import InterruptedEarlyError, RefusedError, StoppedError, WrongUsageError
+from keyctl.cli.signals import handled
+from keyctl.cli.told import told
+from keyctl.cli.window import warn_outside
+from keyctl.errors import InterruptedEarlyError, RefusedError, WrongUsageError
 from keyctl.keys.key import KeyRef, Provider
 from keyctl.rotation import agreed
+from keyctl.rotation.exposure import Exposed
 from keyctl.rotation.outline import counted
-from keyctl.rotation.plan import Goal, History, State
+from keyctl.rotation.plan import Engine, Goal, History, Plan, State
 from keyctl.rotation.preflight import Wish
 from keyctl.rotation.session import Finished
 from keyctl.rotation.world import Event, Reporter
@@ -29,7 +33,10 @@ F = TypeVar("F", bound=Callable[..., object])
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The options that all of them share. `history` None is the policy of the cluster file."""
+    """The options that all of them share. `history` None: the policy of the cluster file; `engine` None: the plan's.
+
+    `hold` is called between two acts, and raises once the time to work is over; no option gives it.
+    """
 
     dry_run: bool
     yes: bool
@@ -41,6 +48,9 @@ class Change:
     template_updated: bool
     plan_file: Path | None = None
     apply: Path | None = None
+    engine: Engine | None = None
+    second_pass: bool = False
+    hold: Callable[[], None] | None = None
 
     @classmethod
     def from_options(cls, given: Mapping[str, object]) -> Change:
@@ -57,6 +67,8 @@ class Change:
             template_updated=bool(given["template_updated"]),
             plan_file=path if isinstance(path := given.get("plan_file"), Path) else None,
             apply=path if isinstance(path := given.get("apply"), Path) else None,
+            engine=Engine(engine) if isinstance(engine := given["engine"], str) else None,
+            second_pass=bool(given["second_pass"]),
         )
 
     def wish(self, goal: Goal, provider: str | None, resources: tuple[str, ...]) -> Wish:
@@ -67,6 +79,8 @@ class Change:
             resources=resources or None,
             allow_downtime=self.allow_downtime,
             template_updated=self.template_updated,
+            engine=self.engine or Engine.PATCH,
+            second_pass=self.second_pass,
         )
 
 
@@ -108,7 +122,7 @@ def change_options(command: F) -> F:
         )
     ):
         command = option(command)
-    return command
+    return engine_options(command)
 
 
 def pause_option(last: State) -> Callable[[F], F]:
@@ -135,7 +149,7 @@ def start(cluster: Path | None, change: Change, wish: Wish) -> None:
     if change.apply is not None:
         _apply(cluster, change, wish)
         return
-    with _told(change), wiring.rotation(cluster) as parts:
+    with told(change.output), wiring.rotation(cluster) as parts:
         if wish.goal is Goal.ENABLE:
             wish = replace(
                 wish,
@@ -143,6 +157,8 @@ def start(cluster: Path | None, change: Change, wish: Wish) -> None:
                 resources=wish.resources or parts.policy_resources,
             )
         wish = replace(wish, history=change.history or parts.policy_history)
+        if not change.quiet:
+            warn_outside(parts.policy_window, parts.world.clock)
         if change.dry_run and change.pause_after is not None:
             raise WrongUsageError("--dry-run reaches no state to pause after", hint="leave --pause-after out")
         if change.dry_run:
@@ -163,16 +179,20 @@ def _apply(cluster: Path | None, change: Change, wish: Wish) -> None:
     path = change.apply
     if path is None:
         raise RuntimeError("no plan to apply")
-    if change.dry_run or change.history or wish != Wish(wish.goal):
+    if change.dry_run or change.history or change.engine or wish != Wish(wish.goal):
         raise WrongUsageError(
             "--apply carries out what the plan says",
             hint="of the other flags it takes --cluster, --pause-after, -o, -q and --yes",
         )
     plan = agreed.read(files.read_file(path, "a plan"), name=files.name_of(path))
     if plan.wish.goal is not wish.goal:
-        goal = plan.wish.goal.value
-        raise WrongUsageError(f"{files.name_of(path)} is a plan to {goal}", hint=f"keyctl {goal} --apply PLAN")
-    with _told(change), wiring.rotation(cluster) as parts:
+        raise WrongUsageError(
+            f"{files.name_of(path)} is a plan to {plan.wish.goal.value}",
+            hint=f"keyctl {plan.wish.goal.command} --apply PLAN",
+        )
+    with told(change.output), wiring.rotation(cluster) as parts:
+        if not change.quiet:
+            warn_outside(parts.policy_window, parts.world.clock)
         with _watching(change) as (reporter, stop):
             session = parts.session(reporter, pause=stop.pause, pause_after=change.pause_after)
             finished = session.start(
@@ -183,18 +203,18 @@ def _apply(cluster: Path | None, change: Change, wish: Wish) -> None:
 
 def resume(cluster: Path | None, change: Change) -> None:
     """Go on with what was begun, on the way it was on."""
-    with _told(change), wiring.rotation(cluster) as parts:
+    with told(change.output), wiring.rotation(cluster) as parts:
         with _watching(change) as (reporter, stop):
             stop.working = True
             _agreed(reporter)
             session = parts.session(reporter, pause=stop.pause, pause_after=change.pause_after)
-            finished = session.resume(history=change.history)
+            finished = session.resume(history=change.history, engine=change.engine)
         _last_words(finished, change)
 
 
 def abort(cluster: Path | None, change: Change) -> None:
     """Turn what was begun around, and bring everything back to how it was; asks also when it goes back already."""
-    with _told(change), wiring.rotation(cluster) as parts:
+    with told(change.output), wiring.rotation(cluster) as parts:
         with _watching(change) as (reporter, stop):
             session = parts.session(reporter, pause=stop.pause)
             lines = session.outline_back()
@@ -203,23 +223,8 @@ def abort(cluster: Path | None, change: Change) -> None:
                 return
             if not _confirm(lines, change, reporter, stop):
                 raise InterruptedEarlyError("not confirmed; the rotation is where it was")
-            finished = session.abort(confirm=lambda _: True)
+            finished = session.abort(confirm=lambda _: True, engine=change.engine)
         _last_words(finished, change)
-
-
-@contextlib.contextmanager
-def _told(change: Change) -> Iterator[None]:
-    """With JSON, say in a last event why it ends here; the text on stderr and the exit code are the caller's."""
-    try:
-        yield
-    except (RefusedError, StoppedError) as error:
-        if change.output == "json":
-            fields = {"cause": error.cause, "rule": error.rule, "hints": list(error.hints)}
-            kind = "stopped" if isinstance(error, StoppedError) else "refused"
-            # NOTE: a reader that has gone must not hide the error from stderr.
-            with contextlib.suppress(OSError):
-                JsonLines().event(Event(kind, str(error), fields))
-        raise
 
 
 class _Silent:
@@ -255,10 +260,14 @@ Watcher = JsonLines | PlainLines | _Later | _Silent
 
 
 class Stop:
-    """Ctrl-C and SIGTERM: before `working` they end the command at once, after that between two acts."""
+    """Ctrl-C, SIGTERM and a hang-up: before `working` they end the command at once, after that between two acts.
 
-    def __init__(self, watcher: Reporter) -> None:
+    `hold` is another reason to stop there: it raises when it has come.
+    """
+
+    def __init__(self, watcher: Reporter, hold: Callable[[], None] | None = None) -> None:
         self._watcher = watcher
+        self._hold = hold
         self._asked = False
         self.working = False
 
@@ -270,22 +279,22 @@ class Stop:
         self._watcher.event(Event("step", "stopping after the act under way; once more to stop now"))
 
     def pause(self) -> None:
-        """Raise `KeyboardInterrupt` if the user has asked."""
+        """Raise `KeyboardInterrupt` if the user has asked, or what `hold` raises."""
         if self._asked:
             raise KeyboardInterrupt
+        if self._hold is not None:
+            self._hold()
 
 
 @contextlib.contextmanager
 def _watching(change: Change) -> Iterator[tuple[Watcher, Stop]]:
     watcher = _watcher(change)
-    stop = Stop(watcher)
-    before = {number: signal.signal(number, stop.ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield watcher, stop
-    finally:
-        watcher.close()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    stop = Stop(watcher, change.hold)
+    with handled(stop.ask):
+        try:
+            yield watcher, stop
+        finally:
+            watcher.close()
 
 
 def _watcher(change: Change) -> Watcher:
@@ -340,24 +349,41 @@ def _last_words(finished: Finished, change: Change) -> None:
             "revision": found.revision,
             "evidence": str(evidence.path),
             "evidenceHash": evidence.sha256,
+            **({} if finished.exposed is None else {"exposed": finished.exposed.to_record()}),
         }
         JsonLines().event(Event(state.value, sentence, fields))
         return
     click.echo(sentence)
     click.echo(f"evidence: {evidence.path.parent} ({evidence.records} records, last hash {evidence.sha256})")
+    if finished.exposed is not None:
+        click.echo("\n".join(_exposed(finished.exposed, plan)))
     if sys.stderr.isatty() and not change.quiet:
         click.echo("next: keyctl verify-secrets", err=True)
+
+
+def _exposed(exposed: Exposed, plan: Plan) -> list[str]:
+    stood = f"{counted(exposed.objects, 'object')} stood under {plan.compromised} at some time"
+    lines = [f"leaked: {stood}: change what they hold where it was issued; the list: {exposed.path}"]
+    if exposed.unnamed:
+        lines.append(f"leaked: {counted(exposed.unnamed, 'piece')} in freed pages of etcd no longer tell their object")
+    if exposed.missed:
+        lines.append(f"not looked at: {counted(exposed.missed, 'snapshot')} that needs the key; the list says which")
+    return lines
 
 
 def _sentence(finished: Finished) -> str:
     plan, found = finished.plan, finished.scan
     what = ", ".join(plan.resources)
     read = f"{counted(found.values, 'value')} read at etcd revision {found.revision}, every one opens"
+    if finished.state is State.ABORTED and plan.goal is Goal.REMOVE_IDENTITY:
+        return f"aborted: every server reads plaintext of {what} as before; {read}"
     if finished.state is State.ABORTED:
         return f"aborted: no value is under {plan.new}, which is in no file; {read}"
     stands = f"{counted(_under(finished, plan.new), 'value')} under {plan.new}, none of {what} under another key"
     if finished.state is State.VERIFIED:
         return f"verified: {stands}; {read}"
+    if plan.goal is Goal.REMOVE_IDENTITY:
+        return f"retired: plaintext of {what} is read by no server and there is none; {stands}; {read}"
     gone = ", ".join(map(str, plan.old_refs))
     return f"retired: {gone} is in no file and no value is under it; {stands}; {read}"
 

@@ -92,6 +92,19 @@ def write_and_close(descriptor: int, content: bytes) -> None:
         os.close(descriptor)
 
 
+def place(path: Path, content: bytes) -> None:
+    """Put `content` in the place of `path`: written beside it, synced, renamed, so that no reader finds half of it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    write_and_close(descriptor, content)
+    draft.replace(path)
+    # NOTE: the directory may be as new as the file, and its own name must outlive a power cut too.
+    for directory in (path.parent, path.parent.parent):
+        sync_directory(directory)
+
+
 def is_gone(path: Path) -> bool:
     """Whether nothing has the name `path`, for certain: a directory that cannot be looked into may hold it still."""
     try:

@@ -21,35 +21,44 @@ class NoAnswerError(UnreachableError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete HTTP answer. `date` is the server's clock; `retry_after` is in seconds, both None where not told."""
+    """A complete HTTP answer. `date` is the server's clock; `retry_after` is in seconds, both None where not told.
+
+    `priority_level` is the uid of the priority level that API priority and fairness put the request into.
+    """
 
     status: int
     body: bytes = field(repr=False)
     date: str | None = None
     retry_after: float | None = None
+    priority_level: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A Kubernetes Status: `name` is the object it speaks of, `wrong_fields` the paths its causes name."""
+    """A Kubernetes Status: `name` is the object it speaks of.
+
+    `wrong_fields` are the paths that its causes name, `wrong_reasons` what is wrong with each, in one word.
+    """
 
     message: str
     reason: str
     name: str
     wrong_fields: tuple[str, ...]
+    wrong_reasons: tuple[str, ...]
 
 
 def read_status(answer: Answer) -> Status:
     """The Status in `answer`; its fields are empty where the body is something else."""
     document = fields.parse(answer.body)
     if fields.text(document, "kind") != "Status":
-        return Status("", "", "", ())
+        return Status("", "", "", (), ())
     causes = fields.items(document, "details", "causes")
     return Status(
         message=shown(fields.text(document, "message")),
         reason=shown(fields.text(document, "reason")),
         name=fields.text(document, "details", "name"),
-        wrong_fields=tuple(fields.text(cause, "field") for cause in causes),
+        wrong_fields=tuple(shown(fields.text(cause, "field")) for cause in causes),
+        wrong_reasons=tuple(shown(fields.text(cause, "reason")) for cause in causes),
     )
 
 

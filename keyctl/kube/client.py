@@ -6,12 +6,13 @@ certificate cannot be turned off, redirects are not followed, proxies not used.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -78,6 +79,7 @@ class Connection:
         self._lock = threading.Lock()
         self.credentials = load()
         self._channel = Channel(self)
+        self._idle: list[Channel] = []
 
     def __repr__(self) -> str:
         return f"<Connection to {self.url}>"
@@ -90,6 +92,17 @@ class Connection:
     def channel(self) -> Channel:
         """A kept-alive connection of its own, for one thread."""
         return Channel(self)
+
+    @contextlib.contextmanager
+    def lent_channel(self) -> Iterator[Channel]:
+        """A kept-alive connection for one thread, from an earlier time if there is one: handshakes cost."""
+        with self._lock:
+            channel = self._idle.pop() if self._idle else Channel(self)
+        try:
+            yield channel
+        finally:
+            with self._lock:
+                self._idle.append(channel)
 
     def renew(self, refused: Credentials) -> Credentials:
         """Credentials loaded after `refused` were: by us, or by another thread in the meantime."""
@@ -116,8 +129,9 @@ class Connection:
         return UnreachableError(str(error), cause=cause, hint=tuple(hints))
 
     def close(self) -> None:
-        """Close the shared channel."""
-        self._channel.close()
+        """Close the shared channel, and those that were lent and came back."""
+        for channel in (self._channel, *self._idle):
+            channel.close()
 
 
 class Channel:
@@ -195,7 +209,13 @@ class Channel:
             raise
         if response.will_close:
             self.close()
-        return Answer(response.status, body, response.getheader("Date"), _seconds(response.getheader("Retry-After")))
+        return Answer(
+            response.status,
+            body,
+            response.getheader("Date"),
+            _seconds(response.getheader("Retry-After")),
+            response.getheader("X-Kubernetes-PF-PriorityLevel-UID"),
+        )
 
     def _read(self, response: http.client.HTTPResponse) -> bytes:
         deadline = time.monotonic() + _BODY_TIMEOUTS * self._connection.timeout

@@ -6,10 +6,14 @@ A *resource* is written as in an EncryptionConfiguration: `secrets`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+# The forms of StorageVersionMigration that work: older ones name a version of the resource, and fail at any error.
+MIGRATIONS = "storageversionmigrations.storagemigration.k8s.io"
+MIGRATION_VERSIONS = ("storagemigration.k8s.io/v1", "storagemigration.k8s.io/v1beta1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +22,15 @@ class ServerProbe:
 
     `loaded_hash` is "sha256:<hex>" of the EncryptionConfiguration it has loaded,
     None where the server has no such metric (no flag, or older than 1.34).
-    `id_hash` is the `apiserver_id_hash` label of that metric. `start_time` is
+    `id_hash` is the `apiserver_id_hash` label of its metrics. `start_time` is
     the process's start in Unix seconds, `certificate_serial` its serving
     certificate's: equal pairs are one process behind two addresses (rule R11).
-    `reload_failures` counts refused reloads. `refuses_us` says that it is up and
-    does not take our credentials: it is not down, and no restart would mend that.
+    `reloads` counts the reloads that succeeded, `reloaded_at` is the time of the
+    newest in Unix seconds; both are 0 before the first, and always before 1.28.
+    `reload_failures` counts refused reloads. `ahead` is how many seconds its clock
+    is ahead of ours, None where it did not tell the time. `refuses_us` says that it
+    is up and does not take our credentials: it is not down, and no restart would
+    mend that.
     """
 
     name: str
@@ -31,7 +39,10 @@ class ServerProbe:
     id_hash: str | None = None
     start_time: float = 0.0
     certificate_serial: int = 0
+    reloads: int = 0
+    reloaded_at: float = 0.0
     reload_failures: int = 0
+    ahead: float | None = field(default=None, compare=False)
     version: str = ""
     problem: str = ""
     refuses_us: bool = False
@@ -43,12 +54,14 @@ class Census:
 
     `leases` holds the names of the kube-apiserver identity Leases renewed lately,
     with the hostname label of each; `endpoints` the addresses of the
-    `kubernetes` Endpoints; `control_plane_nodes` the names of Nodes labelled so.
+    `kubernetes` Endpoints; `control_plane_nodes` the names of Nodes labelled so,
+    `unready_nodes` those of them that are not ready, as far as the kubelets say.
     """
 
     leases: frozenset[tuple[str, str]]
     endpoints: frozenset[str]
     control_plane_nodes: frozenset[str]
+    unready_nodes: frozenset[str] = frozenset()
 
 
 class Outcome(StrEnum):
@@ -59,6 +72,26 @@ class Outcome(StrEnum):
     LOOK_AGAIN = "look-again"
     REFUSED = "refused"
     SLOWER = "slower"
+
+
+class Refusal(StrEnum):
+    """Why an object was not written, as far as the answers tell. `UNMOVED`: they say it was, and raw etcd says no."""
+
+    WEBHOOK_DENIED = "webhook-denied"
+    WEBHOOK_FAILED = "webhook-failed"
+    CONVERSION_FAILED = "conversion-failed"
+    POLICY_DENIED = "policy-denied"
+    IMMUTABLE = "immutable"
+    INVALID = "invalid"
+    QUOTA = "quota"
+    TOO_LARGE = "too-large"
+    TERMINATING = "namespace-terminating"
+    FORBIDDEN = "forbidden"
+    NOT_SERVED = "not-served"
+    CONFLICT = "conflict"
+    BUSY = "busy"
+    UNMOVED = "unmoved"
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +106,50 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class Patched:
-    """The answer to one empty patch; `resource_version` is None unless it was `SENT`."""
+    """The answer to one empty patch; `resource_version` is None unless it was `SENT`.
+
+    `refusal` says why it was not written, None when it was, or when the object is
+    gone; `by` is the webhook, policy, right or version behind that. `message` carries
+    no value of the object. `seconds` is how long the answer took, `retry_after` how
+    long the server asks us to wait, 0 where it does not.
+    """
 
     ref: ObjectRef
     outcome: Outcome
     resource_version: int | None = None
     status: int = 0
+    message: str = ""
+    refusal: Refusal | None = None
+    by: str = ""
+    seconds: float = field(default=0.0, compare=False)
+    retry_after: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object of a metadata-only LIST, and the version that the server shows of it."""
+
+    ref: ObjectRef
+    resource_version: int
+
+
+class MigrationState(StrEnum):
+    """What a StorageVersionMigration says of itself. `PENDING`: nobody has taken it up."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A StorageVersionMigration of one resource. `message` is what its last condition says, without values."""
+
+    name: str
+    uid: str
+    resource: str
+    state: MigrationState
     message: str = ""
 
 
@@ -89,6 +160,26 @@ class Listed:
     resource: str
     count: int
     problem: str = ""
+
+
+class Migrations(Protocol):
+    """The cluster's StorageVersionMigrations, through one server. Raises `UnreachableError` with the stage."""
+
+    def find(self, name: str) -> Migration | None:
+        """The one of that name, None when there is none."""
+        ...
+
+    def create(self, name: str, resource: str) -> Migration:
+        """Create it; one that is there already under that name, for that resource, is returned as it is."""
+        ...
+
+    def delete(self, migration: Migration) -> None:
+        """Delete exactly this one; gone already is fine, and so is another one of its name, which stays."""
+        ...
+
+    def manager_silent_for(self) -> float | None:
+        """Seconds since kube-controller-manager renewed its Lease; None where that cannot be seen."""
+        ...
 
 
 class ApiServer(Protocol):
@@ -109,6 +200,18 @@ class ApiServer(Protocol):
 
     def list_metadata(self, resource: str) -> Listed:
         """LIST every object of `resource`, metadata only, all pages; a refusal is a `problem`, not an exception."""
+        ...
+
+    def list_objects(self, resource: str) -> Iterator[StoredObject]:
+        """Every object of `resource`, metadata only, page by page; one may come twice when the list had to begin anew.
+
+        Raises `UnreachableError` also where the server refuses the list.
+        """
+        ...
+
+    @property
+    def migrations(self) -> Migrations:
+        """The StorageVersionMigrations as this server serves them."""
         ...
 
     def get_metadata(self, ref: ObjectRef) -> Listed:

@@ -42,6 +42,16 @@ def fresh_leases(leases: Iterable[object], date: str | None) -> frozenset[tuple[
     )
 
 
+def ahead(date: str | None, asked: float, answered: float) -> float | None:
+    """How many seconds the clock of a Date header is ahead of ours, to half a second and half of what it took to ask.
+
+    `asked` and `answered` are our clock before and after, in Unix seconds.
+    """
+    told = read_date(date)
+    # NOTE: the header counts whole seconds, and leaves the rest of the second out.
+    return None if told is None else told.timestamp() + 0.5 - (asked + answered) / 2
+
+
 def slice_addresses(slices: Iterable[object]) -> frozenset[str]:
     """The addresses in EndpointSlices."""
     return frozenset(
@@ -66,6 +76,16 @@ def endpoint_addresses(endpoints: Iterable[object]) -> frozenset[str]:
 def names(objects: Iterable[object]) -> frozenset[str]:
     """The names of objects."""
     return frozenset(fields.text(entry, "metadata", "name") for entry in objects)
+
+
+def unready(nodes: Iterable[object]) -> frozenset[str]:
+    """The names of the Nodes whose condition Ready is anything but True: their kubelet says so, or says nothing."""
+    return frozenset(fields.text(node, "metadata", "name") for node in nodes if not _is_ready(node))
+
+
+def _is_ready(node: object) -> bool:
+    conditions = fields.items(node, "status", "conditions")
+    return any((fields.text(one, "type"), fields.text(one, "status")) == ("Ready", "True") for one in conditions)
 
 
 def read_time(text: str) -> datetime | None:

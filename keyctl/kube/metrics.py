@@ -6,14 +6,18 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-_LOADED = "apiserver_encryption_config_controller_last_config_info"
 _START = "process_start_time_seconds"
-# Since 1.30 one counter with a label for the outcome, before that one of its own.
-_RELOADS = "apiserver_encryption_config_controller_automatic_reloads_total"
-_FAILURES = "apiserver_encryption_config_controller_automatic_reload_failures_total"
+_PREFIX = "apiserver_encryption_config_controller_"
+_LOADED = f"{_PREFIX}last_config_info"
+# Since 1.30 one counter with a label for the outcome; from 1.28 to 1.33 one for each. None is there before the first.
+_RELOADS = f"{_PREFIX}automatic_reloads_total"
+_SUCCESSES = f"{_PREFIX}automatic_reload_success_total"
+_FAILURES = f"{_PREFIX}automatic_reload_failures_total"
+_RELOADED_AT = f"{_PREFIX}automatic_reload_last_timestamp_seconds"
+_NAMES = (_LOADED, _START, _RELOADS, _SUCCESSES, _FAILURES, _RELOADED_AT)
 
 # NOTE: servers before 1.37 may ignore the filter and send all their metrics, two megabytes and more.
-PATH = "/metrics?" + urlencode({"name[]": (_LOADED, _START, _RELOADS, _FAILURES)}, doseq=True)
+PATH = "/metrics?" + urlencode({"name[]": _NAMES}, doseq=True)
 
 _SERIES = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? +(?P<value>\S+)(?: +-?\d+)?")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -27,26 +31,55 @@ class Metrics:
     id_hash: str | None = None
     start_time: float = 0.0
     reload_failures: int = 0
+    reloads: int = 0
+    reloaded_at: float = 0.0
 
 
 def parse_metrics(text: str) -> Metrics:
     """Read the Prometheus text format; series of other names are skipped."""
-    loaded: set[tuple[str, str]] = set()
-    start_time, failures = 0.0, 0.0
-    for line in text.splitlines():
-        if not line.startswith((_LOADED, _START, _RELOADS, _FAILURES)) or not (match := _SERIES.fullmatch(line)):
+    loaded: set[str] = set()
+    ids: set[str] = set()
+    start_time = reloaded_at = 0.0
+    # NOTE: 1.30 to 1.33 count one reload under the new name and under the old one.
+    counts = {(outcome, old): 0.0 for outcome in ("success", "failure") for old in (True, False)}
+    for name, labels, value in _series(text):
+        status = labels.get("status", "")
+        if name == _START:
+            start_time = value
             continue
-        labels = dict(_LABEL.findall(match["labels"] or ""))
-        value = _number(match["value"])
-        match match["name"]:
-            case name if name == _LOADED and value == 1:
-                loaded.add((labels.get("hash", ""), labels.get("apiserver_id_hash", "")))
-            case name if name == _START:
-                start_time = value
-            case name if name == _FAILURES or (name == _RELOADS and labels.get("status") == "failure"):
-                failures += value
-    only_hash, only_id = loaded.pop() if len(loaded) == 1 else ("", "")
-    return Metrics(only_hash or None, only_id or None, start_time, int(failures))
+        if name == _LOADED and value == 1:
+            loaded.add(labels.get("hash", ""))
+        elif name in _OLD_COUNTERS:
+            counts[_OLD_COUNTERS[name], True] += value
+        elif name == _RELOADS and (status, False) in counts:
+            counts[status, False] += value
+        elif name == _RELOADED_AT and status == "success":
+            reloaded_at = max(reloaded_at, value)
+        else:
+            continue
+        ids |= {labels["apiserver_id_hash"]} if "apiserver_id_hash" in labels else set()
+    return Metrics(
+        loaded_hash=_only(loaded),
+        id_hash=_only(ids),
+        start_time=start_time,
+        reload_failures=int(max(counts["failure", True], counts["failure", False])),
+        reloads=int(max(counts["success", True], counts["success", False])),
+        reloaded_at=reloaded_at,
+    )
+
+
+def _series(text: str) -> list[tuple[str, dict[str, str], float]]:
+    lines = (line for line in text.splitlines() if line.startswith(_NAMES))
+    return [
+        (match["name"], dict(_LABEL.findall(match["labels"] or "")), _number(match["value"]))
+        for line in lines
+        if (match := _SERIES.fullmatch(line))
+    ]
+
+
+def _only(found: set[str]) -> str | None:
+    """The one member, None where there is none, or several, or an empty one."""
+    return next(iter(found)) or None if len(found) == 1 else None
 
 
 def _number(text: str) -> float:
@@ -55,3 +88,6 @@ def _number(text: str) -> float:
     except ValueError:
         return 0.0
     return value if abs(value) < 1e15 else 0.0
+
+
+_OLD_COUNTERS = {_SUCCESSES: "success", _FAILURES: "failure"}

@@ -10,11 +10,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from keyctl.kube.answers import NoAnswerError
 from keyctl.kube.client import Channel, Connection
-from keyctl.kube.interface import ObjectRef, Outcome, Patched
+from keyctl.kube.interface import ObjectRef, Outcome, Patched, Refusal
 from keyctl.kube.outcomes import judge
 
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -31,11 +31,13 @@ class Patcher:
     path_of: Callable[[ObjectRef], str | None]
     dry_run: bool = False
 
-    def patch(self, channel: Channel, ref: ObjectRef) -> tuple[Patched, float | None]:
-        """The outcome for one object, and the seconds the server asks us to wait."""
+    def patch(self, channel: Channel, ref: ObjectRef) -> Patched:
+        """The outcome for one object."""
         path = self.path_of(ref)
         if path is None:
-            return Patched(ref, Outcome.REFUSED, message=f"no API serves {ref.resource}"), None
+            message = f"no API serves {ref.resource}"
+            return Patched(ref, Outcome.REFUSED, message=message, refusal=Refusal.NOT_SERVED, by=ref.resource)
+        begun = time.monotonic()
         answer = channel.request(
             "PATCH",
             # No fieldManager: an update that changes nothing leaves no entry in managedFields.
@@ -44,7 +46,8 @@ class Patcher:
             body={"metadata": {"uid": ref.uid}},
             content_type=_MERGE_PATCH,
         )
-        return judge(ref, answer, self.connection.url), answer.retry_after
+        took = time.monotonic() - begun
+        return replace(judge(ref, answer, self.connection.url), seconds=took, retry_after=answer.retry_after or 0.0)
 
 
 def patch_all(
@@ -119,7 +122,7 @@ class _Crew:
 
     def _work(self) -> None:
         try:
-            with self.patcher.connection.channel() as channel:
+            with self.patcher.connection.lent_channel() as channel:
                 while not self._stopped.is_set() and (ref := self._next()):
                     self._queue.put(self._one(channel, ref))
         except BaseException as error:  # noqa: BLE001 - whatever it is, the caller's thread must learn of it
@@ -134,18 +137,22 @@ class _Crew:
 
     def _one(self, channel: Channel, ref: ObjectRef) -> Patched:
         if self._unanswered >= 2 * self.workers:
-            return Patched(ref, Outcome.SLOWER, message="not sent: the server has stopped answering")
+            return _unanswered(ref, "not sent: the server has stopped answering")
         self._stopped.wait(max(0.0, self._resume_at - time.monotonic()))
         try:
-            result, wait = self.patcher.patch(channel, ref)
+            result = self.patcher.patch(channel, ref)
         except NoAnswerError as error:
             self._unanswered += 1
-            self._slow_down(None)
-            return Patched(ref, Outcome.SLOWER, message=error.cause or str(error))
+            self._slow_down(0.0)
+            return _unanswered(ref, error.cause or str(error))
         self._unanswered = 0
         if result.outcome is Outcome.SLOWER:
-            self._slow_down(wait)
+            self._slow_down(result.retry_after)
         return result
 
-    def _slow_down(self, seconds: float | None) -> None:
-        self._resume_at = time.monotonic() + min(_PAUSE if seconds is None else seconds, _LONGEST_PAUSE)
+    def _slow_down(self, seconds: float) -> None:
+        self._resume_at = time.monotonic() + min(seconds or _PAUSE, _LONGEST_PAUSE)
+
+
+def _unanswered(ref: ObjectRef, message: str) -> Patched:
+    return Patched(ref, Outcome.SLOWER, message=message, refusal=Refusal.BUSY)

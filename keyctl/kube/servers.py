@@ -1,8 +1,8 @@
 """One kube-apiserver on its own address: the `ApiServer` of the interface, over HTTP.
 
 Never asks for the data of an object that may be encrypted: those are asked for
-as metadata only (rule R14). Leases, endpoints and APIServices carry no data and
-are read whole.
+as metadata only (rule R14). Leases, endpoints, Nodes and APIServices carry no data
+and are read whole.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from keyctl.errors import UnreachableError
 from keyctl.kube import discovery, fields, members
 from keyctl.kube.answers import Answer, NoAnswerError, denied, describe, refusal
 from keyctl.kube.client import Channel, Connection
-from keyctl.kube.interface import Census, Listed, ObjectRef, Patched, ServerProbe
+from keyctl.kube.interface import Census, Listed, ObjectRef, Patched, ServerProbe, StoredObject
 from keyctl.kube.metrics import PATH as METRICS
 from keyctl.kube.metrics import Metrics, parse_metrics
+from keyctl.kube.migration import KubeMigrations
 from keyctl.kube.rewrite import METADATA, Patcher, patch_all
 
 _JSON = "application/json"
@@ -35,10 +36,18 @@ _SECRETS = "secrets"
 class HttpApiServer:
     """See `ApiServer`. `name` is that of its entry in the cluster file. For one thread; `patch_empty` makes its own."""
 
-    def __init__(self, name: str, connection: Connection, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        name: str,
+        connection: Connection,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._name = name
         self._connection = connection
         self._sleep = sleep
+        self._now = now
         self._served: dict[str, str] = {}
 
     @property
@@ -64,7 +73,9 @@ class HttpApiServer:
     def _ask(self, channel: Channel) -> ServerProbe:
         readyz = channel.request("GET", "/readyz", accept="*/*")
         metrics = channel.request("GET", METRICS, accept="text/plain")
+        asked = self._now()
         version = channel.request("GET", "/version", accept=_JSON)
+        answered = self._now()
         problems = []
         if readyz.status != _OK:
             failed = ", ".join(_FAILED_CHECK.findall(readyz.body.decode(errors="replace"))[:5])
@@ -79,7 +90,10 @@ class HttpApiServer:
             id_hash=seen.id_hash,
             start_time=seen.start_time,
             certificate_serial=channel.certificate_serial(),
+            reloads=seen.reloads,
+            reloaded_at=seen.reloaded_at,
             reload_failures=seen.reload_failures,
+            ahead=members.ahead(version.date, asked, answered),
             version=fields.text(fields.parse(version.body), "gitVersion"),
             problem="; ".join(problems),
             refuses_us=denied(readyz),
@@ -104,6 +118,27 @@ class HttpApiServer:
             else:
                 return Listed(resource, count)
         raise RuntimeError("the second list neither ended nor failed")
+
+    def list_objects(self, resource: str) -> Iterator[StoredObject]:
+        """Every object of `resource`, metadata only, page by page; starts again once when the list expires."""
+        group_version = self._group_version(resource)
+        if group_version is None:
+            raise UnreachableError(f"the API server at {self._connection.url} does not serve {resource}")
+        path = discovery.collection_path(resource, group_version)
+        for last in (False, True):
+            for answer in self._pages(path, _METADATA_LIST):
+                if answer.status == _GONE and not last:
+                    break
+                self._expect(answer, "list", resource)
+                for item in fields.items(fields.parse(answer.body), "items"):
+                    yield _stored_object(resource, item)
+            else:
+                return
+
+    @property
+    def migrations(self) -> KubeMigrations:
+        """The StorageVersionMigrations as this server serves them."""
+        return KubeMigrations(self._connection, self._group_version)
 
     def get_metadata(self, ref: ObjectRef) -> Listed:
         """GET without resourceVersion, metadata only: the server opens the stored bytes."""
@@ -133,8 +168,8 @@ class HttpApiServer:
         if not addresses:
             endpoints, _ = self._objects(members.ENDPOINTS, "endpoints")
             addresses = members.endpoint_addresses(endpoints)
-        nodes, _ = self._objects(members.NODES, "nodes", accept=_METADATA_LIST)
-        return Census(members.fresh_leases(leases, date), addresses, members.names(nodes))
+        nodes, _ = self._objects(members.NODES, "nodes")
+        return Census(members.fresh_leases(leases, date), addresses, members.names(nodes), members.unready(nodes))
 
     def discover(self) -> dict[str, str]:
         """Every resource this server serves and can list and patch → its preferred "group/version"."""
@@ -269,3 +304,10 @@ class HttpApiServer:
         if answer.status not in (_OK, _CREATED):
             raise refusal(self._connection.url, verb, resource, answer)
         return answer
+
+
+def _stored_object(resource: str, item: object) -> StoredObject:
+    namespace, name, uid = (fields.text(item, "metadata", field) for field in ("namespace", "name", "uid"))
+    version = fields.text(item, "metadata", "resourceVersion")
+    ref = ObjectRef(resource, namespace or None, name, uid)
+    return StoredObject(ref, int(version) if version.isdecimal() else 0)

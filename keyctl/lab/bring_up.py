@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from keyctl.lab import documents, flags, manifest
+from keyctl.lab.build import version_of
 from keyctl.lab.certificates import write_certificates
 from keyctl.lab.kubelet import READY_SECONDS, admin_credentials, start_server
 from keyctl.lab.layout import Layout
@@ -63,19 +64,27 @@ def _write_server_files(topology: Topology, layout: Layout) -> None:
         (layout.bin / name).symlink_to(path)
     write_file(layout.state, topology.to_json().encode(), mode=0o600)
     write_certificates(topology, layout, now=datetime.now(UTC))
+    version = _version(topology)
     for server in topology.servers:
-        _write_manifest(server, topology, layout)
+        _write_manifest(server, topology, layout, version)
     write_file(layout.environment, documents.environment(topology, layout).encode(), mode=0o600)
     if topology.servers:
         _write_access(topology, layout)
 
 
-def _write_manifest(server: Server, topology: Topology, layout: Layout) -> None:
+def _version(topology: Topology) -> str:
+    """The version for the manifests: an installed kube-apiserver may be of another patch level than one built here."""
+    wanted = KUBERNETES_VERSIONS[topology.settings.kubernetes]
+    said = version_of(Path(topology.binaries[manifest.PROGRAM]), manifest.PROGRAM) if topology.servers else None
+    return ".".join(map(str, said)) if said else wanted
+
+
+def _write_manifest(server: Server, topology: Topology, layout: Layout, version: str) -> None:
     files = layout.server(server.name)
     text = manifest.render(
         flags.apiserver_command(server, topology, layout),
         flags.apiserver_mounts(server, topology, layout),
-        version=KUBERNETES_VERSIONS[topology.settings.kubernetes],
+        version=version,
     )
     files.manifest.parent.mkdir(mode=0o700)
     write_file(files.manifest, text.encode(), mode=0o600)

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from keyctl.errors import RefusedError, UnusableInputError
-from keyctl.keys.key import Provider
-from keyctl.rotation.plan import Goal, History
+from keyctl.keys.key import KeyRef, Provider
+from keyctl.rotation.plan import Engine, Goal, History
 from keyctl.rotation.preflight import Facts, Wish
 from keyctl.rotation.world import World
 
@@ -55,9 +55,12 @@ class AgreedPlan:
                 "provider": None if wish.provider is None else wish.provider.value,
                 "resources": None if wish.resources is None else list(wish.resources),
                 "newName": wish.new_name,
+                "compromised": None if wish.compromised is None else str(wish.compromised),
                 "allowDowntime": wish.allow_downtime,
                 "templateUpdated": wish.template_updated,
                 "history": wish.history.value,
+                "engine": wish.engine.value,
+                "secondPass": wish.second_pass,
             },
             "lines": list(self.lines),
             "observed": dict(self.observed),
@@ -118,9 +121,12 @@ def read(content: bytes, *, name: str) -> AgreedPlan:
                 provider=None if wish["provider"] is None else Provider(wish["provider"]),
                 resources=None if resources is None else tuple(map(str, resources)),
                 new_name=None if wish["newName"] is None else str(wish["newName"]),
+                compromised=None if wish["compromised"] is None else _ref(wish["compromised"]),
                 allow_downtime=bool(wish["allowDowntime"]),
                 template_updated=bool(wish["templateUpdated"]),
                 history=History(wish["history"]),
+                engine=Engine(wish["engine"]),
+                second_pass=bool(wish["secondPass"]),
             ),
             lines=tuple(map(str, fields["lines"])),
             observed={str(key): str(value) for key, value in fields["observed"].items()},
@@ -136,6 +142,11 @@ def read(content: bytes, *, name: str) -> AgreedPlan:
             hint="make a new plan: keyctl rotate --dry-run --plan-file PLAN",
         )
     return plan
+
+
+def _ref(text: str) -> KeyRef:
+    provider, _, name = text.partition("/")
+    return KeyRef(Provider(provider), name)
 
 
 def _change(name: str, before: Mapping[str, str], now: Mapping[str, str]) -> str:

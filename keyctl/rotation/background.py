@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from keyctl.rotation.plan import History, Stage, Way
+from keyctl.rotation.plan import Engine, History, Stage, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,8 @@ class Background:
     `ever_promoted`: a file with the new key first was placed, or was about to be.
     `resecured`: the archive was proven and the second snapshot taken, and it is
     still there. `late` values kept every server down until they got a key back. `history`
-    is what the last run was told to do about it; None where there was none.
+    is what the last run was told to do about it; None where there was none. `engine` likewise.
+    `migrated` are the names of StorageVersionMigrations that were begun and not ended.
     """
 
     way: Way = Way.FORWARD
@@ -25,6 +26,8 @@ class Background:
     resecured: bool = False
     late: int = 0
     history: History | None = None
+    engine: Engine | None = None
+    migrated: Sequence[str] = ()
 
 
 def background_of(records: Sequence[Mapping[str, object]]) -> Background:
@@ -32,18 +35,33 @@ def background_of(records: Sequence[Mapping[str, object]]) -> Background:
     snapshots: list[Path] = []
     way, promoted, resecured = Way.FORWARD, False, False
     history: History | None = None
+    engine: Engine | None = None
+    migrated: dict[str, None] = {}
     for record in records:
         if record["kind"] == "secured":
             snapshots = _paths(record)
         elif record["kind"] in {"resume", "abort"}:
             way = Way.BACK if record["kind"] == "abort" else way
             history = History(str(record["history"])) if "history" in record else history
+            engine = Engine(str(record["engine"])) if "engine" in record else engine
         elif record.get("step") == "write-file" and record.get("stage") == Stage.PROMOTED.name:
             promoted = True
+        elif record.get("step") == "migrate":
+            migrated[str(record["name"])] = None
+        elif record.get("step") == "end-migration" and record["kind"] == "outcome":
+            migrated.pop(str(record["name"]), None)
         elif record["kind"] == "proof" and record.get("of") == "resecured":
             paths = _paths(record)
             resecured = bool(paths) and all(path.exists() for path in paths)
-    return Background(way, tuple(snapshots), ever_promoted=promoted, resecured=resecured, history=history)
+    return Background(
+        way,
+        tuple(snapshots),
+        ever_promoted=promoted,
+        resecured=resecured,
+        history=history,
+        engine=engine,
+        migrated=tuple(migrated),
+    )
 
 
 def _paths(record: Mapping[str, object]) -> list[Path]:

@@ -15,24 +15,36 @@ from keyctl.encryption_config.decode import decode, hash_of
 from keyctl.errors import RefusedError, StoppedError
 from keyctl.hosts.interface import HostFile
 from keyctl.hosts.manifests import Mount, add_encryption_flag, mount_of, read_flags
+from keyctl.hosts.pod_edits import same_but_for_restarts
+from keyctl.keys.key import KeyRef
 from keyctl.kube.interface import ServerProbe
 from keyctl.rotation.kms_values import HINT, first_unread
+from keyctl.rotation.loaded import MARGIN, REPORTS_HASH, Loaded, LoadedBy, Loads, reports
 from keyctl.rotation.plan import Plan, Stage
 from keyctl.rotation.scan import name_first, scan
+from keyctl.rotation.server_facts import on_disk
 from keyctl.rotation.stages import Files
+from keyctl.rotation.switch import prove_write
 from keyctl.rotation.world import Event, Reporter, Server, World
 from keyctl.stored.census import WorkItem
 
 _POLL = 0.5
 _REMIND = 10.0
+# A server that reloads looks at its file once a minute, and sooner after it has refused it.
+_LOOKS_AGAIN = 75.0
 
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """A server that listed everything: what it said of itself, and how many objects of each resource it listed."""
+    """A server that listed everything: what it said of itself, and how many objects of each resource it listed.
+
+    `canary` is the key that it was seen to write with, where it does not say what it has loaded.
+    """
 
     probe: ServerProbe
+    loaded: Loaded
     listed: Mapping[str, int]
+    canary: KeyRef | None = None
 
 
 class UnreadableThereError(RefusedError):
@@ -46,7 +58,8 @@ class NotServingError(StoppedError):
 class ServerEffects:
     """Acts on servers for one plan. `pause` is called while waiting; it raises when there is a reason to stop.
 
-    `kms` gives the values, as of the newest scan, that only a KMS plugin opens (R16).
+    `loads` remembers what servers have loaded that do not say it. `kms` gives the values, as of the newest scan, that
+    only a KMS plugin opens (R16).
     """
 
     def __init__(
@@ -55,6 +68,7 @@ class ServerEffects:
         plan: Plan,
         files: Files,
         *,
+        loads: Loads,
         served: dict[str, str],
         kms: Callable[[], Sequence[WorkItem]],
         reporter: Reporter,
@@ -63,6 +77,7 @@ class ServerEffects:
         self._world = world
         self._plan = plan
         self._files = files
+        self._loads = loads
         self._served = served
         self._kms = kms
         self._reporter = reporter
@@ -93,6 +108,7 @@ class ServerEffects:
             expected=None if current is None else current.sha256,
             in_place=self._mounts_single_file(server),
         )
+        self._loads.wrote(name, None if current is None else current.sha256, lambda: on_disk(server))
 
     def edit_manifest(self, name: str) -> None:
         """Give the server the flag and the mount; the manifest as it was stays beside the configuration."""
@@ -112,7 +128,8 @@ class ServerEffects:
         server = self._world.server(name)
         manifest = self._manifest(server)
         copy = server.host.read(manifest_copy(server.config_path, manifest.path))
-        if copy is None or self._with_flag(server, copy.content) != manifest.content:
+        flagged = None if copy is None else self._with_flag(server, copy.content)
+        if copy is None or flagged is None or not same_but_for_restarts(flagged, manifest.content, name=manifest.path):
             raise RefusedError(
                 f"{manifest.path} on {name} is not the manifest that this rotation left there",
                 hint="take the encryption flag and its mount out of it by hand, then: keyctl rotate --resume",
@@ -127,6 +144,7 @@ class ServerEffects:
         if self.stage_at_start(name) is not stage:
             raise _changed(server, server.config_path)
         self._guard(self._content_at_start(server), name)
+        self._watch(server)
         server.host.restart()
         self.await_loaded((name,))
 
@@ -142,21 +160,27 @@ class ServerEffects:
         return scan(self._world.everything(), prefix=self._world.prefix, config=config).unreadable
 
     def await_loaded(self, names: tuple[str, ...]) -> None:
-        """Wait until each of `names` is ready and reports the file on its host, each within its own limit."""
+        """Wait until each of `names` is ready with the file on its host loaded, each within its own limit.
+
+        Raises `NotServingError` for one that is not, and sooner for one that goes on refusing to reload it.
+        """
         clock = self._world.clock
         begun = clock.monotonic()
         reminded = begun
         waiting = {name: self._world.server(name) for name in names}
         contents = {name: self._content_at_start(server) for name, server in waiting.items()}
         expected = {name: None if content is None else hash_of(content) for name, content in contents.items()}
+        refusals = _Refusals(self._reporter)
         while True:
             for name in list(waiting):
-                probe = waiting[name].api.probe()
-                if probe.ready and probe.loaded_hash == expected[name]:
-                    self._reporter.event(Event("loaded", f"{name} has loaded it", {"server": name}))
+                probe, loaded = self._ask(waiting[name])
+                waited = clock.monotonic() - begun
+                if probe.ready and loaded.is_file(expected[name]):
+                    fields = {"server": name, "by": loaded.by}
+                    self._reporter.event(Event("loaded", f"{name} has loaded it", fields))
                     del waiting[name]
-                elif clock.monotonic() - begun > waiting[name].wait:
-                    raise _never_loaded(name, probe, clock.monotonic() - begun, self.stage_at_start(name))
+                elif waited > waiting[name].wait or refusals.last(probe, clock.monotonic()):
+                    raise _never_loaded(probe, loaded, waited, self.stage_at_start(name))
             if not waiting:
                 return
             if clock.monotonic() - reminded >= _REMIND:
@@ -168,10 +192,11 @@ class ServerEffects:
     def prove(self, name: str) -> Proven:
         """A LIST of every encrypted resource, and a GET of every value of a KMS plugin, through the server.
 
-        Raises `NotServingError` or `StoppedError` where one is refused. What is returned it said right before.
+        One that does not say what it has loaded writes a canary, too, which every server reads. Raises
+        `NotServingError` or `StoppedError` where any of it is refused. What is returned it said right before.
         """
         server = self._world.server(name)
-        probe = server.api.probe()
+        probe, loaded = self._ask(server)
         counts: dict[str, int] = {}
         for resource in self.encrypted_resources(server):
             listed = server.api.list_metadata(resource)
@@ -186,7 +211,8 @@ class ServerEffects:
         unread = first_unread(self._world, server, self._kms(), between=self._pause)
         if unread is not None:
             raise StoppedError(unread.message, cause=unread.cause, hint=HINT, rule="R16")
-        return Proven(probe, counts)
+        inferred = loaded.hash is not None and loaded.by is not LoadedBy.HASH
+        return Proven(probe, loaded, counts, self._write_canary(server, loaded) if inferred else None)
 
     def encrypted_resources(self, server: Server) -> tuple[str, ...]:
         """Every resource that the API serves and the server's file, or the plan, encrypts or can decrypt."""
@@ -194,6 +220,34 @@ class ServerEffects:
         config = None if file is None else decode(file.content, name=server.config_path).config
         covered = (name for name in self._served if config is not None and effective.is_covered(config, name))
         return tuple(sorted({*covered, *(name for name in self._plan.resources if name in self._served)}))
+
+    def _ask(self, server: Server) -> tuple[ServerProbe, Loaded]:
+        probe = server.api.probe()
+        return probe, self._loads.seen(probe, lambda: on_disk(server))
+
+    def _watch(self, server: Server) -> None:
+        """Before a restart: take note of what is there, so that what comes after it is known by that."""
+        disk = on_disk(server)
+        probe = server.api.probe()
+        watched = self._loads.watch(probe, disk)
+        if probe.loaded_hash is None and not (watched and reports(probe, REPORTS_HASH)):
+            # NOTE: whoever looks later has only the clocks to tell that this start came after the file.
+            self._pause()
+            self._world.clock.sleep(MARGIN + 2)
+
+    def _write_canary(self, server: Server, loaded: Loaded) -> KeyRef:
+        """See which key the server writes Secrets with: that of the file it has loaded; and every server reads it."""
+        plan, name = self._plan.server(server.name), f"{server.name}:{server.config_path}"
+        content = self._content_at_start(server)
+        have, want = plan.stage_of(None if content is None else hash_of(content)), plan.stage_of(loaded.hash)
+        if have is None or want is None:
+            raise _changed(server, server.config_path)
+        # NOTE: the next file may be there already, for its next start or reload.
+        text = content if have is want else self._files.step(content, have, want, name=name)
+        config = None if text is None else decode(text, name=name).config
+        writer = effective.writer(config, "secrets").ref
+        prove_write(self._world, server, config, writer, tag=self._plan.rotation)
+        return writer
 
     def _content_at_start(self, server: Server) -> bytes | None:
         """What the server loads when it starts now; None where no flag names a file."""
@@ -262,10 +316,31 @@ def _waiting(names: tuple[str, ...], elapsed: float, limit: float) -> Event:
     )
 
 
-def _never_loaded(name: str, probe: ServerProbe, waited: float, stage: Stage | None) -> NotServingError:
-    seen = (
-        "it is ready with another configuration" if probe.ready else f"it is not ready: {probe.problem or 'no answer'}"
-    )
+class _Refusals:
+    """Watches the counts of refused reloads while servers are waited for: what one refuses, it goes on refusing."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._before: dict[tuple[str, float], int] = {}
+        self._since: dict[tuple[str, float], float] = {}
+
+    def last(self, probe: ServerProbe, now: float) -> bool:
+        """Whether the server has refused its file, and has had the time to think again."""
+        process = (probe.name, probe.start_time)
+        refused = probe.reload_failures - self._before.setdefault(process, probe.reload_failures)
+        if refused and process not in self._since:
+            self._since[process] = now
+            message = f"{probe.name} has refused to load the file; it looks at it again within a minute"
+            self._reporter.event(Event("wait", message, {"server": probe.name, "refused": probe.reload_failures}))
+        return process in self._since and now - self._since[process] > _LOOKS_AGAIN
+
+
+def _never_loaded(probe: ServerProbe, loaded: Loaded, waited: float, stage: Stage | None) -> NotServingError:
+    name = probe.name
+    if not probe.ready:
+        seen = f"it is not ready: {probe.problem or 'no answer'}"
+    else:
+        seen = "it is ready with another configuration" if loaded.by else loaded.doubt
     if probe.reload_failures:
         seen += f"; it refused {probe.reload_failures} reloads"
     return NotServingError(
@@ -275,6 +350,7 @@ def _never_loaded(name: str, probe: ServerProbe, waited: float, stage: Stage | N
             "its file is without a key that left: nothing was found under that key, and the key store has it"
             if stage in {Stage.RETIRED, Stage.BASE}
             else "this state is safe: every server reads every value",
+            *((f"{name}: {loaded.mend}",) if loaded.mend else ()),
             f"see the log of kube-apiserver on {name}, then: keyctl rotate --resume",
         ),
     )

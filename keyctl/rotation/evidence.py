@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from keyctl.errors import UnusableInputError
-from keyctl.keys.private_files import sync_directory, write_and_close
+from keyctl.keys.private_files import place
 
 FORMAT = "keyctl/evidence/v1"
 FILE_NAME = "evidence.jsonl"
@@ -57,7 +56,7 @@ def write(directory: Path, records: Sequence[Mapping[str, object]]) -> Evidence:
         linked = {**record, "n": number, "previous": last}
         last = digest(canonical(linked))
         lines.append(canonical({**linked, "hash": last}) + "\n")
-    _place(path, "".join(lines).encode("ascii"))
+    place(path, "".join(lines).encode("ascii"))
     return Evidence(path, len(lines), last)
 
 
@@ -84,16 +83,3 @@ def _check_replaceable(path: Path, rotation: object) -> None:
         raise UnusableInputError(
             f"{path} is there already and is no evidence of this rotation", hint="move that file away"
         )
-
-
-def _place(path: Path, content: bytes) -> None:
-    """Written beside, synced, renamed: a reader never finds half of it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    write_and_close(descriptor, content)
-    draft.replace(path)
-    # NOTE: the directory may be as new as the file, and its own name must outlive a power cut too.
-    for directory in (path.parent, path.parent.parent):
-        sync_directory(directory)

@@ -17,7 +17,8 @@ from keyctl.rotation.evidence_course import Count, Course, Entry, PlannedKey, co
 class Checked:
     """A bundle that holds: what it says of one rotation, for people and for scripts.
 
-    `revisions` are etcd's, by what was done at them, in order. `history` says how
+    `servers` has for each how often it was proven, and what showed which file it had loaded: "hash", or, where it did
+    not say that, "reload" and "start". `revisions` are etcd's, by what was done at them, in order. `history` says how
     superseded revisions were dealt with, "" where they were not. `settle` is in seconds. `late` is how often a
     value landed late, so that the old key was put back. `sha256` is the last line's hash.
     """
@@ -33,7 +34,7 @@ class Checked:
     ended: datetime
     new: PlannedKey
     old: tuple[PlannedKey, ...]
-    servers: tuple[tuple[str, int], ...]
+    servers: tuple[tuple[str, int, tuple[str, ...]], ...]
     before: tuple[Count, ...]
     after: tuple[Count, ...]
     revisions: tuple[tuple[str, int], ...]
@@ -54,7 +55,7 @@ class Checked:
             f"by {self.who}, from {self.began.isoformat()} to {self.ended.isoformat()}",
             f"{new} key {_named(self.new)}",
             *(f"{fate} key {_named(key)}" for key in self.old),
-            *(f"server {name}: {proofs} proofs" for name, proofs in self.servers),
+            *(f"server {name}: {proofs} proofs{_shown_by(kinds)}" for name, proofs, kinds in self.servers),
             *(f"{what}: {before} values before, {after} after" for what, before, after in self._changes()),
             f"revisions: {', '.join(f'{what} {revision}' for what, revision in self.revisions)}",
             f"settled {self.settle:g} s; history: {self.history or 'left as it is'}",
@@ -77,7 +78,9 @@ class Checked:
             "ended": self.ended.isoformat(),
             "new": _key_record(self.new),
             "old": [_key_record(key) for key in self.old],
-            "servers": [{"name": name, "proofs": proofs} for name, proofs in self.servers],
+            "servers": [
+                {"name": name, "proofs": proofs, "loadedBy": list(kinds)} for name, proofs, kinds in self.servers
+            ],
             "before": [_count_record(count) for count in self.before],
             "after": [_count_record(count) for count in self.after],
             "revisions": dict(self.revisions),
@@ -178,7 +181,7 @@ def _checked(path: Path, told: Course, last: str) -> Checked:
         ended=entries[-1].at,
         new=plan.new,
         old=plan.old,
-        servers=tuple((server.name, _proofs(entries, server.name)) for server in plan.servers),
+        servers=tuple(_proofs(entries, name) for name in told.proven(len(entries))),
         before=counts(before),
         after=counts(after),
         revisions=tuple({what: entry.count("revision") for what, entry in (*named, ("after", after))}.items()),
@@ -194,8 +197,16 @@ def _counts(entry: Entry, which: str) -> bool:
     return entry.kind == "counts" and entry.fields.get("of") == which
 
 
-def _proofs(entries: tuple[Entry, ...], server: str) -> int:
-    return sum(entry.proves("server") and entry.text("server") == server for entry in entries)
+def _proofs(entries: tuple[Entry, ...], server: str) -> tuple[str, int, tuple[str, ...]]:
+    """The server, how often it was proven, and by what it was known which file it had loaded."""
+    proofs = [entry for entry in entries if entry.proves("server") and entry.text("server") == server]
+    # NOTE: older records do not say; the server's own word was the only way then.
+    kinds = {str(entry.fields.get("loadedBy") or "hash") for entry in proofs}
+    return server, len(proofs), tuple(sorted(kinds))
+
+
+def _shown_by(kinds: tuple[str, ...]) -> str:
+    return "" if set(kinds) <= {"hash"} else f"; what it had loaded was shown by {' and '.join(kinds)}"
 
 
 def _by_place(found: tuple[Count, ...]) -> dict[str, int]:

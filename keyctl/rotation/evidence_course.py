@@ -175,10 +175,14 @@ class Course:
         """By server and stage: the proofs, before line `until`, of the file that the server had then.
 
         A proof counts when the server had loaded a file that the plan has for that
-        stage, and that may be the one last written for it.
+        stage, and that may be the one last written for it. A server that joined on the
+        way counts from then on.
         """
-        servers = {server.name: _Server(server) for server in self.plan.servers}
+        servers = {server.name: _Server(server, "BASE") for server in self.plan.servers}
         for entry in self.entries[: until - 1]:
+            if entry.kind == "joined":
+                joined = _server(entry.number, entry.fields)
+                servers[joined.name] = _Server(joined, entry.text("stage"))
             server = servers.get(str(entry.fields.get("server")))
             if server is not None:
                 server.note(entry)
@@ -188,10 +192,10 @@ class Course:
 class _Server:
     """What is known of one server, entry by entry."""
 
-    def __init__(self, planned: PlannedServer) -> None:
+    def __init__(self, planned: PlannedServer, stage: str) -> None:
         self._hashes = planned.hashes
         self._flag_missing = planned.flag_missing
-        self._disk = {"BASE"}
+        self._disk = {stage}
         self.seen: dict[str, Seen] = {}
 
     def note(self, entry: Entry) -> None:

@@ -148,9 +148,7 @@ def _blocked(seen: Observation) -> Blocked | None:
     if apart is not None:
         return apart
     if seen.census_problem:
-        return Blocked(
-            "R11", seen.census_problem, "list every API server once, by its own address, in the cluster file"
-        )
+        return Blocked("R11", seen.census_problem, (*seen.census_hints, "then: keyctl rotate --resume"))
     return None
 
 
@@ -185,7 +183,7 @@ def _foreign(server: ServerView, way: Way) -> Blocked | None:
             f"the encryption configuration of {server.name} was changed by somebody else",
             "find out who manages that file; put the expected file back, then: keyctl rotate --resume",
         )
-    if server.ready and server.loaded is None:
+    if server.ready and server.loaded is None and not server.unsure:
         return Blocked(
             "R8",
             f"{server.name} has loaded a configuration that is none of this rotation's",
@@ -247,8 +245,15 @@ def _move(seen: Observation, stage: Stage, way: Way) -> Step | None:
         return AwaitLoaded(waiting)
     for server in seen.servers:
         if _off(server, server.proven, stage, way):
-            return ProveServer(server.name) if server.ready else AwaitLoaded((server.name,))
+            return _prove(server)
     return None
+
+
+def _prove(server: ServerView) -> Step:
+    """The proof of a server, or what has to be before it: nothing is proven of a file that nobody knows."""
+    if not server.ready or (server.unsure and server.reloads):
+        return AwaitLoaded((server.name,))
+    return Restart(server.name, _expected(server)) if server.unsure else ProveServer(server.name)
 
 
 def _move_by_restart(server: ServerView, stage: Stage, way: Way) -> Step | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keyctl.rotation.loaded import LoadedBy
 from keyctl.rotation.plan import Stage, Way
 
 
@@ -12,8 +13,9 @@ class ServerView:
     """One server against the plan.
 
     `disk` and `loaded` are stages of the plan; None means a file that is none of
-    the plan's, or, for `loaded`, that the server did not say. `floor` is the stage
-    of its file as it was. `proven` is the stage for which this very process was
+    the plan's, or, for `loaded`, that it is not known: `unsure` then says that this
+    may be a file of the plan all the same, and `loaded_by` is else what shows it.
+    `floor` is the stage of its file as it was. `proven` is the stage for which this very process was
     seen ready, with that file loaded, and listing every encrypted resource.
     `seen_ready` says that this run has seen it ready: when it is down later, it is
     waited for, not restarted. `had_flag`: its manifest had the encryption flag
@@ -31,6 +33,8 @@ class ServerView:
     proven: Stage | None = None
     seen_ready: bool = False
     problem: str = ""
+    unsure: bool = False
+    loaded_by: LoadedBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class Observation:
     """Everything the machine decides from.
 
     `census_problem` is a sentence, empty when the census agrees or while a server
-    is down. `leaves`: a key leaves the files at the end of this way. `resecured`:
+    is down, `census_hints` what to do about it. `leaves`: a key leaves the files at the end of this way. `resecured`:
     the archive holds what is needed once it has left. `late` is the number of
     values that turned up under it when some server could no longer read them.
     """
@@ -74,3 +78,4 @@ class Observation:
     leaves: bool = True
     resecured: bool = False
     late: int = 0
+    census_hints: tuple[str, ...] = ()

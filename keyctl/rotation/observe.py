@@ -12,23 +12,31 @@ from collections.abc import Sequence
 from keyctl.errors import UnreachableError
 from keyctl.hosts.manifests import read_flags
 from keyctl.kube.interface import ServerProbe
-from keyctl.rotation.membership import disagreement
+from keyctl.rotation.loaded import Loads
+from keyctl.rotation.membership import Disagreement, Processes, disagreement
 from keyctl.rotation.observation import Observation, Proofs, ServerView
 from keyctl.rotation.plan import Plan, ServerPlan, Stage, Way
+from keyctl.rotation.server_facts import on_disk
 from keyctl.rotation.world import Server, World
 
-# A process and what it has loaded: start time, serial of its serving certificate, hash of the file.
-_Mark = tuple[float, int, str | None]
+# A process and what it has loaded: start time, serial of its serving certificate, hash of the file, or, where it does
+# not say that, how often it has reloaded.
+_Mark = tuple[float, int, str | int]
 
 
 class Observer:
-    """Makes an `Observation` whenever asked, and holds the proofs between two of them. `way` is where the run goes."""
+    """Makes an `Observation` whenever asked, and holds the proofs between two of them. `way` is where the run goes.
 
-    def __init__(self, world: World, plan: Plan, *, way: Way) -> None:
+    `loads` is what is known of what servers have loaded that do not say it.
+    """
+
+    def __init__(self, world: World, plan: Plan, *, way: Way, loads: Loads | None = None) -> None:
         self._world = world
         self._plan = plan
         self._way = way
-        self._proven: dict[str, _Mark] = {}
+        self._loads = loads or Loads()
+        self._processes = Processes()
+        self._proven: dict[str, tuple[_Mark, Stage | None]] = {}
         self._marks: tuple[_Mark, ...] = ()
         self._moving: set[str] = set()
         self._seen_ready: set[str] = set()
@@ -46,9 +54,11 @@ class Observer:
             known = zip(views, marks, self._marks, strict=False)
             self._moving -= {view.name for view, new, old in known if new != old}
             self._marks = marks
+        problem = self._census_problem(probes)
         return Observation(
             views,
-            census_problem=self._census_problem(probes),
+            census_problem=problem.message if problem else "",
+            census_hints=problem.hints if problem else (),
             proofs=self.proofs,
             way=self._way,
             leaves=self._leaves(),
@@ -57,9 +67,9 @@ class Observer:
     def moving(self, name: str, stage: Stage) -> None:
         """This run is about to bring `name` to the file of `stage`, which may write with the key that stays."""
         self._moving.add(name)
-        mark = self._proven.get(name)
+        proven = self._proven.get(name)
         # NOTE: it may have that stage loaded still, with a file of another one on its disk: no proof of this file.
-        if mark is not None and self._plan.server(name).stage_of(mark[2]) is stage:
+        if proven is not None and proven[1] is stage:
             del self._proven[name]
 
     def _only_ours_moved(self, marks: tuple[_Mark, ...], views: tuple[ServerView, ...]) -> bool:
@@ -77,9 +87,9 @@ class Observer:
             return self._plan.retires
         return any(server.floor is Stage.BASE for server in self._plan.servers)
 
-    def note_server(self, name: str, probe: ServerProbe) -> None:
-        """Record that the process behind `probe`, with what it has loaded, was proven."""
-        self._proven[name] = _mark(probe)
+    def note_server(self, name: str, probe: ServerProbe, stage: Stage | None) -> None:
+        """Record that the process behind `probe` was proven, with the file of `stage` loaded."""
+        self._proven[name] = (_mark(probe), stage)
 
     def unchanged(self) -> bool:
         """Whether the census agrees and every server is the ready process that was seen last, with the same file."""
@@ -93,17 +103,20 @@ class Observer:
             require_access(probe)
         return probes
 
-    def _census_problem(self, probes: Sequence[ServerProbe]) -> str:
-        if not all(probe.ready for probe in probes):
-            return ""
+    def _census_problem(self, probes: Sequence[ServerProbe]) -> Disagreement | None:
+        several = self._processes.several(probes)
+        if several is not None or not all(probe.ready for probe in probes):
+            return several
         return disagreement(self._world.servers[0].api.census(), self._world.servers, probes)
 
     def _view(self, server: Server, probe: ServerProbe) -> ServerView:
         plan = self._plan.server(server.name)
         file = server.host.read(server.config_path)
-        loaded = plan.stage_of(probe.loaded_hash) if probe.ready else None
+        found = self._loads.seen(probe, lambda: on_disk(server)) if probe.ready else None
+        loaded = plan.stage_of(found.hash) if found and found.by else None
         if probe.ready:
             self._seen_ready.add(server.name)
+        proven = self._proven.get(server.name)
         return ServerView(
             name=server.name,
             reloads=server.reloads,
@@ -113,9 +126,11 @@ class Observer:
             floor=plan.floor,
             had_flag=not plan.flag_missing,
             flag_missing=_flag_missing(server, plan),
-            proven=loaded if self._proven.get(server.name) == _mark(probe) else None,
+            proven=loaded if proven == (_mark(probe), loaded) else None,
             seen_ready=server.name in self._seen_ready,
             problem=probe.problem,
+            unsure=found is not None and found.by is None,
+            loaded_by=found.by if found else None,
         )
 
 
@@ -130,7 +145,7 @@ def require_access(probe: ServerProbe) -> None:
 
 
 def _mark(probe: ServerProbe) -> _Mark:
-    return (probe.start_time, probe.certificate_serial, probe.loaded_hash)
+    return (probe.start_time, probe.certificate_serial, probe.loaded_hash or probe.reloads)
 
 
 def _flag_missing(server: Server, plan: ServerPlan) -> bool:

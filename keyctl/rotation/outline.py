@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keyctl.encryption_config import effective
-from keyctl.rotation.plan import Goal, History, Plan, Stage
+from keyctl.rotation.plan import Engine, Goal, History, Plan, Stage
 from keyctl.rotation.preflight import Facts
 from keyctl.rotation.world import World
 
@@ -72,11 +72,12 @@ def _taken_back(plan: Plan, what: str) -> list[str]:
 
 
 def _warnings(facts: Facts) -> list[str]:
+    gaps = [f"  ! {gap}" for gap in facts.gaps]
     if facts.wish.goal is not Goal.DISABLE:
-        return []
+        return gaps
     resources = facts.change.resources
     what = "Secrets" if resources == ("secrets",) else f"The values of {', '.join(resources)}"
-    return [f"  ! {what} will stand in plaintext in etcd, in its backups and in the second snapshot"]
+    return [f"  ! {what} will stand in plaintext in etcd, in its backups and in the second snapshot", *gaps]
 
 
 def _beginning(world: World, facts: Facts) -> list[str]:
@@ -101,7 +102,7 @@ def _beginning(world: World, facts: Facts) -> list[str]:
         f"+ {new} as a read key on {names}: {how}",
         "= prove twice that every server has loaded it and lists every encrypted resource",
         f"~ {new} first on {names}: {how}{canary}",
-        f"~ rewrite the values of {resources} through the API ({values} now)",
+        f"~ rewrite the values of {resources} {_engine(facts)} ({values} now){_second_pass(facts)}",
         f"= after {world.settle:.0f} s of settling, scan every etcd: nothing {_left_behind(facts)}, every value opens",
     ]
     if flag:
@@ -117,9 +118,17 @@ def _sealing(world: World, facts: Facts) -> list[str]:
         f"save a snapshot of etcd in {world.snapshot_directory} and open every value in it",
         f"keep every key in the key store ({world.store.location})",
         f"= prove that every server lists every encrypted resource{canary}",
-        f"~ rewrite what is in plaintext of {what} through the API ({values} values in all)",
+        f"~ rewrite what is in plaintext of {what} {_engine(facts)} ({values} values in all){_second_pass(facts)}",
         f"= after {world.settle:.0f} s of settling, scan every etcd: nothing {_left_behind(facts)}, every value opens",
     ]
+
+
+def _engine(facts: Facts) -> str:
+    return "by a StorageVersionMigration each" if facts.wish.engine is Engine.SVM else "through the API"
+
+
+def _second_pass(facts: Facts) -> str:
+    return "; send every object through every server once more: nothing may move" if facts.wish.second_pass else ""
 
 
 def _values_of(facts: Facts) -> int:

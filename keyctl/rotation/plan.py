@@ -59,6 +59,13 @@ class History(StrEnum):
     IGNORE = "ignore"
 
 
+class Engine(StrEnum):
+    """Who has the values rewritten: keyctl by empty patches, or the cluster by its StorageVersionMigrations."""
+
+    PATCH = "patch"
+    SVM = "svm"
+
+
 class Stage(IntEnum):
     """What a configuration file says of the new key and the old ones.
 
@@ -151,7 +158,11 @@ class ServerPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One rotation. `settle` in seconds; `fingerprint` is that of the new key, empty for plaintext."""
+    """One rotation. `settle` in seconds; `fingerprint` is that of the new key, empty for plaintext.
+
+    `second_pass`: after the rewriting every object is sent through every server once more (`noop_pass`).
+    `compromised` is the key that has leaked, where that is why.
+    """
 
     rotation: str
     goal: Goal
@@ -164,6 +175,9 @@ class Plan:
     history: History
     settle: float
     servers: tuple[ServerPlan, ...]
+    engine: Engine = Engine.PATCH
+    second_pass: bool = False
+    compromised: KeyRef | None = None
 
     @property
     def retires(self) -> bool:
@@ -220,10 +234,10 @@ class Plan:
             "places": [list(place) for place in change.places],
             "history": self.history.value,
             "settle": self.settle,
-            "servers": [
-                {"name": s.name, "hashes": [list(texts) for texts in s.hashes], "flagMissing": s.flag_missing}
-                for s in self.servers
-            ],
+            "servers": [server_to_record(server) for server in self.servers],
+            "engine": self.engine.value,
+            "secondPass": self.second_pass,
+            "compromised": None if self.compromised is None else _ref_to_record(self.compromised),
         }
 
 
@@ -241,13 +255,34 @@ def plan_from_record(record: Mapping[str, object]) -> Plan:
             change=_change_from_record(record),
             history=History(_text(record["history"])),
             settle=_real(record["settle"]),
-            servers=tuple(_server_from_record(item) for item in _items(record["servers"])),
+            servers=tuple(server_from_record(item) for item in _items(record["servers"])),
+            # NOTE: journals of before have none of these.
+            engine=Engine(_text(record.get("engine", Engine.PATCH.value))),
+            second_pass=_truth(record.get("secondPass", False)),
+            compromised=None if record.get("compromised") is None else _ref_from_record(record["compromised"]),
         )
     except (KeyError, ValueError, TypeError) as exc:
         raise UnusableInputError(
             f"the journal holds a plan that cannot be read ({type(exc).__name__})",
             hint="the state of the cluster is safe; start again with a new rotation after moving the journal away",
         ) from exc
+
+
+def server_to_record(server: ServerPlan) -> dict[str, object]:
+    """As JSON-ready fields for the journal."""
+    hashes = [list(texts) for texts in server.hashes]
+    return {"name": server.name, "hashes": hashes, "flagMissing": server.flag_missing}
+
+
+def server_from_record(value: object) -> ServerPlan:
+    """The inverse of `server_to_record`. Raises `KeyError`, `TypeError` or `ValueError` for anything else."""
+    fields = _fields(value)
+    hashes = tuple(
+        tuple(None if text is None else _text(text) for text in _items(texts)) for texts in _items(fields["hashes"])
+    )
+    if len(hashes) != len(Stage):
+        raise ValueError("a stage is missing")
+    return ServerPlan(_text(fields["name"]), hashes, flag_missing=_truth(fields["flagMissing"]))
 
 
 def _change_from_record(record: Mapping[str, object]) -> FileChange:
@@ -275,16 +310,6 @@ def _ref_to_record(ref: KeyRef) -> dict[str, str]:
 def _ref_from_record(value: object) -> KeyRef:
     fields = _fields(value)
     return KeyRef(Provider(_text(fields["provider"])), _text(fields["name"]))
-
-
-def _server_from_record(value: object) -> ServerPlan:
-    fields = _fields(value)
-    hashes = tuple(
-        tuple(None if text is None else _text(text) for text in _items(texts)) for texts in _items(fields["hashes"])
-    )
-    if len(hashes) != len(Stage):
-        raise ValueError("a stage is missing")
-    return ServerPlan(_text(fields["name"]), hashes, flag_missing=_truth(fields["flagMissing"]))
 
 
 def _fields(value: object) -> Mapping[str, object]:

@@ -8,17 +8,20 @@ from shlex import quote
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig, StaticReader
 from keyctl.errors import RefusedError, UnreachableError
-from keyctl.keys.key import Key, Provider
+from keyctl.keys.key import Key, KeyRef, Provider
 from keyctl.keys.ledger import KeyState
 from keyctl.kube.interface import ApiServer, ServerProbe
-from keyctl.rotation import membership
+from keyctl.rotation import membership, rights
+from keyctl.rotation.engine_check import check_engine
 from keyctl.rotation.kms_values import HINT, first_unread
+from keyctl.rotation.loaded import Loads
 from keyctl.rotation.owner import check_owner
-from keyctl.rotation.plan import FileChange, Goal, History, OldKey
+from keyctl.rotation.plan import Engine, FileChange, Goal, History, OldKey
 from keyctl.rotation.scan import Scan, name_first, scan
-from keyctl.rotation.server_facts import ServerFacts, check_etcds, check_file, check_flags, look
-from keyctl.rotation.stages import entries_to_change, file_change, old_keys
-from keyctl.rotation.world import CANARY_NAMESPACE, Event, Reporter, World
+from keyctl.rotation.server_facts import ServerFacts, check_etcds, check_file, check_flags, gaps_of, look
+from keyctl.rotation.stages import entries_of, entries_to_change, file_change, old_keys
+from keyctl.rotation.upgrade_check import check_no_upgrade
+from keyctl.rotation.world import Event, Reporter, World
 from keyctl.stored.decrypt import Opened, open_value
 
 _MINIMUM_FREE = 16 * 1024 * 1024
@@ -32,16 +35,19 @@ class Wish:
     """What the user asked for. `resources` None means every entry that is encrypted with a static key.
 
     `provider` is not looked at when the goal is `DISABLE`. `new_name`: the bytes of the key that writes now, under
-    this name, instead of a new key.
+    this name, instead of a new key. `compromised`: the key that has leaked; every entry that has it changes.
     """
 
     goal: Goal
     provider: Provider | None = None
     resources: tuple[str, ...] | None = None
     new_name: str | None = None
+    compromised: KeyRef | None = None
     allow_downtime: bool = False
     template_updated: bool = False
     history: History = History.COMPACT
+    engine: Engine = Engine.PATCH
+    second_pass: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,8 @@ class Facts:
     """What preflight established.
 
     `served` maps every resource that the API serves to its group and version. `writer` is the key that writes now and
-    stays, where only plaintext goes; `renamed` the same bytes under the name that was wished for.
+    stays, where only plaintext goes; `renamed` the same bytes under the name that was wished for. `gaps` say what could
+    not be checked.
     """
 
     wish: Wish
@@ -62,15 +69,20 @@ class Facts:
     scan: Scan
     writer: Key | None = field(default=None, repr=False)
     renamed: Key | None = field(default=None, repr=False)
+    gaps: tuple[str, ...] = ()
 
 
-def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
-    """Run every check. Raises `RefusedError` with the rule that is not met, or `UnreachableError`."""
-    servers = tuple(look(server) for server in world.servers)
+def check(world: World, wish: Wish, reporter: Reporter, *, loads: Loads | None = None) -> Facts:
+    """Run every check; `loads` is what is known from earlier of what servers have loaded that do not say it.
+
+    Raises `RefusedError` with the rule that is not met, or `UnreachableError`.
+    """
+    servers = tuple(look(server, loads) for server in world.servers)
     check_owner(
         world, servers[0].probe.version, enabling=wish.goal is Goal.ENABLE, template_updated=wish.template_updated
     )
     check_membership(world, tuple(facts.probe for facts in servers), reporter)
+    check_no_upgrade((facts.server, facts.probe) for facts in servers)
     _check_downtime(world, wish)
     for facts in servers:
         check_flags(world, facts)
@@ -83,7 +95,10 @@ def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
     for facts in servers:
         check_etcds(world, facts)
     served = api.discover()
-    entries = entries_to_change(config, wish.resources, wish.goal)
+    if wish.compromised is None:
+        entries = entries_to_change(config, wish.resources, wish.goal)
+    else:
+        entries = entries_of(config, wish.compromised)
     old = old_keys(config, entries, wish.goal)
     writer = _writer(config, entries)
     if wish.goal not in {Goal.ENABLE, Goal.REMOVE_IDENTITY}:
@@ -92,11 +107,13 @@ def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
     _check_decisive(config, entries, resources)
     _check_resources(resources, served, api.aggregated_groups())
     _check_rights(world, config, resources, served)
+    changing = (name for name in served if name in resources or (config and effective.is_covered(config, name)))
+    check_engine(wish.engine, api, served, changing)
     reporter.event(Event("step", "reading every value of etcd under the configuration in force"))
     found = scan(world.everything(), prefix=world.prefix, config=config)
     check_readable(found)
     _check_kms(world, config, entries, found)
-    _check_room(world, found)
+    gaps = _check_room(world, servers, found)
     return Facts(
         wish=wish,
         servers=servers,
@@ -108,6 +125,7 @@ def check(world: World, wish: Wish, reporter: Reporter) -> Facts:
         scan=found,
         writer=writer if wish.goal is Goal.REMOVE_IDENTITY else None,
         renamed=_renamed(world, writer, wish),
+        gaps=gaps,
     )
 
 
@@ -130,10 +148,8 @@ def check_membership(world: World, probes: tuple[ServerProbe, ...], reporter: Re
         world.clock.sleep(_CENSUS_POLL)
         census = world.servers[0].api.census()
     problem = membership.disagreement(census, world.servers, probes)
-    if problem:
-        raise RefusedError(
-            problem, hint="list every API server once, by its own address, in the cluster file", rule="R11"
-        )
+    if problem is not None:
+        raise RefusedError(problem.message, hint=(*problem.hints, "then run this again"), rule="R11")
 
 
 def check_binding(world: World, config: EncryptionConfig | None, api: ApiServer) -> str:
@@ -277,31 +293,24 @@ def _check_resources(resources: tuple[str, ...], served: dict[str, str], aggrega
 def _check_rights(
     world: World, config: EncryptionConfig | None, resources: tuple[str, ...], served: dict[str, str]
 ) -> None:
-    wildcard = any("*" in resource for resource in resources)
-    covered = (name for name in sorted(served) if wildcard and config and effective.is_covered(config, name))
-    named = (resource for resource in resources if "*" not in resource)
-    needed = [(verb, resource) for resource in dict.fromkeys((*named, *covered)) for verb in ("list", "get", "patch")]
-    for verb, resource in needed:
-        if not world.servers[0].api.may(verb, resource):
-            raise _may_not(verb, resource, "in all namespaces", "-A")
-    for verb in ("create", "get", "patch", "delete"):
-        if not world.servers[0].api.may(verb, "secrets", namespace=CANARY_NAMESPACE):
-            raise _may_not(verb, "secrets", f"in {CANARY_NAMESPACE}", f"-n {CANARY_NAMESPACE}")
+    for right in rights.needed(config, resources, served):
+        if not world.servers[0].api.may(right.verb, right.resource, namespace=right.namespace):
+            raise RefusedError(
+                f"you may not {right}",
+                cause="SelfSubjectAccessReview says no",
+                hint=right.command,
+                rule="preflight",
+            )
 
 
-def _may_not(verb: str, resource: str, where: str, flag: str) -> RefusedError:
-    return RefusedError(
-        f"you may not {verb} {resource} {where}",
-        cause="SelfSubjectAccessReview says no",
-        hint=f"kubectl auth can-i {verb} {resource} {flag}",
-        rule="preflight",
-    )
-
-
-def _check_room(world: World, found: Scan) -> None:
-    for server in world.servers:
+def _check_room(world: World, servers: tuple[ServerFacts, ...], found: Scan) -> tuple[str, ...]:
+    """There is room for what will be written; returns what is not known of the hosts."""
+    gaps: list[str] = []
+    for facts in servers:
+        server = facts.server
         free = server.host.free_bytes(server.config_path)
-        if free < _MINIMUM_FREE:
+        gaps += gaps_of(facts, free)
+        if free is not None and free < _MINIMUM_FREE:
             raise RefusedError(
                 f"the disk of {server.name} has only {free // 1024} KiB left", hint="make room first", rule="preflight"
             )
@@ -315,6 +324,7 @@ def _check_room(world: World, found: Scan) -> None:
                     hint="compact and defragment etcd, or raise --quota-backend-bytes",
                     rule="preflight",
                 )
+    return tuple(gaps)
 
 
 def _provider(config: EncryptionConfig | None, entries: tuple[int, ...], wish: Wish) -> Provider:

@@ -6,132 +6,92 @@ as done, so a conflict, a lost answer or a crash costs a second look and no more
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Collection
 
 from keyctl.errors import StoppedError
-from keyctl.kube.interface import ApiServer, ObjectRef, Outcome, Patched
+from keyctl.rotation.leaving import Job
+from keyctl.rotation.migrating import Migrating
+from keyctl.rotation.noop_pass import second_pass
+from keyctl.rotation.patching import Patching
+from keyctl.rotation.plan import Engine, Way
+from keyctl.rotation.refusals import Refusals
 from keyctl.rotation.scan import Scan
-from keyctl.rotation.world import Clock, Event, Reporter
+from keyctl.rotation.sending import Sender, Site, ref_of
+from keyctl.rotation.world import Event
 from keyctl.stored.census import WorkItem
 from keyctl.stored.groups import Group
 
-BATCH = 500
-WORKERS = 12
-ROUND_LIMIT = 20_000
-
-_IDLE_ROUNDS = 3
+_LONGEST_PAUSE = 8.0
 
 
-@dataclass(slots=True)
-class Progress:
-    """How many of `total` were sent, since `begun` on the monotonic clock, in seconds."""
+def rewrite(job: Job, *, served: dict[str, str], migrated: Collection[str]) -> None:
+    """Rewrite everything that `job` is to rewrite, by the engine of its plan; then the second pass, where asked for.
 
-    begun: float
-    total: int
-    sent: int = 0
+    `migrated` are the migrations that earlier runs began and did not end. Raises `StoppedError`.
+    """
+    site = Site(
+        servers=tuple(server.api for server in job.world.servers),
+        served=served,
+        etcds=tuple(place.etcd for place in job.world.etcds),
+        count=job.readings.scan,
+        write=job.write,
+        breathe=job.breathe,
+        clock=job.world.clock,
+        reporter=job.reporter,
+        tag=job.plan.rotation if job.way is Way.FORWARD else f"{job.plan.rotation}-back",
+    )
+    migrating = Migrating(site)
+    Rewriter(site, migrating if job.plan.engine is Engine.SVM else Patching(site)).run()
+    migrating.forget(migrated)
+    if job.plan.second_pass:
+        changing = (name for name in sorted(served) if job.readings.configs.changes(name))
+        second_pass(site, tuple(changing))
 
 
 class Rewriter:
-    """Works off one work list after another.
+    """Works off one work list after another, by `sender`."""
 
-    `count` makes a fresh scan, in which everything opens and `work` is what still
-    has to be rewritten; `around` runs one batch between its journal entries and checks the Lease.
-    """
-
-    def __init__(
-        self,
-        servers: tuple[ApiServer, ...],
-        *,
-        served: dict[str, str],
-        count: Callable[[], Scan],
-        around: Callable[[int, Callable[[], Counter[str]]], Counter[str]],
-        clock: Clock,
-        reporter: Reporter,
-    ) -> None:
-        self._servers = servers
-        self._served = served
-        self._count = count
-        self._around = around
-        self._clock = clock
-        self._reporter = reporter
-        self._refused: dict[ObjectRef, str] = {}
-        self._workers = WORKERS
+    def __init__(self, site: Site, sender: Sender) -> None:
+        self._site = site
+        self._sender = sender
 
     def run(self) -> None:
         """Rewrite until a scan finds nothing left. Raises `StoppedError` when that cannot be reached."""
-        found = self._count()
-        progress = Progress(self._clock.monotonic(), found.work_total)
+        found = self._site.count()
         idle, fewest = 0, found.work_total
         while found.work_total:
             work = self._rewritable(found)
             if not work:
-                raise _orphaned(found, self._served)
-            self._refused.clear()
-            refs = [ObjectRef(item.resource, item.namespace, item.name, item.uid) for item in work]
-            for start in range(0, len(refs), BATCH):
-                self._batch(refs[start : start + BATCH], progress, turn=start // BATCH + idle)
-            found = self._count()
+                raise _orphaned(found, self._site.served)
+            self._sender.round(found, work)
+            found = self._site.count()
             idle = idle + 1 if found.work_total >= fewest else 0
             fewest = min(fewest, found.work_total)
-            if idle >= _IDLE_ROUNDS or (idle and found.work_total <= len(self._refused)):
-                raise self._stuck(found)
+            if idle:
+                self._require_hope(found, idle)
+        self._sender.close()
 
     def _rewritable(self, found: Scan) -> list[WorkItem]:
         """What the API serves of the work list; asked again when that is nothing, for definitions come and go."""
-        if not any(item.resource in self._served for item in found.work):
-            self._served.update(self._servers[0].discover())
-        return [item for item in found.work if item.resource in self._served]
+        served = self._site.served
+        if not any(item.resource in served for item in found.work):
+            served.update(self._site.servers[0].discover())
+        return [item for item in found.work if item.resource in served]
 
-    def _batch(self, refs: list[ObjectRef], progress: Progress, *, turn: int) -> None:
-        api = self._servers[turn % len(self._servers)]
-        slower = self._around(len(refs), lambda: self._send(api, refs, progress))[Outcome.SLOWER]
-        if slower:
-            # R15: 429 and 5xx mean slower; what was not done comes back with the next scan.
-            self._workers = max(1, self._workers // 2)
-            self._clock.sleep(min(5.0, 1.0 + slower / BATCH * 4))
+    def _require_hope(self, found: Scan, idle: int) -> None:
+        """A round has brought nothing: go on in a moment, or stop where another round cannot bring more."""
+        refusals = self._sender.refusals(found)
+        if idle >= self._sender.patience or found.work_total <= refusals.refused:
+            raise self._stuck(found, refusals)
+        self._site.breathe()
+        self._site.clock.sleep(min(2.0**idle, _LONGEST_PAUSE))
 
-    def _send(self, api: ApiServer, refs: list[ObjectRef], progress: Progress) -> Counter[str]:
-        counts: Counter[str] = Counter()
-
-        def on_result(patched: Patched) -> None:
-            counts[patched.outcome] += 1
-            if patched.outcome is Outcome.REFUSED:
-                self._refused[patched.ref] = patched.message
-            elif patched.outcome is Outcome.SENT:
-                progress.sent += 1
-            self._reporter.event(self._progress_event(progress))
-
-        answers = api.patch_empty(refs, workers=self._workers, on_result=on_result)
-        if len(answers) != len(refs):
-            raise RuntimeError(f"{len(refs)} patches, {len(answers)} answers")
-        return counts
-
-    def _progress_event(self, progress: Progress) -> Event:
-        elapsed = max(self._clock.monotonic() - progress.begun, 1e-6)
-        rate = progress.sent / elapsed
-        left = max(progress.total - progress.sent, 0)
-        return Event(
-            "progress",
-            f"rewritten {progress.sent} of {progress.total}, {rate:.0f}/s",
-            {"done": progress.sent, "total": progress.total, "rate": rate, "left": left / rate if rate else None},
-        )
-
-    def _stuck(self, found: Scan) -> StoppedError:
-        first = "; ".join(
-            f"{ref.namespace}/{ref.name}: {message}" if ref.namespace else f"{ref.name}: {message}"
-            for ref, message in list(self._refused.items())[:5]
-        )
-        return StoppedError(
-            f"{_values(found)} could not be rewritten",
-            cause=first or "the API answered, but raw etcd still shows them under another key",
-            hint=(
-                "the old key stays; nothing was removed and every value is readable",
-                "exempt these updates in the webhook or mend the objects, then: keyctl rotate --resume",
-            ),
-            rule="R15",
-        )
+    def _stuck(self, found: Scan, refusals: Refusals) -> StoppedError:
+        refusals.note_unmoved([ref_of(item) for item in found.work])
+        self._site.write("refused", {"left": found.work_total, "classes": refusals.to_record()})
+        for group in refusals.groups():
+            self._site.reporter.event(Event("refused", group.in_words(), group.to_event()))
+        return refusals.error(f"{_values(found)} could not be rewritten")
 
 
 def _orphaned(found: Scan, served: dict[str, str]) -> StoppedError:

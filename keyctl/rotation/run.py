@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,16 +10,18 @@ from keyctl.keys.key import Key
 from keyctl.kube.interface import ApiServer
 from keyctl.rotation import machine, steps
 from keyctl.rotation.background import Background
+from keyctl.rotation.closing import CLOSED, WindowClosedError, can_rest_in
 from keyctl.rotation.effects import NotServingError, ServerEffects, UnreadableThereError
 from keyctl.rotation.journal import Journal
 from keyctl.rotation.leaving import Job, Leaving
+from keyctl.rotation.loaded import Loads, known_of
 from keyctl.rotation.observation import Observation, Proofs
 from keyctl.rotation.observe import Observer
 from keyctl.rotation.plan import Plan, Stage, State, Way
 from keyctl.rotation.preflight import check_binding
 from keyctl.rotation.readings import Readings
 from keyctl.rotation.revival import Revival
-from keyctl.rotation.rewriting import Rewriter
+from keyctl.rotation.rewriting import rewrite
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.stages import Files
 from keyctl.rotation.switch import prove_writes
@@ -64,11 +65,13 @@ class Run:
         self._pause_after = pause_after
         files = Files(plan.change, plan.old, new, old)
         self._readings = Readings(world, plan, files, way=background.way, served=served)
-        self._observer = Observer(world, plan, way=background.way)
+        loads = Loads(known_of(journal.records()))
+        self._observer = Observer(world, plan, way=background.way, loads=loads)
         self._effects = ServerEffects(
             world,
             plan,
             files,
+            loads=loads,
             served=served,
             kms=lambda: self._readings.last.kms if self._readings.last else (),
             reporter=reporter,
@@ -92,6 +95,7 @@ class Run:
         self._ever_promoted = background.ever_promoted
         self._holds_lease = False
         self.between_proofs = self._nobody_up = False
+        self._step: steps.Step | None = None
 
     def go(self) -> Scan:
         """Walk to the end of the way, with the Lease held; returns the scan that proved it.
@@ -113,7 +117,9 @@ class Run:
                 if self._readings.last is None:
                     raise RuntimeError("done without a scan")
                 return self._readings.last
+            self._step = None
             self._breathe()
+            self._step = step
             try:
                 self._act(step, seen)
             except (UnreadableThereError, NotServingError):
@@ -242,18 +248,21 @@ class Run:
 
     def _prove_server(self, name: str) -> None:
         proven = self._effects.prove(name)
-        self._observer.note_server(name, proven.probe)
+        loaded = proven.loaded
+        stage = self._plan.server(name).stage_of(loaded.hash) if loaded.by else None
+        self._observer.note_server(name, proven.probe, stage)
         self._changed_at = self._world.clock.monotonic()
-        stage = self._plan.server(name).stage_of(proven.probe.loaded_hash)
         fields = {
             "of": "server",
             "server": name,
             "stage": None if stage is None else stage.name,
-            "loaded": proven.probe.loaded_hash,
+            "loaded": loaded.hash,
+            "loadedBy": loaded.by,
             "startTime": proven.probe.start_time,
+            "reloads": proven.probe.reloads,
             "listed": dict(proven.listed),
         }
-        self._write("proof", fields)
+        self._write("proof", fields if proven.canary is None else {**fields, "canary": str(proven.canary)})
 
     def _restart(self, step: steps.Restart) -> None:
         self._journaled(step, lambda: self._effects.restart(step.server, step.stage))
@@ -282,23 +291,8 @@ class Run:
     def _rewrite(self) -> None:
         if self._background.way is Way.FORWARD and not self._leaving.late:
             self._enter(State.REWRITING)
-        rewriter = Rewriter(
-            tuple(server.api for server in self._world.servers),
-            served=self._served,
-            count=self._readings.scan,
-            around=self._batch,
-            clock=self._world.clock,
-            reporter=self._reporter,
-        )
-        rewriter.run()
+        rewrite(self._job, served=self._served, migrated=self._background.migrated)
         self._observer.proofs = replace(self._observer.proofs, left=0)
-
-    def _batch(self, size: int, send: Callable[[], Counter[str]]) -> Counter[str]:
-        self._breathe()
-        self._write("intent", {"step": "rewrite", "values": size})
-        counts = send()
-        self._write("outcome", {"step": "rewrite", "values": size, **counts})
-        return counts
 
     def _note_state(self, seen: Observation) -> None:
         for view in seen.servers:
@@ -306,6 +300,7 @@ class Run:
                 "server": view.name,
                 "disk": None if view.disk is None else view.disk.name,
                 "loaded": None if view.loaded is None else view.loaded.name,
+                "loadedBy": view.loaded_by,
                 "ready": view.ready,
             }
             self._reporter.event(Event("server", view.name, fields))
@@ -336,7 +331,12 @@ class Run:
             self._reporter.event(Event("state", state.value, {"state": state.value}))
 
     def _breathe(self) -> None:
-        self._pause()
+        try:
+            self._pause()
+        except WindowClosedError as closed:
+            if can_rest_in(self._step) and not (self.between_proofs or self._nobody_up):
+                self._write(CLOSED, {})
+                raise closed.standing(self.where_it_stands()) from closed
         if self._holds_lease:
             self._world.lease.check()
 

@@ -12,6 +12,7 @@ from keyctl.errors import RefusedError
 from keyctl.hosts.interface import HostFile
 from keyctl.hosts.manifests import Flags, go_seconds, read_flags
 from keyctl.kube.interface import ServerProbe
+from keyctl.rotation.loaded import REPORTS_RELOADS, Loaded, Loads, OnDisk, reports
 from keyctl.rotation.world import Server, World
 
 # kube-apiserver's default for --request-timeout: so long a write that was begun may still land.
@@ -27,20 +28,47 @@ class ServerFacts:
     flags: Flags
     file: HostFile | None
     config: EncryptionConfig | None = field(repr=False)
+    loaded: Loaded
 
 
-def look(server: Server) -> ServerFacts:
-    """Ask the server, and read its manifest and its file. Raises `RefusedError` where its flags cannot be read."""
+def look(server: Server, loads: Loads | None = None) -> ServerFacts:
+    """Ask the server, and read its manifest and its file. `loads` is what is known of its process from earlier.
+
+    Raises `RefusedError` where its flags cannot be read.
+    """
+    probe = server.api.probe()
     flags = flags_of(server)
     file = server.host.read(server.config_path)
     config = None
     if file is not None and flags.encryption_provider_config:
         config = decode(file.content, name=f"{server.name}:{server.config_path}").config
-    return ServerFacts(server, server.api.probe(), flags, file, config)
+    loaded = (loads or Loads()).seen(probe, lambda: on_disk(server))
+    return ServerFacts(server, probe, flags, file, config, loaded)
+
+
+def on_disk(server: Server) -> OnDisk:
+    """What the server loads when it starts now. Raises `RefusedError` where its flags cannot be read."""
+    manifest = manifest_of(server)
+    file = server.host.read(server.config_path)
+    flags = read_flags(manifest.content, name=f"{server.name}:{manifest.path}")
+    flagged = file is not None and flags.encryption_provider_config is not None
+    return OnDisk(
+        sha256=file.sha256 if file is not None and flagged else None,
+        file_changed=None if file is None else file.changed,
+        manifest_changed=manifest.changed,
+        ahead=manifest.ahead,
+        flag=flags.encryption_provider_config,
+    )
 
 
 def flags_of(server: Server) -> Flags:
     """The flags in its manifest. Raises `RefusedError` where they cannot be read."""
+    manifest = manifest_of(server)
+    return read_flags(manifest.content, name=f"{server.name}:{manifest.path}")
+
+
+def manifest_of(server: Server) -> HostFile:
+    """Its manifest. Raises `RefusedError` where there is none."""
     if server.manifest_path is None:
         raise RefusedError(
             f"the flags of {server.name} cannot be read: the cluster file names no manifest for it",
@@ -54,7 +82,7 @@ def flags_of(server: Server) -> Flags:
             hint="correct apiServers[].manifest in the cluster file",
             rule="preflight",
         )
-    return read_flags(manifest.content, name=f"{server.name}:{server.manifest_path}")
+    return manifest
 
 
 def check_flags(world: World, facts: ServerFacts) -> None:
@@ -122,9 +150,23 @@ def _refuse_flag(server: str, message: str, hint: str) -> NoReturn:
     raise RefusedError(f"{server} {message}", hint=f"{hint}, then run this again", rule="preflight")
 
 
+def gaps_of(facts: ServerFacts, free: int | None) -> tuple[str, ...]:
+    """What no check could look at, because the way to the host does not tell it: a sentence each, for the plan."""
+    name, path = facts.server.name, facts.server.config_path
+    gaps = []
+    if facts.file is not None and facts.file.mode is None:
+        gaps.append(f"who may read {path} on {name} is not known: see that it is its owner alone")
+    if free is None:
+        gaps.append(f"the free space on {name} is not known")
+    return tuple(gaps)
+
+
 def check_file(facts: ServerFacts) -> None:
-    """Its file is private, is there exactly when a flag names it, and is what it has loaded; else `RefusedError`."""
-    name, probe = facts.server.name, facts.probe
+    """Its file is there exactly when a flag names it, and is what it has loaded; private, where that is known.
+
+    Raises `RefusedError`. What is not known is among `gaps_of`.
+    """
+    name = facts.server.name
     if not facts.flags.encryption_provider_config:
         if facts.file is not None:
             raise RefusedError(
@@ -139,22 +181,33 @@ def check_file(facts: ServerFacts) -> None:
             hint="put the file back from another server",
             rule="preflight",
         )
-    if facts.file.mode & 0o077:
+    if facts.file.mode is not None and facts.file.mode & 0o077:
         raise RefusedError(
             f"{facts.server.config_path} on {name} can be read by others than its owner (mode {facts.file.mode:o})",
             hint=f"chmod 600 {facts.server.config_path}",
             rule="R13",
         )
-    if probe.loaded_hash is None:
+    _check_loaded(facts)
+
+
+def _check_loaded(facts: ServerFacts) -> None:
+    name, probe, loaded = facts.server.name, facts.probe, facts.loaded
+    if loaded.by is None:
         raise RefusedError(
-            f"{name} does not say which configuration it has loaded",
-            cause="no metric apiserver_encryption_config_controller_last_config_info",
-            hint="this needs Kubernetes 1.34 or later, and the right to read /metrics",
+            f"nothing shows which configuration {name} has loaded",
+            cause=loaded.doubt,
+            hint=f"{name}: {loaded.mend}, then run this again",
             rule="preflight",
         )
-    if probe.loaded_hash != facts.file.sha256:
+    if facts.file is None or not loaded.is_file(facts.file.sha256):
         raise RefusedError(
             f"{name} has not loaded the file that is on its host",
             hint=f"restart {name} or wait for its reload, then run this again",
+            rule="preflight",
+        )
+    if facts.server.reloads and probe.loaded_hash is None and not reports(probe, REPORTS_RELOADS):
+        raise RefusedError(
+            f"{name} runs Kubernetes {probe.version or 'of no version'}, which does not tell when it has reloaded",
+            hint=f"set activation of {name} to restart in the cluster file, then run this again",
             rule="preflight",
         )

@@ -11,22 +11,27 @@ from pathlib import Path
 from keyctl.errors import InterruptedEarlyError, RefusedError, StoppedError, UnreachableError, WrongUsageError
 from keyctl.keys.generate import generate
 from keyctl.keys.key import STATIC_PROVIDERS, Key
-from keyctl.keys.ledger import KeyState
 from keyctl.kube.interface import ApiServer
 from keyctl.rotation import agreed, outline
 from keyctl.rotation.background import Background, background_of
 from keyctl.rotation.evidence import Evidence
 from keyctl.rotation.evidence import write as write_evidence
+from keyctl.rotation.exposure import Exposed, exposure
+from keyctl.rotation.exposure import write as write_list
+from keyctl.rotation.joining import joined_servers, plan_of
 from keyctl.rotation.journal import Journal, LocalLock, as_record
+from keyctl.rotation.key_states import note_compromised, note_end
 from keyctl.rotation.known_keys import known_key, old_keys_of
+from keyctl.rotation.loaded import Loads, known_of
 from keyctl.rotation.observe import require_access
-from keyctl.rotation.plan import Goal, History, Plan, ServerPlan, State, Way, plan_from_record
+from keyctl.rotation.plan import Engine, Goal, History, Plan, ServerPlan, State, Way
 from keyctl.rotation.preflight import Facts, Wish, check
 from keyctl.rotation.run import Run
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.secure import keep_keys, read_back, save_snapshots
 from keyctl.rotation.server_facts import check_etcd_flags, check_settle, flags_of
 from keyctl.rotation.stages import IDENTITY, Files
+from keyctl.rotation.upgrade_check import warn_of_upgrade
 from keyctl.rotation.world import Event, Reporter, World
 
 # The last state, by the way and by whether old keys leave.
@@ -36,7 +41,6 @@ _END = {
     (Way.BACK, True): State.ABORTED,
     (Way.BACK, False): State.ABORTED,
 }
-_IN_USE = {KeyState.PRE_ACTIVATION, KeyState.ACTIVE, KeyState.SUSPENDED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Finished:
     state: State
     scan: Scan
     evidence: Evidence
+    exposed: Exposed | None = None
 
 
 class Session:
@@ -78,7 +83,7 @@ class Session:
 
     def agree(self, wish: Wish) -> agreed.AgreedPlan:
         """What `start` would do, after the same checks, as a plan that it can be held to later; changes nothing."""
-        facts = check(self._world, wish, self._reporter)
+        facts = self._check(wish)
         return agreed.AgreedPlan(
             cluster=self._world.cluster,
             made=self._world.clock.now().isoformat(timespec="seconds"),
@@ -105,24 +110,24 @@ class Session:
         finally:
             self._lock.release()
 
-    def resume(self, *, history: History | None = None) -> Finished:
+    def resume(self, *, history: History | None = None, engine: Engine | None = None) -> Finished:
         """Go on with the rotation that the journal knows, on the way it was on. `RefusedError` when there is none.
 
-        `history` replaces what the plan says of it.
+        `history` and `engine` replace what the plan says of them.
         """
         self._lock.acquire()
         try:
             plan = self._unfinished_plan()
-            return self._guarded(lambda: self._resume(plan, confirm=None, history=history))
+            return self._guarded(lambda: self._resume(plan, confirm=None, history=history, engine=engine))
         finally:
             self._lock.release()
 
-    def abort(self, *, confirm: Callable[[tuple[str, ...]], bool]) -> Finished:
+    def abort(self, *, confirm: Callable[[tuple[str, ...]], bool], engine: Engine | None = None) -> Finished:
         """Turn the rotation that the journal knows around, and bring everything back to how it was (R7)."""
         self._lock.acquire()
         try:
             plan = self._unfinished_plan()
-            return self._guarded(lambda: self._resume(plan, confirm=confirm, history=None))
+            return self._guarded(lambda: self._resume(plan, confirm=confirm, history=None, engine=engine))
         finally:
             self._lock.release()
 
@@ -152,7 +157,7 @@ class Session:
         self, wish: Wish, confirm: Callable[[tuple[str, ...]], bool], plan_agreed: agreed.AgreedPlan | None
     ) -> Finished:
         self._reporter.event(Event("state", State.PREFLIGHT.value, {"state": State.PREFLIGHT.value}))
-        facts = check(self._world, wish, self._reporter)
+        facts = self._check(wish)
         if plan_agreed is not None:
             agreed.require_the_same(plan_agreed, agreed.observed(self._world, facts))
         if not confirm(outline.lines(self._world, facts)):
@@ -173,6 +178,9 @@ class Session:
         self._planned = True
         self._state(State.GENERATED)
         return self._run(plan, new, facts.served, Background(first_snapshots=first))
+
+    def _check(self, wish: Wish) -> Facts:
+        return check(self._world, wish, self._reporter, loads=Loads(known_of(self._journal.records())))
 
     def _secure(self, facts: Facts, rotation: str) -> tuple[Key | None, tuple[Path, ...]]:
         self._write("intent", rotation, {"step": "keep-keys"})
@@ -214,8 +222,11 @@ class Session:
             old=facts.old,
             change=facts.change,
             history=facts.wish.history,
+            engine=facts.wish.engine,
+            second_pass=facts.wish.second_pass,
             settle=self._world.settle,
             servers=tuple(servers),
+            compromised=facts.wish.compromised,
         )
 
     def _unfinished_plan(self) -> Plan:
@@ -226,27 +237,32 @@ class Session:
                 cause=f"{self._journal.path} has none that was begun and not ended",
                 hint="begin one: keyctl rotate",
             )
-        plan = records[0].get("plan")
-        return plan_from_record(plan if isinstance(plan, dict) else {})
+        return plan_of(records)
 
     def _resume(
-        self, plan: Plan, *, confirm: Callable[[tuple[str, ...]], bool] | None, history: History | None
+        self,
+        plan: Plan,
+        *,
+        confirm: Callable[[tuple[str, ...]], bool] | None,
+        history: History | None,
+        engine: Engine | None,
     ) -> Finished:
-        """Go on with `plan`; with `confirm`, backwards from now on. `history` is what was asked for, if anything."""
+        """Go on with `plan`; with `confirm`, backwards. `history` and `engine` are what was asked for, if anything."""
         self._planned = True
-        listed, planned = {s.name for s in self._world.servers}, {s.name for s in plan.servers}
-        if listed != planned:
-            raise RefusedError(
-                f"the cluster file lists other API servers than this rotation began with: {min(listed ^ planned)}",
-                hint="list the same servers while a rotation is under way",
-                rule="R11",
-            )
+        joined = joined_servers(self._world, plan)
+        plan = replace(plan, servers=(*plan.servers, *(one.plan for one in joined)))
+        warn_of_upgrade(self._world, self._reporter)
         for server in self._world.servers:
             flags = flags_of(server)
             check_settle(self._world, server.name, flags)
             check_etcd_flags(self._world, server.name, flags)
         background = background_of(self._journal.of(plan.rotation))
-        plan = replace(plan, settle=self._world.settle, history=history or background.history or plan.history)
+        plan = replace(
+            plan,
+            settle=self._world.settle,
+            history=history or background.history or plan.history,
+            engine=engine or background.engine or plan.engine,
+        )
         new = self._planned_key(plan)
         if confirm is not None and background.way is Way.FORWARD:
             if not confirm(outline.back(self._world, plan)):
@@ -267,7 +283,10 @@ class Session:
         else:
             run.check_cluster(api)
         self._begun = True
-        fields = {"who": self._world.operator, "settle": plan.settle, "history": plan.history.value}
+        for one in joined:
+            self._write("joined", plan.rotation, one.to_record())
+        how = {"history": plan.history.value, "engine": plan.engine.value}
+        fields = {"who": self._world.operator, "settle": plan.settle, **how}
         self._write("abort" if confirm is not None else "resume", plan.rotation, fields)
         if api is None:
             self._run_now = run
@@ -307,10 +326,12 @@ class Session:
         return None
 
     def _run(self, plan: Plan, new: Key | None, served: dict[str, str], background: Background) -> Finished:
+        note_compromised(self._world, plan)
         self._run_now = run = self._new_run(plan, new, served, background)
         found = run.go()
         state = _END[background.way, plan.retires]
-        self._note_keys(plan, state)
+        note_end(self._world, plan, state, lambda kind, fields: self._write(kind, plan.rotation, fields))
+        exposed = self._exposed(plan, background)
         self._write("counts", plan.rotation, {"of": "after", "revision": found.revision, "groups": found.counts()})
         end: dict[str, object] = {"state": state.value, "revision": found.revision}
         # NOTE: before the journal's own last record: a run that dies in between comes back here.
@@ -318,20 +339,18 @@ class Session:
         directory = self._journal.path.parent / "evidence" / plan.rotation
         evidence = write_evidence(directory, (*self._journal.of(plan.rotation), last))
         self._write("end", plan.rotation, end)
-        return Finished(plan, state, found, evidence)
+        return Finished(plan, state, found, evidence, exposed)
 
-    def _note_keys(self, plan: Plan, state: State) -> None:
-        """Write down in the ledger which keys are in use from now on, and which no longer are."""
-        store = self._world.store
-        states = {record.ref: record.state for record in store.records()}
-        way = Way.BACK if state is State.ABORTED else Way.FORWARD
-        left = plan.leaving(way) if way is Way.BACK or plan.retires else ()
-        self._write("intent", plan.rotation, {"step": "note-state", "key": str(plan.new)})
-        if state is not State.ABORTED and plan.new in states:
-            store.note_state(plan.new, KeyState.ACTIVE)
-        for ref in left:
-            if states.get(ref) in _IN_USE:
-                store.note_state(ref, KeyState.DEACTIVATED)
+    def _exposed(self, plan: Plan, background: Background) -> Exposed | None:
+        """The list of what was ever stored under the key that has leaked."""
+        if plan.compromised is None:
+            return None
+        self._reporter.event(Event("step", f"listing every object that was ever stored under {plan.compromised}"))
+        found = exposure(self._world, plan.compromised, background.first_snapshots)
+        directory = self._journal.path.parent / "exposed"
+        told = write_list(directory, found, self._world.prefix, rotation=plan.rotation)
+        self._write("exposed", plan.rotation, told.to_record())
+        return told
 
     def _new_run(self, plan: Plan, new: Key | None, served: dict[str, str], background: Background) -> Run:
         return Run(

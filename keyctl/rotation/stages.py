@@ -43,6 +43,24 @@ def entries_to_change(
     return edit.selected_entries(config, covered) if covered else ()
 
 
+def entries_of(config: EncryptionConfig | None, ref: KeyRef) -> tuple[int, ...]:
+    """Every entry that has the key `ref`. Raises `RefusedError` where none has it, or where plaintext writes."""
+    found = () if config is None else effective.holders(config, ref)
+    if config is None or not found:
+        raise RefusedError(
+            f"no server's file has {ref}: there is nothing to take it out of",
+            hint="keyctl verify-secrets tells which keys values stand under",
+        )
+    for index in found:
+        if isinstance(config.entries[index].providers[0].readers[0], IdentityReader):
+            what = config.entries[index].resources
+            raise RefusedError(
+                f"plaintext writes {', '.join(what)}, and {ref} only reads there",
+                hint=f"finish that first: keyctl disable --resources {what[0]}",
+            )
+    return found
+
+
 def _with_spare_plaintext(config: EncryptionConfig, selected: tuple[int, ...]) -> tuple[int, ...]:
     """Those of `selected` that read plaintext besides the key that writes."""
     found = tuple(index for index in selected if index in effective.holders(config, IDENTITY))

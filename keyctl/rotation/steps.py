@@ -13,7 +13,7 @@ class Blocked:
 
     rule: str
     message: str
-    hint: str
+    hint: str | tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

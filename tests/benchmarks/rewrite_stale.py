@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 from keyctl.cli import wiring
@@ -20,8 +18,11 @@ from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.rotation.journal import Journal
-from keyctl.rotation.rewriting import ROUND_LIMIT, Rewriter
+from keyctl.rotation.patching import Patching
+from keyctl.rotation.readings import ROUND_LIMIT
+from keyctl.rotation.rewriting import Rewriter
 from keyctl.rotation.scan import Scan, scan, wanted
+from keyctl.rotation.sending import Site
 from keyctl.rotation.world import Server
 
 
@@ -37,15 +38,19 @@ def rewrite(cluster: Path) -> None:
         def count() -> Scan:
             return scan(world.everything(), prefix=world.prefix, config=config, want=want, work_limit=ROUND_LIMIT)
 
-        def around(size: int, send: Callable[[], Counter[str]]) -> Counter[str]:
-            journal.append("intent", world.clock.now(), {"step": "rewrite", "values": size})
-            counts = send()
-            journal.append("outcome", world.clock.now(), {"step": "rewrite", "values": size, **counts})
-            return counts
-
         apis = tuple(server.api for server in world.servers)
-        served = apis[0].discover()
-        Rewriter(apis, served=served, count=count, around=around, clock=world.clock, reporter=PlainLines()).run()
+        site = Site(
+            servers=apis,
+            served=apis[0].discover(),
+            etcds=tuple(place.etcd for place in world.etcds),
+            count=count,
+            write=lambda kind, fields: journal.append(kind, world.clock.now(), fields),
+            breathe=lambda: None,
+            clock=world.clock,
+            reporter=PlainLines(),
+            tag="bench",
+        )
+        Rewriter(site, Patching(site)).run()
     sys.stderr.write(f"{time.perf_counter() - begun}\n")
 
 

@@ -1,10 +1,11 @@
-"""keyctl's rewriting of stale Secrets beside `kubectl get | kubectl replace`, on a lab with three API servers."""
+"""keyctl's rewriting of stale Secrets beside kubectl's and the in-tree migration's, on a lab with three API servers."""
 
 from __future__ import annotations
 
 import itertools
 import os
 import shlex
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +14,18 @@ from keyctl.lab.kubelet import admin_credentials
 from keyctl.lab.plane import Lab, running_lab
 from keyctl.lab.seed import differences, plant, secrets_in
 from keyctl.lab.topology import Settings
-from tests.benchmarks.measure import BenchError, Command, in_turns, keyctl, peak, python, ratios, run, without_start
+from tests.benchmarks.measure import (
+    BenchError,
+    Command,
+    Cost,
+    in_turns,
+    keyctl,
+    peak,
+    python,
+    ratios,
+    run,
+    without_start,
+)
 from tests.benchmarks.stored_values import write_config
 from tests.benchmarks.table import Row, say, show
 from tests.support import seal
@@ -72,23 +84,18 @@ def rewriting(folder: Path, count: int, pairs: int) -> None:
         key.require(_CLEAN)
         if changed := differences(lab.topology.servers[0].url, context, secrets):
             raise BenchError(f"{len(changed)} Secrets came out changed, the first is {changed[0]}")
-    ours, theirs = costs["keyctl"], costs["kubectl"]
-    show(
-        f"rate of rewriting {count} stale Secrets, three API servers",
-        [
-            Row(
-                what,
-                "kubectl get | kubectl replace",
-                ratios(theirs, mine),
-                1.6,
-                peak(mine),
-                peak(theirs),
-                120.0,
-                more_is_better=True,
-            )
-            for what, mine in {"keyctl": ours, "the same without its start": without_start(ours)}.items()
-        ],
-    )
+    ours, kubectls, migrations = costs["keyctl"], costs["kubectl"], costs["migration"]
+    bare = without_start(ours)
+    rows = [
+        _row("keyctl", ours, "kubectl get | kubectl replace", kubectls, 1.6),
+        _row("the same without its start", bare, "kubectl get | kubectl replace", kubectls, 1.6),
+        _row("neither's start", bare, "StorageVersionMigration", without_start(migrations), 2.0),
+    ]
+    show(f"rate of rewriting {count} stale Secrets, three API servers", rows)
+
+
+def _row(what: str, mine: Sequence[Cost], whose: str, theirs: Sequence[Cost], limit: float) -> Row:
+    return Row(what, whose, ratios(theirs, mine), limit, peak(mine), peak(theirs), 120.0, more_is_better=True)
 
 
 def _commands(lab: Lab, kubectl: str, environment: dict[str, str]) -> dict[str, Command]:
@@ -96,5 +103,10 @@ def _commands(lab: Lab, kubectl: str, environment: dict[str, str]) -> dict[str, 
     pipe = f"{program} get secrets -A -o json | {program} replace -f -"
     return {
         "kubectl": Command(("/bin/sh", "-c", pipe), environment),
+        "migration": Command(
+            python("tests.benchmarks.migrate_stale", str(lab.cluster_file), str(lab.layout.root)),
+            environment,
+            tells=True,
+        ),
         "keyctl": Command(python("tests.benchmarks.rewrite_stale", str(lab.cluster_file)), environment, tells=True),
     }

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,16 @@ import pytest
 
 from keyctl.errors import RefusedError, StoppedError, UnreachableError
 from keyctl.kube.client import connect
-from keyctl.kube.interface import ApiServer, Census, ObjectRef, Outcome, Patched, RotationLease
+from keyctl.kube.interface import (
+    ApiServer,
+    Census,
+    MigrationState,
+    ObjectRef,
+    Outcome,
+    Patched,
+    Refusal,
+    RotationLease,
+)
 from keyctl.kube.lease import Holder, KubeLease
 from keyctl.kube.servers import HttpApiServer
 from keyctl.lab.plane import Lab
@@ -241,10 +251,46 @@ def test_a_gone_and_a_replaced_object_are_told_apart(scene: _Scene) -> None:
     assert _patch(scene, canary).outcome is Outcome.GONE
 
 
+def test_every_object_is_listed_with_its_version(scene: _Scene) -> None:
+    ref = scene.secret()
+    (found,) = [one for one in scene.api.list_objects("secrets") if one.ref == ref]
+    assert found.resource_version == _patch(scene, ref).resource_version
+    assert len(list(scene.api.list_objects("secrets"))) == scene.api.list_metadata("secrets").count
+    with pytest.raises(UnreachableError):
+        list(scene.api.list_objects("widgets.example.com"))
+
+
+def test_a_migration_is_created_once_found_and_deleted_by_its_uid(scene: _Scene) -> None:
+    api, name = scene.api.migrations, f"keyctl-test-{next(_numbers)}-secrets"
+    assert api.find(name) is None
+    made = api.create(name, "secrets")
+    assert (made.name, made.resource, made.state) == (name, "secrets", MigrationState.PENDING)
+    assert api.create(name, "secrets") == api.find(name) == made
+    with pytest.raises(RefusedError):
+        api.create(name, "configmaps")
+    api.delete(replace(made, uid="another"))
+    assert api.find(name) == made
+    api.delete(made)
+    assert api.find(name) is None
+    api.delete(made)
+
+
+def test_a_migration_of_a_resource_with_a_group_keeps_its_name(scene: _Scene) -> None:
+    api, name = scene.api.migrations, f"keyctl-test-{next(_numbers)}-deployments.apps"
+    made = api.create(name, "deployments.apps")
+    assert made.resource == "deployments.apps"
+    api.delete(made)
+
+
+def test_without_a_controller_manager_nobody_renews_its_lease(scene: _Scene) -> None:
+    assert scene.api.migrations.manager_silent_for() is None
+
+
 def test_a_refusal_by_a_webhook_is_named(scene: _Scene, tmp_path: Path) -> None:
     with scene.refusing(tmp_path) as ref:
         refused = _patch(scene, ref)
     assert refused.outcome is Outcome.REFUSED
+    assert (refused.refusal, refused.by) == (Refusal.WEBHOOK_DENIED, "deny.policy.test")
     assert 'admission webhook "deny.policy.test" denied' in refused.message
     assert "label owner missing" in refused.message
 

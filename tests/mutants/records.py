@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 OBSTACLES = "keyctl/rotation/obstacles.py"
 DESTRUCTION = "keyctl/rotation/destruction.py"
 REWRITING = "keyctl/rotation/rewriting.py"
+REFUSALS = "keyctl/rotation/refusals.py"
 OUTCOMES = "keyctl/kube/outcomes.py"
 JOURNAL = "keyctl/rotation/journal.py"
 RUN = "keyctl/rotation/run.py"
@@ -197,8 +198,8 @@ MUTANTS = (
         "R15",
         "the words of a webhook that refuses",
         OUTCOMES,
-        "if _WEBHOOK.search(status.message):",
-        "if False:",
+        "for pattern, kind in (*_SPOKEN, *_WORDS):",
+        "for pattern, kind in ():",
         f"{OUTCOME}[webhook 409]",
     ),
     Mutant(
@@ -221,18 +222,16 @@ MUTANTS = (
         "R15",
         "the fresh scan after each round: only raw etcd says done",
         REWRITING,
-        "                self._batch(refs[start : start + BATCH], progress, turn=start // BATCH + idle)\n"
-        "            found = self._count()\n",
-        "                self._batch(refs[start : start + BATCH], progress, turn=start // BATCH + idle)\n"
-        "            return\n",
+        "            self._sender.round(found, work)\n            found = self._site.count()\n",
+        "            self._sender.round(found, work)\n            return\n",
         f"{TEST_GUARDS}::test_r15_what_a_webhook_refuses_is_not_tried_for_ever",
     ),
     Mutant(
         "R15",
         "naming what a webhook refused",
-        REWRITING,
-        "                self._refused[patched.ref] = patched.message\n",
-        "                pass\n",
+        REFUSALS,
+        "        self._add(patched.refusal, patched.by, 1, {name_of(patched.ref): patched.message})\n",
+        "        self._add(patched.refusal, patched.by, 1, {})\n",
         f"{TEST_VALUES}::test_r15_a_webhook_refusal_is_named_and_left_and_never_skipped_over",
     ),
     Mutant(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.mutants import before, during, host_files, leaving, records
+from tests.mutants import before, convergence, during, host_files, leaving, records, rewriting
 from tests.mutants.mutant import Mutant
 
 PAGE = Path(__file__).parents[2] / "docs" / "mutants.md"
@@ -22,7 +22,15 @@ first. `make generate` writes this page from `tests/mutants/`.
 
 MUTANTS: tuple[Mutant, ...] = tuple(
     sorted(
-        (*before.MUTANTS, *during.MUTANTS, *host_files.MUTANTS, *leaving.MUTANTS, *records.MUTANTS),
+        (
+            *before.MUTANTS,
+            *convergence.MUTANTS,
+            *during.MUTANTS,
+            *host_files.MUTANTS,
+            *leaving.MUTANTS,
+            *records.MUTANTS,
+            *rewriting.MUTANTS,
+        ),
         key=lambda mutant: int(mutant.rule.removeprefix("R")),
     )
 )

@@ -9,12 +9,24 @@ from __future__ import annotations
 import itertools
 import json
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from keyctl.errors import RefusedError, StoppedError, UnreachableError
 from keyctl.kube.answers import Answer, describe, refusal
-from keyctl.kube.interface import Census, Listed, ObjectRef, Outcome, Patched, ServerProbe
+from keyctl.kube.interface import (
+    MIGRATIONS,
+    Census,
+    Listed,
+    Migration,
+    MigrationState,
+    ObjectRef,
+    Outcome,
+    Patched,
+    Refusal,
+    ServerProbe,
+    StoredObject,
+)
 from keyctl.kube.outcomes import judge
 
 # Resource, namespace, name.
@@ -51,6 +63,7 @@ class FakeCluster:
     revision: int = 100
     write: Write | None = None
     lease: tuple[str, float] | None = None
+    migrations: dict[str, Migration] = field(default_factory=dict)
 
     def add(self, resource: str, namespace: str | None, name: str, *, stale: bool = False) -> ObjectRef:
         """Put an object there, without any server."""
@@ -133,7 +146,7 @@ class FakeApiServer:
 
     def list_metadata(self, resource: str) -> Listed:
         """See `ApiServer`."""
-        self._request("list", resource)
+        self.ask("list", resource)
         if resource not in self.cluster.served:
             return Listed(resource, 0, f"no API serves {resource}")
         keys = [key for key in self.cluster.objects if key[0] == resource]
@@ -141,9 +154,23 @@ class FakeApiServer:
             return Listed(resource, 0, describe(_status(500, f"unable to transform key of {bad[0][2]}")))
         return Listed(resource, len(keys))
 
+    def list_objects(self, resource: str) -> Iterator[StoredObject]:
+        """See `ApiServer`."""
+        self.ask("list", resource)
+        if resource not in self.cluster.served:
+            raise UnreachableError(f"the API server at {self.url} does not serve {resource}")
+        for (kind, namespace, name), stored in list(self.cluster.objects.items()):
+            if kind == resource:
+                yield StoredObject(ObjectRef(kind, namespace, name, stored.uid), stored.resource_version)
+
+    @property
+    def migrations(self) -> FakeMigrations:
+        """See `ApiServer`."""
+        return FakeMigrations(self)
+
     def get_metadata(self, ref: ObjectRef) -> Listed:
         """See `ApiServer`."""
-        self._request("get", ref.resource)
+        self.ask("get", ref.resource)
         if ref.resource not in self.cluster.served:
             return Listed(ref.resource, 0, f"no API serves {ref.resource}")
         if key_of(ref) in self.unreadable:
@@ -152,27 +179,27 @@ class FakeApiServer:
 
     def kube_system_uid(self) -> str:
         """See `ApiServer`."""
-        self._request("get", "namespaces")
+        self.ask("get", "namespaces")
         return self.cluster.uid
 
     def census(self) -> Census:
         """See `ApiServer`."""
-        self._request("list", "leases.coordination.k8s.io")
+        self.ask("list", "leases.coordination.k8s.io")
         return self.cluster.census
 
     def discover(self) -> dict[str, str]:
         """See `ApiServer`."""
-        self._request("discover", "the API")
+        self.ask("discover", "the API")
         return dict(self.cluster.served)
 
     def aggregated_groups(self) -> frozenset[str]:
         """See `ApiServer`."""
-        self._request("list", "apiservices.apiregistration.k8s.io")
+        self.ask("list", "apiservices.apiregistration.k8s.io")
         return self.cluster.aggregated
 
     def may(self, verb: str, resource: str, *, namespace: str | None = None) -> bool:
         """See `ApiServer`."""
-        self._request("create", "selfsubjectaccessreviews.authorization.k8s.io")
+        self.ask("create", "selfsubjectaccessreviews.authorization.k8s.io")
         return (verb, resource) not in self.forbidden
 
     def patch_empty(
@@ -194,7 +221,7 @@ class FakeApiServer:
 
     def create_canary(self, namespace: str, name: str) -> ObjectRef:
         """See `ApiServer`."""
-        self._request("create", "secrets")
+        self.ask("create", "secrets")
         ref = ObjectRef("secrets", namespace, name, str(uuid.uuid4()))
         self.cluster.objects.pop(key_of(ref), None)
         self.cluster.objects[key_of(ref)] = FakeObject(ref.uid, self.cluster.written(self, ref) or 0)
@@ -202,16 +229,17 @@ class FakeApiServer:
 
     def delete_canary(self, ref: ObjectRef) -> None:
         """See `ApiServer`."""
-        self._request("delete", "secrets")
+        self.ask("delete", "secrets")
         stored = self.cluster.objects.get(key_of(ref))
         if stored and ref.uid == stored.uid:
             del self.cluster.objects[key_of(ref)]
 
     def _patch(self, ref: ObjectRef, *, dry_run: bool) -> Patched:
         if self.down:
-            return Patched(ref, Outcome.SLOWER, message="connection refused")
+            return Patched(ref, Outcome.SLOWER, message="connection refused", refusal=Refusal.BUSY)
         if ref.resource not in self.cluster.served:
-            return Patched(ref, Outcome.REFUSED, message=f"no API serves {ref.resource}")
+            message = f"no API serves {ref.resource}"
+            return Patched(ref, Outcome.REFUSED, None, 0, message, Refusal.NOT_SERVED, ref.resource)
         stored = self.cluster.objects.get(key_of(ref))
         if key_of(ref) in self.answers:
             return judge(ref, _status(*self.answers[key_of(ref)]), self.url)
@@ -233,12 +261,46 @@ class FakeApiServer:
         if self.before:
             self.before(verb, resource)
 
-    def _request(self, verb: str, resource: str) -> None:
+    def ask(self, verb: str, resource: str) -> None:
+        """One more request, which may fail."""
         self._note(verb, resource)
         if self.down:
             raise UnreachableError(f"the API server at {self.url} cannot be reached", cause="connection refused")
         if (verb, resource) in self.forbidden:
             raise refusal(self.url, verb, resource, _status(403, f"may not {verb} {resource}"))
+
+
+@dataclass(frozen=True, slots=True)
+class FakeMigrations:
+    """`Migrations` through one server, with nobody to carry them out."""
+
+    server: FakeApiServer
+
+    def find(self, name: str) -> Migration | None:
+        """See `Migrations`."""
+        self.server.ask("get", MIGRATIONS)
+        return self.server.cluster.migrations.get(name)
+
+    def create(self, name: str, resource: str) -> Migration:
+        """See `Migrations`."""
+        self.server.ask("create", MIGRATIONS)
+        made = Migration(name, str(uuid.uuid4()), resource, MigrationState.PENDING)
+        found = self.server.cluster.migrations.setdefault(name, made)
+        if found.resource != resource:
+            raise RefusedError(f"there is another StorageVersionMigration called {name}")
+        return found
+
+    def delete(self, migration: Migration) -> None:
+        """See `Migrations`."""
+        self.server.ask("delete", MIGRATIONS)
+        found = self.server.cluster.migrations.get(migration.name)
+        if found and found.uid == migration.uid:
+            del self.server.cluster.migrations[migration.name]
+
+    def manager_silent_for(self) -> float | None:
+        """See `Migrations`."""
+        self.server.ask("get", "leases.coordination.k8s.io")
+        return None
 
 
 @dataclass(slots=True)

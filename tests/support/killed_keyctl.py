@@ -13,6 +13,7 @@ process that comes back to it would wait anew.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import itertools
 import os
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from keyctl.cli import main, wiring
-from keyctl.rotation import leaving, rewriting
+from keyctl.rotation import leaving, pacing, patching
 from keyctl.rotation.journal import Journal
 
 Label = Callable[..., str]
@@ -136,7 +137,8 @@ def run(done: Path, arguments: list[str]) -> int:
         append(self, kind, at, fields)
         killer.reach(f"after {point}")
 
-    rewriting.BATCH = _BATCH
+    pacing.SMALLEST_BATCH = pacing.LARGEST_BATCH = _BATCH
+    vars(patching)["Pace"] = functools.partial(pacing.Pace, size=_BATCH)
     leaving.Leaving._wait_out = lambda self, since: None  # type: ignore[method-assign]  # see the module
     wiring.rotation_parts = lambda settings: _watch(build(settings), killer)
     Journal.append = watched_append  # type: ignore[method-assign]  # this process exists to be killed in there

@@ -29,6 +29,7 @@ class SimEtcd:
     """One etcd cluster. `between_pages` is called while it is scanned: others go on meanwhile.
 
     `alive` runs before every call of keyctl's and may raise; `effect` runs what changes something.
+    `free` bytes of its file are free pages; `alarm` is what it says of one.
     With `forbids_compaction` our certificate may not compact.
     """
 
@@ -43,6 +44,8 @@ class SimEtcd:
         self.name = name
         self.down = False
         self.quota = 0
+        self.free = 0
+        self.alarm = ""
         self.forbids_compaction = False
         self.revision = 100
         self.compacted = 0
@@ -98,7 +101,12 @@ class SimEtcd:
     def status(self) -> tuple[EndpointStatus, ...]:
         self._ask()
         size = sum(len(value) for value, _ in self._now.values())
-        return (EndpointStatus(self.name, "3.7.3", "c1", "m1", self.revision, size, self.quota),)
+        errors = (self.alarm,) if self.alarm else ()
+        return (
+            EndpointStatus(
+                self.name, "3.7.3", "c1", "m1", self.revision, size, self.quota, size - self.free, errors=errors
+            ),
+        )
 
     def save_snapshot(self, path: Path, *, progress: Callable[[int, int], None] | None = None) -> SavedSnapshot:
         self._ask()

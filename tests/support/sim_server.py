@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -11,7 +11,17 @@ import yaml
 
 from keyctl.errors import UnreachableError
 from keyctl.hosts.interface import HostFile
-from keyctl.kube.interface import Census, Listed, ObjectRef, Outcome, Patched, ServerProbe
+from keyctl.kube.interface import (
+    Census,
+    Listed,
+    Migrations,
+    ObjectRef,
+    Outcome,
+    Patched,
+    Refusal,
+    ServerProbe,
+    StoredObject,
+)
 from tests.support import sim_config
 from tests.support.sim_clock import SimClock
 from tests.support.sim_config import InvalidConfigError, SimConfig, UnreadableError
@@ -24,6 +34,7 @@ CONFIG_PATH = "/etc/kubernetes/enc/enc.yaml"
 MANIFEST_PATH = "/etc/kubernetes/manifests/kube-apiserver.yaml"
 BOOT_SECONDS = 3.0
 POLL_SECONDS = 60.0
+EPOCH = 1e9
 _NONE = SimConfig()
 
 
@@ -47,6 +58,9 @@ class Plane(Protocol):
     def about_to_patch(self, ref: ObjectRef) -> None: ...
     def effect(self, label: str, act: Callable[[], T]) -> T: ...
 
+    @property
+    def migrations(self) -> Migrations: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Spec:
@@ -55,13 +69,21 @@ class Spec:
     name: str
     reloads: bool = False
     single_file: bool = False
+    version: str = "v1.37.1"
+
+    @property
+    def minor(self) -> int:
+        """The second number of its version."""
+        return int(self.version.split(".")[1])
 
 
 class SimServer:
     """A process that may be down, not ready or ready; its container may see another file than its host.
 
-    What may be wrong with it: `lagging` never reloads, `list_problems` are its answers to a LIST of a
-    resource or a GET of a name, `writes_as` is another configuration than the one it says it has.
+    It says what it has loaded from 1.34 on, and counts its reloads from 1.28 on. What may be wrong with it: `lagging`
+    never reloads, `refusing` refuses to, `silent` does not say what it has loaded, `ahead` is what its clock is ahead;
+    `list_problems` are its answers to a LIST of a resource or a GET of a name, `writes_as` is another configuration
+    than the one it says it has.
     """
 
     def __init__(self, plane: Plane, host: SimHost, spec: Spec, number: int) -> None:
@@ -71,7 +93,9 @@ class SimServer:
         self.serial = 1000 + number
         self.phase = 7.0 + 13.0 * number
         self.running = self.ready = False
-        self.lagging = False
+        self.lagging = self.refusing = self.silent = False
+        self.ahead: float | None = 0.0
+        self.reloads, self.reloaded_at = 0, 0.0
         self.list_problems: dict[str, str] = {}
         self.on_list: Callable[[], None] = lambda: None
         self.writes_as: SimConfig | None = None
@@ -113,12 +137,13 @@ class SimServer:
     def restart(self) -> None:
         """The process ends, and another begins; it is ready a little later, if at all."""
         self.stop()
-        self.start_time = begun = 1e9 + self.plane.clock.monotonic() + self.serial / 1e6
+        self.start_time = begun = self.now() + self.serial / 1e6
         self.plane.clock.at(BOOT_SECONDS, lambda: self.boot() if self.start_time == begun else None)
 
     def boot(self) -> None:
         """Load the file; ready only when every stored value can be read (R10)."""
         self.running = True
+        self.reloads, self.reloaded_at, self.reload_failures = 0, 0.0, 0
         self._pinned = self.host.read(CONFIG_PATH)
         try:
             self.config = self._load(self._pinned)
@@ -136,12 +161,20 @@ class SimServer:
         if self.flags().get("encryption-provider-config-automatic-reload") != "true":
             return
         try:
+            if self.refusing:
+                raise InvalidConfigError
             self.config = self._load(file)
+            if self.spec.minor >= 28:
+                self.reloads, self.reloaded_at = self.reloads + 1, self.now()
         except InvalidConfigError:
             self.reload_failures += 1
         # What it could not read kept it from being ready, and it has tried again ever since.
         if not self.ready and all(self.can_read(found) for found in self.plane.everything()):
             self.ready, self.ready_since = True, self.plane.clock.monotonic()
+
+    def now(self) -> float:
+        """Its clock, in Unix seconds."""
+        return EPOCH + self.plane.clock.monotonic() + (self.ahead or 0.0)
 
     def can_read(self, found: SimObject) -> bool:
         stored = self.plane.raw(found.resource, found.etcd_key)
@@ -151,6 +184,15 @@ class SimServer:
         except UnreadableError:
             return False
         return True
+
+    def write_if_stale(self, found: SimObject) -> bool:
+        """Store it anew when it is not as this server writes it; whether it was not."""
+        stored = self.plane.raw(found.resource, found.etcd_key)
+        assert stored is not None
+        _, stale = self.config.open(found.resource, found.etcd_key, stored[0])
+        if stale:
+            self.write(found)
+        return stale
 
     def write(self, found: SimObject) -> int:
         """Store an object as a request through this server does."""
@@ -183,12 +225,15 @@ class SimApi:
         return ServerProbe(
             self._name,
             ready=server.ready,
-            loaded_hash=server.config.sha256,
+            loaded_hash=server.config.sha256 if server.spec.minor >= 34 and not server.silent else None,
             id_hash=None if server.config.sha256 is None else f"sha256:{server.serial}",
             start_time=server.start_time,
             certificate_serial=server.serial,
+            reloads=server.reloads,
+            reloaded_at=server.reloaded_at,
             reload_failures=server.reload_failures,
-            version="v1.37.1",
+            ahead=server.ahead,
+            version=server.spec.version,
             problem="" if server.ready else "not ready: informer-sync",
         )
 
@@ -199,6 +244,18 @@ class SimApi:
         bad = [one for one in found if not self._server.can_read(one)]
         problem = f"500 InternalError: unable to transform key {bad[0].etcd_key.decode()}" if bad else ""
         return Listed(resource, len(found) - len(bad), self._server.list_problems.get(resource, problem))
+
+    def list_objects(self, resource: str) -> Iterator[StoredObject]:
+        self._ask()
+        for one in [one for one in self._plane.everything() if one.resource == resource]:
+            stored = self._plane.raw(resource, one.etcd_key)
+            if stored is not None:
+                yield StoredObject(ObjectRef(resource, one.namespace, one.name, one.uid), stored[1])
+
+    @property
+    def migrations(self) -> Migrations:
+        self._ask()
+        return self._plane.migrations
 
     def get_metadata(self, ref: ObjectRef) -> Listed:
         self._ask()
@@ -244,35 +301,37 @@ class SimApi:
         for ref in refs:
             self._plane.clock.advance(0.02)
             self._plane.about_to_patch(ref)
-            result = self._plane.effect("patch", functools.partial(self._patch, ref))
+            result = self._plane.effect("patch", functools.partial(self._patch, ref, dry_run=dry_run))
             results.append(result)
             if on_result:
                 on_result(result)
         return tuple(results)
 
-    def _patch(self, ref: ObjectRef) -> Patched:
+    def _patch(self, ref: ObjectRef, *, dry_run: bool) -> Patched:
         plane, server = self._plane, self._server
         key = key_of(ref.resource, ref.namespace, ref.name)
         found, stored = plane.object_at(key), plane.raw(ref.resource, key)
         if not server.running:
-            return Patched(ref, Outcome.SLOWER, message="TCP: connection refused")
+            return Patched(ref, Outcome.SLOWER, message="TCP: connection refused", refusal=Refusal.BUSY)
         if found is None or stored is None:
             return Patched(ref, Outcome.GONE, status=404)
         if key in plane.webhook_refuses:
-            return Patched(ref, Outcome.REFUSED, status=403, message='admission webhook "rules.example" denied it')
+            message = 'admission webhook "rules.example" denied it'
+            return Patched(ref, Outcome.REFUSED, None, 403, message, Refusal.WEBHOOK_DENIED, "rules.example")
         if plane.conflicts.get(key, 0) > 0:
             plane.conflicts[key] -= 1
-            return Patched(ref, Outcome.LOOK_AGAIN, status=409)
+            return Patched(ref, Outcome.LOOK_AGAIN, status=409, message="HTTP 409", refusal=Refusal.CONFLICT)
         if ref.uid != found.uid:
-            return Patched(ref, Outcome.LOOK_AGAIN, status=422, message="metadata.uid: field is immutable")
+            message = "metadata.uid: field is immutable"
+            return Patched(ref, Outcome.LOOK_AGAIN, status=422, message=message, refusal=Refusal.CONFLICT)
         try:
             _, stale = server.config.open(ref.resource, key, stored[0])
         except UnreadableError:
-            return Patched(ref, Outcome.SLOWER, status=500, message="unable to transform")
-        revision = server.write(found) if stale else stored[1]
+            return Patched(ref, Outcome.SLOWER, status=500, message="unable to transform", refusal=Refusal.BUSY)
+        revision = server.write(found) if stale and not dry_run else stored[1]
         if plane.lost_answers > 0:
             plane.lost_answers -= 1
-            return Patched(ref, Outcome.SLOWER, message="no answer")
+            return Patched(ref, Outcome.SLOWER, message="no answer", refusal=Refusal.BUSY)
         return Patched(ref, Outcome.SENT, revision, 200)
 
     def create_canary(self, namespace: str, name: str) -> ObjectRef:

@@ -80,7 +80,11 @@ def manifest(
         mounts.append((CONFIG_PATH if spec.single_file else CONFIG_PATH.rpartition("/")[0], "enc"))
     lines = ["# written by kubeadm", "apiVersion: v1", "kind: Pod", "metadata:", "  name: kube-apiserver", "spec:"]
     lines += ["  containers:", "  - command:", *(f"    - {flag}" for flag in flags)]
-    lines += ["    image: registry.example/kube-apiserver:v1.37.1", "    name: kube-apiserver", "    volumeMounts:"]
+    lines += [
+        f"    image: registry.example/kube-apiserver:{spec.version}",
+        "    name: kube-apiserver",
+        "    volumeMounts:",
+    ]
     for path, name in mounts:
         lines += [f"    - mountPath: {path}", f"      name: {name}", "      readOnly: true"]
     lines += ["  hostNetwork: true", "  volumes:"]

@@ -27,9 +27,10 @@ from tests.support.sim_clock import SimClock
 from tests.support.sim_config import InvalidConfigError, SimConfig, UnreadableError
 from tests.support.sim_etcd import SimEtcd, open_snapshot
 from tests.support.sim_kill import KillableJournal, KillSwitch
+from tests.support.sim_migration import SimMigrator
 from tests.support.sim_objects import PREFIX, SimObject, infrastructure, key_of, new_object
 from tests.support.sim_parts import LeaseRecord, SimHost, SimLease, SimStore, Watcher
-from tests.support.sim_server import CONFIG_PATH, MANIFEST_PATH, POLL_SECONDS, SimApi, SimServer, Spec
+from tests.support.sim_server import CONFIG_PATH, EPOCH, MANIFEST_PATH, POLL_SECONDS, SimApi, SimServer, Spec
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ class SimCluster:
         self.etcds = {name: self._etcd(name) for name in ("https://10.0.0.9:2379", "https://10.0.0.8:2379")}
         self.store_keys = SimStore(self.clock, self.switch)
         self.lease_record = LeaseRecord()
+        self.migrations = SimMigrator(self)
         self.aggregated: frozenset[str] = frozenset({"metrics.k8s.io"})
         self.forbidden: set[tuple[str, str]] = set()
         self.webhook_refuses: set[bytes] = set()
@@ -276,6 +278,7 @@ class SimCluster:
 
     def _start(self, spec: Spec, number: int, config: bytes | None) -> SimServer:
         host = SimHost(spec.name, self.effect, self.alive)
+        host.now = lambda: EPOCH - 2 * 86400.0
         text = sim_texts.manifest(spec, encrypts=config is not None, overrides=self.overrides)
         host.place(MANIFEST_PATH, text)
         if config is not None:
@@ -285,8 +288,9 @@ class SimCluster:
         host.written_in_place = server.written_in_place
         host.before_write = lambda path, content, in_place: self._allow_write(server, path, content, in_place=in_place)
         host.before_remove = lambda path: self._allow_remove(server, path)
-        server.start_time = 1e9 - 86400.0 + number
+        server.start_time = EPOCH - 86400.0 + number
         server.boot()
+        host.now = lambda: EPOCH + self.clock.monotonic()
         server.ready_since = -1e9
         self.clock.every(POLL_SECONDS, server.poll, first=server.phase)
         return server

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from keyctl.cluster_file.read import load, parse
-from keyctl.cluster_file.settings import ClusterSettings, LocalHostSettings, SshHostSettings
+from keyctl.cluster_file.settings import ClusterSettings, LocalHostSettings, SshHostSettings, StaticPodActivation
 from keyctl.errors import UnusableInputError
 
 ROOT = Path(__file__).parents[2]
@@ -20,14 +20,17 @@ PAGE = ROOT / "docs" / "cluster-file.md"
 
 _CP1 = {"name": "cp1", "url": "https://10.0.0.1:6443", "encryptionConfig": "/enc.yaml"}
 _SMALL = {"apiVersion": "keyctl/v1", "kind": "Cluster", "name": "small", "etcd": {}, "apiServers": [_CP1]}
+_BY_COMMAND: dict[str, object] = {"type": "command", "read": ["r"], "write": ["w"]}
 # What a section, or one field of it, needs around it before it can stand in a file.
 _AROUND: dict[str, dict[str, object]] = {
     "etcd.members[]": {"name": "m1", "endpoint": "https://10.0.0.1:2379"},
     "etcd.overrides[]": {"resources": ["events"], "endpoints": ["https://10.0.0.9:2379"]},
     "apiServers[].host.sudo": {"type": "ssh", "address": "cp1"},
     "etcd.members[].host.sudo": {"type": "ssh", "address": "cp1"},
+    **{f"{of}.host.wait": _BY_COMMAND for of in ("apiServers[]", "etcd.members[]")},
     "apiServers[].activation.restart": {"command": ["restart-it"]},
     "keys.auth": {},
+    "policy.window": {"from": "02:00", "to": "05:00", "timezone": "UTC"},
 }
 _BESIDE = {"keys.auth": ("keys", {"store": "vault"})}
 
@@ -86,6 +89,7 @@ def test_the_page_lists_exactly_the_fields_that_the_parser_knows(section):
 
 def test_no_section_of_the_page_is_missing():
     nested = {"etcd", "kubernetes", "keys", "policy", "backups", "etcd.members[]", "etcd.overrides[]", "keys.auth"}
+    nested.add("policy.window")
     server = {"tls", "credentials", "identity", "host", "activation", "activation.reload", "activation.restart"}
     expected = {"", "apiServers[]", "etcd.members[].host", *nested, *(f"apiServers[].{name}" for name in server)}
     assert set(DOCUMENTED) == expected
@@ -130,6 +134,13 @@ def test_the_example_describes_three_nodes_with_stacked_etcd():
     assert {(server.encryption_config, server.manifest) for server in example.api_servers} == {
         ("/etc/kubernetes/enc/enc.yaml", "/etc/kubernetes/manifests/kube-apiserver.yaml")
     }
+
+
+def test_the_example_over_ssh_needs_nothing_of_this_machine_but_ssh():
+    example = load(ROOT / "examples" / "keyctl-ssh.yaml")
+    assert [type(server.host) for server in example.api_servers] == [SshHostSettings] * 3
+    assert [type(server.activation) for server in example.api_servers] == [StaticPodActivation] * 3
+    assert all(server.manifest for server in example.api_servers)
 
 
 @pytest.mark.parametrize("field", sorted({field for _, field, _ in FIELDS}))

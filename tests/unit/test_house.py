@@ -38,6 +38,10 @@ PURE = (
     "rotation/diagnosis/*.py",
     "rotation/evidence_course.py",
     "rotation/evidence_claims.py",
+    "rotation/due.py",
+    "rotation/window.py",
+    "rotation/upgrade.py",
+    "rotation/closing.py",
 )
 ADAPTERS = {"etcd/rpc.py", "kube/credentials.py"}  # the modules that import untyped clients
 TEXTS = ("keyctl", "tests", "docs", "examples", "requirements", ".ci")

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 
 import click
 
 from keyctl.cli import wiring
+from keyctl.cli.key_names import parse_key
 from keyctl.cli.options import cluster_option
 from keyctl.cli.progress import PlainLines
-from keyctl.errors import InterruptedEarlyError, RefusedError, WrongUsageError
+from keyctl.errors import InterruptedEarlyError, RefusedError
 from keyctl.keys.backups import Backup, BackupKind, needing
 from keyctl.keys.interface import KeyStore
-from keyctl.keys.key import STATIC_PROVIDERS, KeyRef, Provider
 from keyctl.keys.ledger import KeyRecord, KeyState
 from keyctl.rotation.obstacles import argument
 from keyctl.stored.display import display
@@ -85,7 +84,7 @@ def destroy(cluster: Path | None, key: str, forget: tuple[str, ...], dry_run: bo
       keyctl keys destroy aescbc:key1
       keyctl keys destroy aescbc:key1 --forget-backup /backup/prod-1.db --yes
     """  # noqa: D301 — click reads the \b
-    ref = _parse(key)
+    ref = parse_key(key)
     if not (dry_run or yes or sys.stdin.isatty()):
         raise RefusedError("this destroys a key and nobody is there to ask", hint="say --yes, or --dry-run")
     with wiring.rotation(cluster) as parts:
@@ -96,16 +95,6 @@ def destroy(cluster: Path | None, key: str, forget: tuple[str, ...], dry_run: bo
         if not yes:
             _ask(destruction.check(), forget)
         _say(destruction.carry_out(), forget, "is destroyed")
-
-
-def _parse(text: str) -> KeyRef:
-    # As `keys list` writes it, or as messages do.
-    found = re.fullmatch(r"([^:/]*)[:/](.*)", text)
-    provider, name = found.groups() if found else (text, "")
-    static = [one.value for one in STATIC_PROVIDERS]
-    if provider not in static or not name:
-        raise WrongUsageError(f"a key is named PROVIDER:NAME, not {text!r}", hint=f"providers: {', '.join(static)}")
-    return KeyRef(Provider(provider), name)
 
 
 def _ask(record: KeyRecord, forget: tuple[str, ...]) -> None:

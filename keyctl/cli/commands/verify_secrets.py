@@ -134,12 +134,15 @@ def _check_source(ctx: click.Context, snapshot: Path | None, data_dir: Path | No
 
 
 def _file_source(snapshot: Path | None, data_dir: Path | None, revision: int) -> FileSource | None:
-    from keyctl.etcd_files.data_dir import DataDirSource
-    from keyctl.etcd_files.source import SnapshotSource
-
     if snapshot is not None:
+        from keyctl.etcd_files.source import SnapshotSource
+
         return SnapshotSource(snapshot, revision)
-    return DataDirSource(data_dir, revision) if data_dir is not None else None
+    if data_dir is not None:
+        from keyctl.etcd_files.data_dir import DataDirSource
+
+        return DataDirSource(data_dir, revision)
+    return None
 
 
 def _judge(

@@ -17,6 +17,7 @@ from keyctl.cli.changing import Change, Stop
 from keyctl.cli.commands.disable import disable
 from keyctl.cli.commands.enable import enable
 from keyctl.cli.commands.rotate import rotate
+from keyctl.cli.told import told
 from keyctl.errors import KeyctlError, RefusedError, StoppedError, WrongUsageError
 from keyctl.keys.key import KeyRef, Provider
 from keyctl.rotation.agreed import AgreedPlan
@@ -37,6 +38,8 @@ GIVEN: dict[str, object] = {
     "quiet": False,
     "allow_downtime": False,
     "template_updated": False,
+    "engine": None,
+    "second_pass": False,
 }
 
 
@@ -141,8 +144,8 @@ def test_a_second_interrupt_does_not_wait() -> None:
         working.ask(signal.SIGINT, None)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_while_watching_both_signals_are_ours_and_given_back_after(number: signal.Signals) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_while_watching_the_signals_are_ours_and_given_back_after(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with changing._watching(change(quiet=True)) as (_, stop):
         stop.working = True
@@ -366,7 +369,7 @@ def test_of_one_value_the_last_words_speak_in_the_singular(capsys: pytest.Captur
 def test_an_end_with_a_refusal_or_a_stop_is_told_to_a_program_too(
     error: type[KeyctlError], event: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(error), changing._told(change(output="json", quiet=True)):
+    with pytest.raises(error), told("json"):
         raise error("no further", cause="so it is", hint=("do this", "or that"), rule="R8")
     assert json.loads(capsys.readouterr().out) == {
         "apiVersion": "keyctl/v1",
@@ -377,7 +380,7 @@ def test_an_end_with_a_refusal_or_a_stop_is_told_to_a_program_too(
         "rule": "R8",
         "hints": ["do this", "or that"],
     }
-    with pytest.raises(error), changing._told(change()):
+    with pytest.raises(error), told("text"):
         raise error("no further")
     assert capsys.readouterr() == ("", ""), "as text it is told once, on stderr, by whoever turns errors into codes"
 
@@ -387,5 +390,5 @@ def test_a_program_that_no_longer_reads_does_not_hide_why_it_ended(monkeypatch: 
         raise BrokenPipeError
 
     monkeypatch.setattr(click, "echo", gone)
-    with pytest.raises(StoppedError, match="no further"), changing._told(change(output="json")):
+    with pytest.raises(StoppedError, match="no further"), told("json"):
         raise StoppedError("no further")

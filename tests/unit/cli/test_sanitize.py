@@ -173,7 +173,7 @@ def test_two_at_once_are_refused_for_they_could_take_two_members_away(
     assert sanitize("--yes", "-q") == ExitCode.OK
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_it_after_the_act_under_way(
     scene: Scene, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:

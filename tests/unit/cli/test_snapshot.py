@@ -108,23 +108,72 @@ def test_quiet_does_not_hide_what_is_wrong(scene: Scene, capsys: pytest.CaptureF
     assert "KC-SNAP-005" in capsys.readouterr().out
 
 
-def test_sigterm_leaves_no_file_and_no_note(scene: Scene) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    scene.cluster.before = lambda _: signal.raise_signal(signal.SIGTERM)
-    assert save("s.db") == ExitCode.INTERRUPTED
-    assert [path.name for path in scene.folder.glob("s.db*")] == []
-    assert scene.store.backups() == ()
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_no_file_and_no_note(scene: Scene, number: signal.Signals) -> None:
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        scene.cluster.before = lambda _: signal.raise_signal(number)
+        assert save("s.db") == ExitCode.INTERRUPTED
+        assert [path.name for path in scene.folder.glob("s.db*")] == []
+        assert scene.store.backups() == ()
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
-def test_an_etcd_for_some_resources_is_said_not_to_be_in_it(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+def add_override(scene: Scene) -> None:
     path = scene.folder / "keyctl.yaml"
     override = "  overrides:\n  - {resources: [events], endpoints: ['https://10.0.0.9:2379']}\n"
     path.write_text(path.read_text().replace("etcd:\n", f"etcd:\n{override}"))
-    assert save("s.db") == ExitCode.OK
+
+
+def saved(scene: Scene) -> list[str]:
+    return sorted(path.name for path in scene.folder.glob("*.db"))
+
+
+def test_an_etcd_for_some_resources_is_saved_too_and_noted(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    add_override(scene)
+    assert save("s.db", "-o", "json") == ExitCode.OK
+    report = json.loads(capsys.readouterr().out)
+    assert [(one["etcd"], one["file"]) for one in report["snapshots"]] == [("main", "s.db"), ("events", "s.events.db")]
+    assert saved(scene) == ["s.db", "s.events.db"]
+    assert [Path(one.location).name for one in scene.store.backups()] == ["s.db", "s.events.db"]
+    assert [one.endpoints for one in scene.connected] == [("https://127.0.0.1:2379",), ("https://10.0.0.9:2379",)]
+
+
+def test_one_etcd_is_saved_alone_where_it_is_named(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    add_override(scene)
+    assert save("s.db", "--etcd", "events") == ExitCode.OK
     told = capsys.readouterr().out
-    assert "not in it is what lies in etcds of their own: https://10.0.0.9:2379" in told
+    assert saved(scene) == ["s.db"]
+    assert json.loads((scene.folder / "s.db.keyctl.json").read_text())["etcd"]["name"] == "events"
+    assert "not saved, for they were not asked for: the etcds main" in told
     assert wrong_hints([told]) == []
+    assert save("t.db", "--etcd", "pods") == ExitCode.USAGE
+    assert "there are: main, events" in capsys.readouterr().err
+
+
+def test_endpoints_of_another_cluster_bring_nothing_of_this_one_along(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add_override(scene)
+    assert save("s.db", "--endpoints", "https://10.9.9.9:2379") == ExitCode.OK
+    assert saved(scene) == ["s.db"]
+    assert "not asked for: the etcds events" in capsys.readouterr().out
+
+
+def test_a_snapshot_is_saved_where_a_configuration_is_missing_and_its_manifest_says_so(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scene.folder / "enc.yaml").write_text("nonsense")
+    assert save("s.db", "-q") == ExitCode.INCOMPLETE
+    told = capsys.readouterr().out
+    assert "KC-SNAP-006" in told
+    assert "does not know every key" in told
+    manifest = json.loads((scene.folder / "s.db.keyctl.json").read_text())
+    assert (manifest["configuration"], len(manifest["configurationsUnread"])) == ("unknown", 1)
+    assert [key["name"] for key in manifest["keys"]] == ["key1"]
+    assert [backup.needs for backup in scene.store.backups()] == [(KEY.ref,)]
 
 
 def test_without_any_configuration_it_is_saved_and_said(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:

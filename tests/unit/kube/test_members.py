@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from keyctl.kube.members import endpoint_addresses, fresh_leases, names, slice_addresses
+from datetime import UTC, datetime
+
+import pytest
+
+from keyctl.kube.members import ahead, endpoint_addresses, fresh_leases, names, slice_addresses, unready
 
 _DATE = "Sat, 21 Nov 2026 09:10:00 GMT"
 
@@ -49,3 +53,26 @@ def test_addresses_come_from_slices_and_from_endpoints_ready_or_not() -> None:
 
 def test_names_of_nodes() -> None:
     assert names([{"metadata": {"name": "cp1"}}, {"metadata": {"name": "cp2"}}]) == {"cp1", "cp2"}
+
+
+def _node(name: str, *conditions: tuple[str, str]) -> dict[str, object]:
+    told = [{"type": kind, "status": status} for kind, status in conditions]
+    return {"metadata": {"name": name}, "status": {"conditions": told}}
+
+
+def test_a_node_is_ready_only_while_its_kubelet_says_so() -> None:
+    nodes = [
+        _node("cp1", ("DiskPressure", "False"), ("Ready", "True")),
+        _node("cp2", ("Ready", "False"), ("DiskPressure", "True")),
+        _node("cp3", ("Ready", "Unknown")),
+        _node("cp4"),
+    ]
+    assert unready(nodes) == {"cp2", "cp3", "cp4"}
+
+
+def test_the_clock_of_a_server_is_measured_against_the_middle_of_the_question() -> None:
+    now = datetime(2026, 11, 21, 9, 10, tzinfo=UTC).timestamp()
+    assert ahead(_DATE, now + 0.4, now + 0.6) == pytest.approx(0.0)
+    assert ahead(_DATE, now - 60, now - 58) == pytest.approx(59.5)
+    assert ahead(None, now, now) is None
+    assert ahead("soon", now, now) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,8 @@ from keyctl.kube.metrics import PATH, Metrics, parse_metrics
 
 _INFO = "apiserver_encryption_config_controller_last_config_info"
 _RELOADS = "apiserver_encryption_config_controller_automatic_reloads_total"
+_RELOADED_AT = "apiserver_encryption_config_controller_automatic_reload_last_timestamp_seconds"
+_OLD_SUCCESSES = "apiserver_encryption_config_controller_automatic_reload_success_total"
 _OLD_FAILURES = "apiserver_encryption_config_controller_automatic_reload_failures_total"
 
 
@@ -24,11 +28,29 @@ process_start_time_seconds 1.79525212057e+09
 process_start_time_seconds_other 3
 go_goroutines 5
 """
-    assert parse_metrics(text) == Metrics("sha256:bb", "sha256:aa", 1795252120.57, 2)
+    assert parse_metrics(text) == Metrics("sha256:bb", "sha256:aa", 1795252120.57, 2, reloads=7)
 
 
-def test_failures_are_counted_under_their_older_name_too() -> None:
-    assert parse_metrics(f'{_OLD_FAILURES}{{apiserver_id_hash="x"}} 3\n').reload_failures == 3
+def test_before_the_first_reload_nothing_is_said_of_reloads() -> None:
+    seen = parse_metrics("process_start_time_seconds 5\n")
+    assert (seen.reloads, seen.reloaded_at, seen.reload_failures) == (0, 0.0, 0)
+
+
+def test_one_reload_that_is_told_under_two_names_counts_once() -> None:
+    text = f"""\
+{_RELOADS}{{apiserver_id_hash="sha256:aa",status="success"}} 3
+{_RELOADS}{{apiserver_id_hash="sha256:aa",status="failure"}} 2
+{_OLD_SUCCESSES}{{apiserver_id_hash="sha256:aa"}} 3
+{_OLD_FAILURES}{{apiserver_id_hash="sha256:aa"}} 2
+{_RELOADED_AT}{{apiserver_id_hash="sha256:aa",status="success"}} 1.7e+09
+{_RELOADED_AT}{{apiserver_id_hash="sha256:aa",status="failure"}} 1.8e+09
+"""
+    assert parse_metrics(text) == Metrics(None, "sha256:aa", 0.0, 2, reloads=3, reloaded_at=1.7e9)
+
+
+def test_the_counters_of_1_28_without_labels_are_read_too() -> None:
+    seen = parse_metrics(f'{_OLD_SUCCESSES} 4\n{_OLD_FAILURES} 3\n{_RELOADED_AT}{{status="success"}} 1.7e+09\n')
+    assert seen == Metrics(None, None, 0.0, 3, reloads=4, reloaded_at=1.7e9)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +84,4 @@ def test_only_the_needed_series_are_asked_for() -> None:
     assert PATH.startswith("/metrics?name%5B%5D=")
     assert _INFO in PATH
     assert "process_start_time_seconds" in PATH
+    assert {_RELOADS, _OLD_SUCCESSES, _OLD_FAILURES, _RELOADED_AT} <= set(parse_qs(urlsplit(PATH).query)["name[]"])

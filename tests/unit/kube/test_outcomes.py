@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keyctl.errors import UnreachableError
 from keyctl.kube.answers import Answer, describe, refusal, shown
-from keyctl.kube.interface import ObjectRef, Outcome, Patched
+from keyctl.kube.interface import ObjectRef, Outcome, Patched, Refusal
 from keyctl.kube.outcomes import judge
 
 _REF = ObjectRef("secrets", "ns", "db-pass", "uid-1")
@@ -65,6 +65,66 @@ def test_every_answer_has_its_outcome_and_says_why(answer: Answer, outcome: Outc
     result = judge(_REF, answer, _URL)
     assert (result.ref, result.outcome, result.resource_version) == (_REF, outcome, None)
     assert result.message.startswith(f"HTTP {answer.status}")
+    assert (result.refusal is None) is (outcome is Outcome.GONE)
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "refusal", "by"),
+    [
+        (403, 'admission webhook "w.x" denied the request: no', Refusal.WEBHOOK_DENIED, "w.x"),
+        (400, 'admission webhook "w.x" does not support dry run', Refusal.WEBHOOK_DENIED, "w.x"),
+        (401, 'admission webhook "w.x" denied the request: no', Refusal.WEBHOOK_DENIED, "w.x"),
+        (500, 'Internal error occurred: failed calling webhook "w.x": dial', Refusal.WEBHOOK_FAILED, "w.x"),
+        (500, "conversion webhook for x.test/v1, Kind=W failed: dial", Refusal.CONVERSION_FAILED, "x.test/v1"),
+        (422, "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no", Refusal.POLICY_DENIED, "p"),
+        (401, "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no", Refusal.POLICY_DENIED, "p"),
+        (403, 'secrets "a" is forbidden: exceeded quota: small, requested: 1', Refusal.QUOTA, "small"),
+        (403, "unable to create new content in namespace a because it is being terminated", Refusal.TERMINATING, ""),
+        (500, "etcdserver: request is too large", Refusal.TOO_LARGE, ""),
+        (413, "limit is 3145728", Refusal.TOO_LARGE, ""),
+        (403, 'User "u" cannot patch resource', Refusal.FORBIDDEN, "patch secrets"),
+        (405, "the server does not allow this method", Refusal.NOT_SERVED, "secrets"),
+        (404, "the server could not find the requested resource", Refusal.NOT_SERVED, "secrets"),
+        (409, "the object has been modified", Refusal.CONFLICT, ""),
+        (429, "too many requests", Refusal.BUSY, ""),
+        (503, "unavailable", Refusal.BUSY, ""),
+        (418, "a teapot", Refusal.OTHER, ""),
+    ],
+)
+def test_what_refuses_is_told_by_its_class_and_its_name(code: int, message: str, refusal: Refusal, by: str) -> None:
+    result = judge(_REF, _status(code, message, name=""), _URL)
+    assert (result.refusal, result.by) == (refusal, by)
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "refusal"),
+    [
+        ("FieldValueInvalid", "data.password: Invalid value: hunter2", Refusal.INVALID),
+        ("FieldValueForbidden", "field is immutable when `immutable` is set, hunter2", Refusal.IMMUTABLE),
+        ("FieldValueTooLong", "data: Too long: hunter2", Refusal.TOO_LARGE),
+    ],
+)
+def test_an_invalid_object_is_told_by_its_fields_and_never_by_their_values(
+    reason: str, message: str, refusal: Refusal
+) -> None:
+    cause = {"field": "data.password", "reason": reason, "message": message}
+    document = {"kind": "Status", "message": message, "details": {"name": "db-pass", "causes": [cause]}}
+    result = judge(_REF, Answer(422, json.dumps(document).encode()), _URL)
+    assert result.refusal is refusal
+    assert result.message == f"HTTP 422: {refusal}, data.password {reason}"
+    assert "hunter2" not in repr(result)
+
+
+def test_values_that_somebody_else_repeats_are_not_told_either() -> None:
+    message = 'admission webhook "w.x" denied the request: spec.password: Invalid value: "hunter2"'
+    result = judge(_REF, _status(403, message), _URL)
+    assert (result.refusal, result.by) == (Refusal.WEBHOOK_DENIED, "w.x")
+    assert "hunter2" not in repr(result)
+
+
+def test_the_priority_level_that_held_a_request_back_is_named() -> None:
+    answer = Answer(429, b"", priority_level="2f6d")
+    assert judge(_REF, answer, _URL).message == "HTTP 429 (priority level 2f6d)"
 
 
 def test_refused_credentials_end_everything() -> None:

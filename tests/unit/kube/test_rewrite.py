@@ -209,3 +209,24 @@ def test_work_is_taken_as_it_is_done_not_all_at_once(tmp_path: Path) -> None:
 def test_without_workers_nothing_pretends_to_be_done(tmp_path: Path, workers: int) -> None:
     with scripted_api(tmp_path, _sent) as api, pytest.raises(ValueError, match="at least one worker"):
         patch_all(_patcher(api), _refs(1), workers=workers)
+
+
+def test_the_next_batch_goes_over_the_connections_of_the_one_before(tmp_path: Path) -> None:
+    with scripted_api(tmp_path, _sent) as api:
+        patcher = _patcher(api)
+        for _ in range(5):
+            patch_all(patcher, _refs(10), workers=2)
+    assert len({request.connection for request in api.requests}) <= 2
+
+
+def test_a_connection_that_the_server_closed_between_two_batches_is_opened_anew(tmp_path: Path) -> None:
+    def answer(request: Request) -> Reply:
+        return reply({"metadata": {"resourceVersion": "7"}}, Connection="close") if closing else _sent(request)
+
+    closing = True
+    with scripted_api(tmp_path, answer) as api:
+        patcher = _patcher(api)
+        first = patch_all(patcher, _refs(4), workers=1)
+        closing = False
+        second = patch_all(patcher, _refs(4), workers=1)
+    assert {result.outcome for result in (*first, *second)} == {Outcome.SENT}

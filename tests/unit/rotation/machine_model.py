@@ -25,7 +25,7 @@ READS = {Stage.BASE: {OLD}, Stage.ADDED: {OLD, NEW}, Stage.PROMOTED: {OLD, NEW},
 
 @dataclass
 class ModelServer:
-    """One server. `loaded` None: it is down. `process` counts its starts."""
+    """One server. `loaded` None: it is down. `process` counts its starts. `silent`: it does not say what it loaded."""
 
     name: str
     reloads: bool
@@ -35,6 +35,7 @@ class ModelServer:
     loaded: Stage | None = Stage.BASE
     flag: bool = False
     process: int = 0
+    silent: bool = False
 
     @property
     def at_start(self) -> Stage:
@@ -53,6 +54,7 @@ class Memory:
 
     proofs: Proofs = field(default_factory=Proofs)
     proven: dict[str, tuple[int, Stage | None]] = field(default_factory=dict)
+    known: dict[str, tuple[int, Stage | None]] = field(default_factory=dict)
     seen_ready: set[str] = field(default_factory=set)
     moving: set[str] = field(default_factory=set)
     marks: tuple[tuple[int, Stage | None], ...] = ()
@@ -80,7 +82,7 @@ class ModelWorld:
         if marks != memory.marks:
             kept = len(memory.marks) == len(marks) and all(
                 new == old
-                or (s.name in memory.moving and s.disk in _WRITING[self.way] and s.loaded in _WRITING[self.way])
+                or (s.name in memory.moving and s.disk in _WRITING[self.way] and self._told(s) in _WRITING[self.way])
                 for s, new, old in zip(self.servers, marks, memory.marks, strict=True)
             )
             memory.proofs = memory.proofs if kept else Proofs()
@@ -95,19 +97,29 @@ class ModelWorld:
             late=memory.late,
         )
 
+    def _told(self, server: ModelServer) -> Stage | None:
+        """What is known of what it has loaded: of a silent one only what this process has seen it load."""
+        known = self.memory.known.get(server.name) == (server.process, server.loaded)
+        return server.loaded if known or not server.silent else None
+
+    def _saw_loading(self, server: ModelServer) -> None:
+        self.memory.known[server.name] = (server.process, server.loaded)
+
     def _view(self, server: ModelServer) -> ServerView:
         mark = (server.process, server.loaded)
+        loaded = self._told(server)
         return ServerView(
             server.name,
             server.reloads,
             server.loaded is not None,
             server.disk,
-            server.loaded,
+            loaded,
             server.floor,
             server.had_flag,
             not server.flag,
-            proven=server.loaded if self.memory.proven.get(server.name) == mark else None,
+            proven=loaded if self.memory.proven.get(server.name) == mark else None,
             seen_ready=server.name in self.memory.seen_ready,
+            unsure=server.loaded is not None and loaded is None,
         )
 
     def _leaves(self) -> bool:
@@ -136,6 +148,7 @@ class ModelWorld:
             case steps.Restart(name, stage):
                 assert self.server(name).at_start is stage
                 self.server(name).boot(self.values)
+                self._saw_loading(self.server(name))
             case steps.AwaitLoaded(names):
                 self._await([self.server(name) for name in names])
             case steps.ProveServer(name):
@@ -174,10 +187,12 @@ class ModelWorld:
 
     def _await(self, servers: Sequence[ModelServer]) -> None:
         for server in servers:
-            if server.loaded is None:
+            if server.loaded is None or (self._told(server) is None and server.loaded is server.at_start):
+                # Its host starts it again; or somebody does, who was told that nothing else shows what it has.
                 server.boot(self.values)
             else:
                 server.loaded = server.at_start
+            self._saw_loading(server)
         if any(server.loaded is None for server in servers):
             self.new_process()
 

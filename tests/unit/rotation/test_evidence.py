@@ -85,7 +85,7 @@ def test_the_record_of_a_bundle_is_json_with_everything_that_the_lines_say() -> 
     found = checked(retired())
     record = found.to_record()
     assert json.loads(json.dumps(record)) == record
-    assert record["servers"] == [{"name": "cp1", "proofs": 4}, {"name": "cp2", "proofs": 4}]
+    assert record["servers"] == [{"name": name, "proofs": 4, "loadedBy": ["hash"]} for name in ("cp1", "cp2")]
     assert record["revisions"] == {"before": 10, "switched": 20, "verified": 40, "retired": 45, "after": 50}
     assert record["new"] == {"provider": "aescbc", "name": "key2", "fingerprint": "b" * 32}
     assert (record["history"], record["settle"], record["late"]) == ("compact", SETTLE, 0)

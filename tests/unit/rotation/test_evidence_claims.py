@@ -284,4 +284,4 @@ def test_a_proof_from_before_a_crash_is_as_good_as_its_repetition_after_it() -> 
     story.add("resume")
     story.prove("RETIRED")
     story.close("retired", "RETIRED", 45)
-    assert checked(story.end("retired")).servers == (("cp1", 7), ("cp2", 7))
+    assert checked(story.end("retired")).servers == (("cp1", 7, ("hash",)), ("cp2", 7, ("hash",)))

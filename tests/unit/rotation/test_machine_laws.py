@@ -25,7 +25,8 @@ revisions = st.none() | st.integers(1, 9)
 @st.composite
 def views(draw: st.DrawFn, stages: st.SearchStrategy[Stage | None]) -> ServerView:
     ready = draw(st.integers(0, 4)) > 0
-    loaded = draw(stages) if ready else None
+    unsure = ready and draw(st.integers(0, 4)) == 0
+    loaded = draw(stages) if ready and not unsure else None
     reloads = draw(st.booleans())
     had_flag = reloads or draw(st.booleans())
     return ServerView(
@@ -39,6 +40,7 @@ def views(draw: st.DrawFn, stages: st.SearchStrategy[Stage | None]) -> ServerVie
         flag_missing=not had_flag and draw(st.booleans()),
         proven=loaded if draw(st.integers(0, 3)) else None,
         seen_ready=ready or draw(st.booleans()),
+        unsure=unsure,
     )
 
 
@@ -263,7 +265,8 @@ def worlds(draw: st.DrawFn) -> ModelWorld:
     for number in range(draw(st.integers(1, 3))):
         reloads = draw(st.booleans())
         had_flag = reloads or draw(st.booleans())
-        servers.append(ModelServer(f"s{number}", reloads, had_flag, draw(floors) if had_flag else BASE))
+        floor = draw(floors) if had_flag else BASE
+        servers.append(ModelServer(f"s{number}", reloads, had_flag, floor, silent=draw(st.booleans())))
     return ModelWorld(servers, retires=draw(st.booleans()))
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from keyctl.kube.interface import Census, ServerProbe
-from keyctl.rotation.membership import disagreement
+from keyctl.rotation.membership import Disagreement, Processes, disagreement
 from keyctl.rotation.world import Server
+from tests.support.sim_server import SimServer
 from tests.support.simulator import SimCluster
+from tests.unit.rotation.scenes import stops
 
 IDS = ("apiserver-one", "apiserver-two", "apiserver-three")
 
@@ -38,43 +42,112 @@ CENSUS = Census(
 )
 
 
+def said(found: Disagreement | None) -> str:
+    return "" if found is None else " | ".join((found.message, *found.hints))
+
+
 def test_sources_that_agree_leave_nothing_to_say(tmp_path: Path) -> None:
-    assert disagreement(CENSUS, servers(tmp_path), probes()) == ""
+    assert disagreement(CENSUS, servers(tmp_path), probes()) is None
 
 
 @pytest.mark.parametrize(
-    ("census", "message"),
+    ("census", "message", "hint"),
     [
-        (replace(CENSUS, leases=frozenset()), "no identity Lease"),
-        (replace(CENSUS, leases=CENSUS.leases | {("apiserver-four", "cp4")}), "identity Leases name .*: cp4"),
-        (replace(CENSUS, leases=frozenset({(IDS[0], "cp1"), (IDS[1], "cp2")})), "do not name cp3"),
-        (replace(CENSUS, endpoints=CENSUS.endpoints | {"10.0.0.4"}), "Endpoints name .*: 10.0.0.4"),
-        (replace(CENSUS, endpoints=frozenset({"10.0.0.1"})), "do not name 10.0.0.2"),
-        (replace(CENSUS, control_plane_nodes=frozenset({"cp1", "cp7"})), "Node cp7"),
+        (replace(CENSUS, leases=frozenset()), "no identity Lease", "APIServerIdentity=false"),
+        (
+            replace(CENSUS, leases=CENSUS.leases | {("apiserver-four", "cp4")}),
+            "identity Leases name .*: cp4",
+            "copy /etc/kubernetes/enc/enc.yaml of cp1 there",
+        ),
+        (
+            replace(CENSUS, leases=frozenset({(IDS[0], "cp1"), (IDS[1], "cp2")})),
+            "do not name cp3",
+            "APIServerIdentity=false",
+        ),
+        (
+            replace(CENSUS, endpoints=CENSUS.endpoints | {"10.0.0.4"}),
+            "Endpoints name .*: 10.0.0.4",
+            "list it by its own address",
+        ),
+        (replace(CENSUS, endpoints=frozenset({"10.0.0.1"})), "do not name 10.0.0.2", "--advertise-address"),
+        (
+            replace(CENSUS, control_plane_nodes=frozenset({"cp1", "cp7"})),
+            "Node cp7 .* it is ready, and renews no identity Lease",
+            "bring its kube-apiserver up",
+        ),
+        (
+            replace(CENSUS, control_plane_nodes=frozenset({"cp1", "cp7"}), unready_nodes=frozenset({"cp7"})),
+            "Node cp7 .* is not ready, and renews no identity Lease",
+            "if it is gone for good: kubectl delete node cp7",
+        ),
     ],
 )
-def test_a_source_that_knows_more_or_less_is_named(census: Census, message: str, tmp_path: Path) -> None:
-    import re
+def test_a_source_that_knows_more_or_less_is_named_with_what_to_do(
+    census: Census, message: str, hint: str, tmp_path: Path
+) -> None:
+    found = disagreement(census, servers(tmp_path), probes())
+    assert found is not None
+    assert re.search(message, found.message)
+    assert hint in "".join(found.hints)
 
-    assert re.search(message, disagreement(census, servers(tmp_path), probes()))
+
+def test_a_listed_node_that_is_not_ready_while_its_server_answers_is_no_disagreement(tmp_path: Path) -> None:
+    sick = replace(CENSUS, unready_nodes=frozenset({"cp2"}))
+    assert disagreement(sick, servers(tmp_path), probes()) is None
 
 
 def test_one_process_behind_two_addresses_is_seen(tmp_path: Path) -> None:
     twice = [*probes()[:2], replace(probes()[1], name="cp3")]
-    assert "cp2 and cp3 are one process" in disagreement(CENSUS, servers(tmp_path), twice)
+    found = said(disagreement(CENSUS, servers(tmp_path), twice))
+    assert "cp2 and cp3 are one process" in found
+    assert "not by a load balancer's" in found
+
+
+def test_a_process_that_answers_again_after_another_one_is_behind_a_load_balancer() -> None:
+    processes, first = Processes(), probes()[0]
+    other = replace(first, start_time=5.0, certificate_serial=9)
+    assert processes.several([first]) is None
+    assert processes.several([replace(first, start_time=0.0)]) is None, "one that says nothing of itself"
+    assert processes.several([first]) is None
+    assert processes.several([other]) is None, "it may have been restarted"
+    assert "more than one process answers at the address of cp1" in said(processes.several([first]))
 
 
 def test_without_hostnames_the_ids_tie_servers_to_their_leases(tmp_path: Path) -> None:
     nameless = [replace(server, hostname=None) for server in servers(tmp_path)]
-    assert disagreement(CENSUS, nameless, probes()) == ""
+    assert disagreement(CENSUS, nameless, probes()) is None
     more = replace(CENSUS, leases=CENSUS.leases | {("apiserver-four", "cp4")})
-    assert "cp4" in disagreement(more, nameless, probes())
+    assert "cp4" in said(disagreement(more, nameless, probes()))
+    fewer = replace(CENSUS, leases=frozenset({(IDS[0], "cp1"), (IDS[2], "cp3")}))
+    assert "no identity Lease is renewed by cp2" in said(disagreement(fewer, nameless, probes()))
+    unlabelled = replace(CENSUS, leases=frozenset((name, "") for name in IDS))
+    assert disagreement(replace(unlabelled, control_plane_nodes=frozenset()), nameless, probes()) is None
     unknown = [replace(probe, id_hash=None) for probe in probes()]
-    assert "identity.hostname is missing" in disagreement(CENSUS, nameless, unknown)
+    assert "identity.hostname is missing" in said(disagreement(CENSUS, nameless, unknown))
+
+
+def test_the_leases_of_servers_without_hostnames_tie_them_to_their_nodes(tmp_path: Path) -> None:
+    nameless = [replace(server, hostname=None) for server in servers(tmp_path)]
+    more = replace(CENSUS, control_plane_nodes=CENSUS.control_plane_nodes | {"cp7"})
+    assert "control-plane Node cp7" in said(disagreement(more, nameless, probes()))
 
 
 def test_a_server_without_an_address_cannot_be_tied_to_the_endpoints(tmp_path: Path) -> None:
     nowhere = [replace(server, advertise_address=None, url_host="cp.example") for server in servers(tmp_path)]
-    assert "identity.advertiseAddress is missing" in disagreement(CENSUS, nowhere, probes())
+    assert "identity.advertiseAddress is missing" in said(disagreement(CENSUS, nowhere, probes()))
     by_url = [replace(server, advertise_address=None) for server in servers(tmp_path)]
-    assert disagreement(CENSUS, by_url, probes()) == ""
+    assert disagreement(CENSUS, by_url, probes()) is None
+
+
+def test_a_rotation_through_a_load_balancer_with_two_servers_behind_it_stops(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    cp2 = cluster.server("cp2")
+    one, turns = (cp2.start_time, cp2.serial), itertools.count()
+    cluster.clock.every(0.5, lambda: take_turns(cp2, one, next(turns)), first=30.0)
+    error = stops(cluster)
+    assert error.rule == "R11"
+    assert "more than one process answers at the address of cp2" in str(error)
+
+
+def take_turns(server: SimServer, one: tuple[float, int], turn: int) -> None:
+    server.start_time, server.serial = one if turn % 2 else (one[0] + 7, one[1] + 50)

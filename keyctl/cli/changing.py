@@ -14,18 +14,16 @@ import click
 
 from keyctl.cli import files, terminal, wiring
 from keyctl.cli.engine_options import engine_options
+from keyctl.cli.last_words import last_words
 from keyctl.cli.progress import JsonLines, LiveTable, PlainLines
 from keyctl.cli.signals import handled
 from keyctl.cli.told import told
 from keyctl.cli.window import warn_outside
 from keyctl.errors import InterruptedEarlyError, RefusedError, WrongUsageError
-from keyctl.keys.key import KeyRef, Provider
+from keyctl.keys.key import Provider
 from keyctl.rotation import agreed
-from keyctl.rotation.exposure import Exposed
-from keyctl.rotation.outline import counted
-from keyctl.rotation.plan import Engine, Goal, History, Plan, State
+from keyctl.rotation.plan import Engine, Goal, History, State
 from keyctl.rotation.preflight import Wish
-from keyctl.rotation.session import Finished
 from keyctl.rotation.world import Event, Reporter
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -49,6 +47,7 @@ class Change:
     plan_file: Path | None = None
     apply: Path | None = None
     engine: Engine | None = None
+    rehearsed: bool = False
     second_pass: bool = False
     hold: Callable[[], None] | None = None
 
@@ -57,7 +56,8 @@ class Change:
         """From what click hands over."""
         pause = given["pause_after"]
         return cls(
-            dry_run=given["dry_run"] == "client",
+            dry_run=given["dry_run"] != "none",
+            rehearsed=given["dry_run"] == "server",
             yes=bool(given["yes"]),
             pause_after=State(pause) if isinstance(pause, str) else None,
             history=History(history) if isinstance(history := given.get("history"), str) else None,
@@ -93,8 +93,8 @@ def change_options(command: F) -> F:
                 is_flag=False,
                 flag_value="client",
                 default="none",
-                type=click.Choice(["client", "none"]),
-                help="Make every check, print the plan, change nothing.",
+                type=click.Choice(["client", "server", "none"]),
+                help="Make every check, print the plan, change nothing. server: send every patch as a dry run, too.",
             ),
             click.option(
                 "--plan-file",
@@ -163,7 +163,7 @@ def start(cluster: Path | None, change: Change, wish: Wish) -> None:
             raise WrongUsageError("--dry-run reaches no state to pause after", hint="leave --pause-after out")
         if change.dry_run:
             with _watching(change) as (reporter, stop):
-                plan = parts.session(reporter, pause=stop.pause).agree(wish)
+                plan = parts.session(reporter, pause=stop.pause).agree(wish, rehearsed=change.rehearsed)
                 if change.plan_file is not None:
                     files.write_new(change.plan_file, plan.to_text().encode())
                 _show_plan(plan.lines, change)
@@ -171,7 +171,7 @@ def start(cluster: Path | None, change: Change, wish: Wish) -> None:
         with _watching(change) as (reporter, stop):
             session = parts.session(reporter, pause=stop.pause, pause_after=change.pause_after)
             finished = session.start(wish, confirm=lambda lines: _confirm(lines, change, reporter, stop))
-        _last_words(finished, change)
+        last_words(finished, output=change.output, quiet=change.quiet)
 
 
 def _apply(cluster: Path | None, change: Change, wish: Wish) -> None:
@@ -198,7 +198,7 @@ def _apply(cluster: Path | None, change: Change, wish: Wish) -> None:
             finished = session.start(
                 plan.wish, confirm=lambda lines: _confirm(lines, change, reporter, stop), plan=plan
             )
-        _last_words(finished, change)
+        last_words(finished, output=change.output, quiet=change.quiet)
 
 
 def resume(cluster: Path | None, change: Change) -> None:
@@ -209,7 +209,7 @@ def resume(cluster: Path | None, change: Change) -> None:
             _agreed(reporter)
             session = parts.session(reporter, pause=stop.pause, pause_after=change.pause_after)
             finished = session.resume(history=change.history, engine=change.engine)
-        _last_words(finished, change)
+        last_words(finished, output=change.output, quiet=change.quiet)
 
 
 def abort(cluster: Path | None, change: Change) -> None:
@@ -224,7 +224,7 @@ def abort(cluster: Path | None, change: Change) -> None:
             if not _confirm(lines, change, reporter, stop):
                 raise InterruptedEarlyError("not confirmed; the rotation is where it was")
             finished = session.abort(confirm=lambda _: True, engine=change.engine)
-        _last_words(finished, change)
+        last_words(finished, output=change.output, quiet=change.quiet)
 
 
 class _Silent:
@@ -334,59 +334,3 @@ def _confirm(lines: tuple[str, ...], change: Change, reporter: Reporter, stop: S
 def _agreed(reporter: Reporter) -> None:
     if isinstance(reporter, _Later):
         reporter.agreed()
-
-
-def _last_words(finished: Finished, change: Change) -> None:
-    plan, found, state = finished.plan, finished.scan, finished.state
-    sentence = _sentence(finished)
-    evidence = finished.evidence
-    if change.output == "json":
-        fields = {
-            "rotation": plan.rotation,
-            "key": str(plan.new),
-            "underKey": _under(finished, plan.new),
-            "values": found.values,
-            "revision": found.revision,
-            "evidence": str(evidence.path),
-            "evidenceHash": evidence.sha256,
-            **({} if finished.exposed is None else {"exposed": finished.exposed.to_record()}),
-        }
-        JsonLines().event(Event(state.value, sentence, fields))
-        return
-    click.echo(sentence)
-    click.echo(f"evidence: {evidence.path.parent} ({evidence.records} records, last hash {evidence.sha256})")
-    if finished.exposed is not None:
-        click.echo("\n".join(_exposed(finished.exposed, plan)))
-    if sys.stderr.isatty() and not change.quiet:
-        click.echo("next: keyctl verify-secrets", err=True)
-
-
-def _exposed(exposed: Exposed, plan: Plan) -> list[str]:
-    stood = f"{counted(exposed.objects, 'object')} stood under {plan.compromised} at some time"
-    lines = [f"leaked: {stood}: change what they hold where it was issued; the list: {exposed.path}"]
-    if exposed.unnamed:
-        lines.append(f"leaked: {counted(exposed.unnamed, 'piece')} in freed pages of etcd no longer tell their object")
-    if exposed.missed:
-        lines.append(f"not looked at: {counted(exposed.missed, 'snapshot')} that needs the key; the list says which")
-    return lines
-
-
-def _sentence(finished: Finished) -> str:
-    plan, found = finished.plan, finished.scan
-    what = ", ".join(plan.resources)
-    read = f"{counted(found.values, 'value')} read at etcd revision {found.revision}, every one opens"
-    if finished.state is State.ABORTED and plan.goal is Goal.REMOVE_IDENTITY:
-        return f"aborted: every server reads plaintext of {what} as before; {read}"
-    if finished.state is State.ABORTED:
-        return f"aborted: no value is under {plan.new}, which is in no file; {read}"
-    stands = f"{counted(_under(finished, plan.new), 'value')} under {plan.new}, none of {what} under another key"
-    if finished.state is State.VERIFIED:
-        return f"verified: {stands}; {read}"
-    if plan.goal is Goal.REMOVE_IDENTITY:
-        return f"retired: plaintext of {what} is read by no server and there is none; {stands}; {read}"
-    gone = ", ".join(map(str, plan.old_refs))
-    return f"retired: {gone} is in no file and no value is under it; {stands}; {read}"
-
-
-def _under(finished: Finished, ref: KeyRef) -> int:
-    return sum(group.values for group in finished.scan.groups if group.ref == ref and not group.infrastructure)

@@ -115,7 +115,7 @@ class Reader:
                 if entry <= limit:
                     if key not in seen:
                         wanted = not past
-                        # NOTE: a compaction leaves nothing older than a deletion; where there is, etcd has it as deleted.
+                        # NOTE: what a compaction left under a deletion, though it should not, etcd has as deleted.
                         if not is_first and (entry > compacted or key_size > change_size):
                             seen.add(key)
                     elif is_first:

@@ -88,7 +88,7 @@ def _beginning(world: World, facts: Facts) -> list[str]:
     values = _values_of(facts)
     how = _how(world)
     flag = [facts_of.server.name for facts_of in facts.servers if not facts_of.flags.encryption_provider_config]
-    canary = "; prove it by a canary through each" if _changes(facts, "secrets") else ""
+    canary = "; prove it by a canary through each" if changes(facts, "secrets") else ""
     keep = f"keep every key in the key store ({world.store.location})"
     if facts.wish.goal is Goal.DISABLE:
         new, made = "plaintext (identity)", keep
@@ -113,7 +113,7 @@ def _beginning(world: World, facts: Facts) -> list[str]:
 def _sealing(world: World, facts: Facts) -> list[str]:
     """Up to the proof that no plaintext is left where it will not be read."""
     what, values = ", ".join(facts.change.resources), _values_of(facts)
-    canary = ", and that each writes with it, by a canary" if _changes(facts, "secrets") else ""
+    canary = ", and that each writes with it, by a canary" if changes(facts, "secrets") else ""
     return [
         f"save a snapshot of etcd in {world.snapshot_directory} and open every value in it",
         f"keep every key in the key store ({world.store.location})",
@@ -133,7 +133,7 @@ def _second_pass(facts: Facts) -> str:
 
 def _values_of(facts: Facts) -> int:
     """How many values there are now of what changes."""
-    return sum(g.values for g in facts.scan.groups if not g.infrastructure and _changes(facts, g.resource))
+    return sum(g.values for g in facts.scan.groups if not g.infrastructure and changes(facts, g.resource))
 
 
 def _left_behind(facts: Facts) -> str:
@@ -175,7 +175,7 @@ def _how(world: World) -> str:
     return "restarting one at a time" if restarted else "each loads it by itself within about a minute"
 
 
-def _changes(facts: Facts, resource: str) -> bool:
+def changes(facts: Facts, resource: str) -> bool:
     """Whether the new key will write `resource`: it is to be covered, or its writer stands in an entry that changes."""
     config = facts.servers[0].config
     covering = effective.covering_entries(config, resource) if config is not None else ()

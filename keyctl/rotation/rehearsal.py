@@ -6,16 +6,19 @@ anything is touched. A dry run says nothing of what only a write can meet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 
 from keyctl.errors import RefusedError
-from keyctl.kube.interface import ApiServer, Outcome, Patched
+from keyctl.kube.interface import Outcome, Patched
+from keyctl.rotation import outline
+from keyctl.rotation.outline import counted
 from keyctl.rotation.pacing import LARGEST_BATCH, Pace
 from keyctl.rotation.patching import seen_of
+from keyctl.rotation.preflight import Facts
 from keyctl.rotation.refusals import Refusals
-from keyctl.rotation.world import Clock, Event, Reporter
+from keyctl.rotation.world import Event, Reporter, World
 
 # What a server answers for a webhook that does not say that it bears a dry run.
 _NO_DRY_RUN = "does not support dry run"
@@ -32,22 +35,22 @@ class Rehearsal:
 
     def in_words(self) -> tuple[str, ...]:
         """Lines for the plan."""
-        lines = [f"Rehearsed: {self.objects} objects sent as a dry run, {self.objects - self.untried} accepted"]
+        lines = [
+            f"Rehearsed: {counted(self.objects, 'object')} sent as a dry run, {self.objects - self.untried} accepted"
+        ]
         if self.untried:
-            lines.append(f"  ! {self.untried} were not tried: {self.first_untried}")
+            lines.append(f"  ! not tried: {counted(self.untried, 'object')}: {self.first_untried}")
         return tuple(lines)
 
 
-def rehearse(
-    api: ApiServer, resources: Sequence[str], *, clock: Clock, reporter: Reporter, breathe: Callable[[], None]
-) -> Rehearsal:
-    """Send every object of `resources` through `api` as a dry run.
+def rehearse(world: World, facts: Facts, reporter: Reporter, *, breathe: Callable[[], None]) -> Rehearsal:
+    """Send every object whose writer changes through the first server as a dry run.
 
     Raises `RefusedError` (R15) when any would be refused, with what to do about
     it, and `UnreachableError` when the server cannot be asked.
     """
-    told = Rehearsal()
-    for resource in resources:
+    told, api, clock = Rehearsal(), world.servers[0].api, world.clock
+    for resource in sorted(name for name in facts.served if outline.changes(facts, name)):
         reporter.event(Event("step", f"rehearsing the rewriting of {resource}: a dry run of every patch"))
         pace, objects = Pace(), api.list_objects(resource)
         while batch := list(islice(objects, min(pace.size, LARGEST_BATCH))):

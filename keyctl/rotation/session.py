@@ -24,13 +24,15 @@ from keyctl.rotation.key_states import note_compromised, note_end
 from keyctl.rotation.known_keys import known_key, old_keys_of
 from keyctl.rotation.loaded import Loads, known_of
 from keyctl.rotation.observe import require_access
-from keyctl.rotation.plan import Engine, Goal, History, Plan, ServerPlan, State, Way
+from keyctl.rotation.plan import Engine, History, Plan, State, Way
+from keyctl.rotation.planning import check_still_so, make_plan
 from keyctl.rotation.preflight import Facts, Wish, check
+from keyctl.rotation.rehearsal import rehearse
 from keyctl.rotation.run import Run
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.secure import keep_keys, read_back, save_snapshots
 from keyctl.rotation.server_facts import check_etcd_flags, check_settle, flags_of
-from keyctl.rotation.stages import IDENTITY, Files
+from keyctl.rotation.stages import IDENTITY
 from keyctl.rotation.upgrade_check import warn_of_upgrade
 from keyctl.rotation.world import Event, Reporter, World
 
@@ -81,14 +83,20 @@ class Session:
         self._planned = False
         self._run_now: Run | None = None
 
-    def agree(self, wish: Wish) -> agreed.AgreedPlan:
-        """What `start` would do, after the same checks, as a plan that it can be held to later; changes nothing."""
+    def agree(self, wish: Wish, *, rehearsed: bool = False) -> agreed.AgreedPlan:
+        """What `start` would do, after the same checks, as a plan that it can be held to later; changes nothing.
+
+        With `rehearsed` every patch is sent as a dry run first: see `rehearsal`.
+        """
         facts = self._check(wish)
+        lines = outline.lines(self._world, facts)
+        if rehearsed:
+            lines = (*lines, *rehearse(self._world, facts, self._reporter, breathe=self._pause).in_words())
         return agreed.AgreedPlan(
             cluster=self._world.cluster,
             made=self._world.clock.now().isoformat(timespec="seconds"),
             wish=wish,
-            lines=outline.lines(self._world, facts),
+            lines=lines,
             observed=agreed.observed(self._world, facts),
         )
 
@@ -165,12 +173,12 @@ class Session:
         self._stop_after(State.PREFLIGHT)
         self._pause()
         self._world.lease.acquire()
-        _check_still_so(facts)
+        check_still_so(facts)
         rotation = self._world.clock.now().strftime("%Y%m%dt%H%M%Sz-") + secrets.token_hex(2)
         self._begun = True
         self._write("attempt", rotation, {"goal": wish.goal.value, "who": self._world.operator})
         new, first = self._secure(facts, rotation)
-        plan = self._make_plan(facts, rotation, new)
+        plan = make_plan(self._world, facts, rotation, new)
         self._write(
             "counts", rotation, {"of": "before", "revision": facts.scan.revision, "groups": facts.scan.counts()}
         )
@@ -201,33 +209,6 @@ class Session:
         read_back(self._world, key)
         self._write("outcome", rotation, {"step": "store-key", "key": str(key.ref)})
         return key
-
-    def _make_plan(self, facts: Facts, rotation: str, new: Key | None) -> Plan:
-        files = Files(facts.change, facts.old, new, old_keys_of(self._world, facts.old))
-        retires = facts.wish.goal is not Goal.ENABLE
-        servers = []
-        for server in facts.servers:
-            base = None if server.file is None else server.file.content
-            name = f"{server.server.name}:{server.server.config_path}"
-            hashes = files.hashes(base, retires=retires, name=name)
-            flag_missing = not server.flags.encryption_provider_config
-            servers.append(ServerPlan(server.server.name, hashes, flag_missing))
-        return Plan(
-            rotation=rotation,
-            goal=facts.wish.goal,
-            cluster=self._world.cluster,
-            cluster_uid=facts.uid,
-            new=IDENTITY if new is None else new.ref,
-            fingerprint="" if new is None else new.fingerprint,
-            old=facts.old,
-            change=facts.change,
-            history=facts.wish.history,
-            engine=facts.wish.engine,
-            second_pass=facts.wish.second_pass,
-            settle=self._world.settle,
-            servers=tuple(servers),
-            compromised=facts.wish.compromised,
-        )
 
     def _unfinished_plan(self) -> Plan:
         records = self._journal.unfinished()
@@ -383,16 +364,3 @@ class Session:
 
     def _write(self, kind: str, rotation: str, fields: Mapping[str, object]) -> None:
         self._journal.append(kind, self._world.clock.now(), {"rotation": rotation, **fields})
-
-
-def _check_still_so(facts: Facts) -> None:
-    """The files are those that the plan was made from: asking the user may have taken a while (R8)."""
-    for seen in facts.servers:
-        path = seen.server.config_path
-        file = seen.server.host.read(path)
-        if (None if file is None else file.sha256) != (None if seen.file is None else seen.file.sha256):
-            raise RefusedError(
-                f"{path} on {seen.server.name} was changed after the plan was made",
-                hint="run the same command again and look at its plan",
-                rule="R8",
-            )

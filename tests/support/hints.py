@@ -12,7 +12,7 @@ from keyctl.cli.main import cli
 _MENTION = re.compile(r"\bkeyctl( [a-z][^\s;()]*(?: [^\s;()]+)*)")
 # Words that follow the name in sentences about keyctl.
 _PROSE = re.compile(
-    "as|asks|bring|build|can|cannot|compacts|do|does|is|keeps|go|make|makes|must|needs|never|reads|rotates|runs|says|shows|speaks|stays|uses|verifies|where|would"
+    "as|asks|bring|build|by|can|cannot|compacts|do|does|is|keeps|go|make|makes|must|needs|never|reads|rotates|runs|says|sends|shows|speaks|stays|uses|verifies|where|would"
 )
 # Stands for a word that is filled in later.
 PLACEHOLDER = "X"

@@ -301,7 +301,8 @@ class SimApi:
         for ref in refs:
             self._plane.clock.advance(0.02)
             self._plane.about_to_patch(ref)
-            result = self._plane.effect("patch", functools.partial(self._patch, ref, dry_run=dry_run))
+            label = "patch dry" if dry_run else "patch"
+            result = self._plane.effect(label, functools.partial(self._patch, ref, dry_run=dry_run))
             results.append(result)
             if on_result:
                 on_result(result)

@@ -17,6 +17,7 @@ from keyctl.cli.changing import Change, Stop
 from keyctl.cli.commands.disable import disable
 from keyctl.cli.commands.enable import enable
 from keyctl.cli.commands.rotate import rotate
+from keyctl.cli.last_words import last_words
 from keyctl.cli.told import told
 from keyctl.errors import KeyctlError, RefusedError, StoppedError, WrongUsageError
 from keyctl.keys.key import KeyRef, Provider
@@ -77,6 +78,9 @@ def test_options_become_a_change() -> None:
         template_updated=False,
     )
     assert not change(dry_run="none").dry_run
+    assert not change(dry_run="client").rehearsed
+    server = change(dry_run="server")
+    assert (server.dry_run, server.rehearsed) == (True, True)
 
 
 def test_without_a_word_of_history_the_policy_of_the_cluster_file_stands() -> None:
@@ -318,7 +322,7 @@ def finished(state: State) -> Finished:
 def test_the_last_words_say_what_was_proven_and_where_the_evidence_is(
     state: State, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changing._last_words(finished(state), change())
+    last_words(finished(state), output="text", quiet=False)
     assert capsys.readouterr().out.splitlines() == [
         sentence,
         "evidence: /state/prod/evidence/r1 (41 records, last hash sha256:abc)",
@@ -327,7 +331,7 @@ def test_the_last_words_say_what_was_proven_and_where_the_evidence_is(
 
 @pytest.mark.parametrize("state", [State.VERIFIED, State.RETIRED, State.ABORTED])
 def test_the_last_event_says_the_same_to_a_program(state: State, capsys: pytest.CaptureFixture[str]) -> None:
-    changing._last_words(finished(state), change(output="json"))
+    last_words(finished(state), output="json", quiet=False)
     told = json.loads(capsys.readouterr().out)
     assert told.pop("message").startswith(f"{state.value}: ")
     assert told == {
@@ -346,9 +350,9 @@ def test_the_last_event_says_the_same_to_a_program(state: State, capsys: pytest.
 
 @pytest.mark.parametrize("output", ["text", "json"])
 def test_quiet_keeps_the_last_words(output: str, capsys: pytest.CaptureFixture[str]) -> None:
-    changing._last_words(finished(State.RETIRED), change(output=output))
+    last_words(finished(State.RETIRED), output=output, quiet=False)
     aloud = capsys.readouterr().out
-    changing._last_words(finished(State.RETIRED), change(quiet=True, output=output))
+    last_words(finished(State.RETIRED), output=output, quiet=True)
     assert capsys.readouterr().out == aloud
     assert "evidence" in aloud
 
@@ -357,7 +361,7 @@ def test_of_one_value_the_last_words_speak_in_the_singular(capsys: pytest.Captur
     many = finished(State.VERIFIED)
     (group,) = [group for group in many.scan.groups if not group.infrastructure]
     one = replace(many.scan, values=1, groups=(replace(group, values=1),))
-    changing._last_words(replace(many, scan=one), change())
+    last_words(replace(many, scan=one), output="text", quiet=False)
     assert capsys.readouterr().out.startswith(
         "verified: 1 value under aescbc/key-2, none of secrets under another key; 1 value read at etcd revision 7"
     )

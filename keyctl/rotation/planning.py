@@ -1,0 +1,53 @@
+"""From what preflight found to the plan of a rotation, and whether that is still so."""
+
+from __future__ import annotations
+
+from keyctl.errors import RefusedError
+from keyctl.keys.key import Key
+from keyctl.rotation.known_keys import old_keys_of
+from keyctl.rotation.plan import Goal, Plan, ServerPlan
+from keyctl.rotation.preflight import Facts
+from keyctl.rotation.stages import IDENTITY, Files
+from keyctl.rotation.world import World
+
+
+def make_plan(world: World, facts: Facts, rotation: str, new: Key | None) -> Plan:
+    """The plan of `rotation` that brings `new`, None for plaintext; every file's text at every stage is made for it."""
+    files = Files(facts.change, facts.old, new, old_keys_of(world, facts.old))
+    retires = facts.wish.goal is not Goal.ENABLE
+    servers = []
+    for server in facts.servers:
+        base = None if server.file is None else server.file.content
+        name = f"{server.server.name}:{server.server.config_path}"
+        hashes = files.hashes(base, retires=retires, name=name)
+        flag_missing = not server.flags.encryption_provider_config
+        servers.append(ServerPlan(server.server.name, hashes, flag_missing))
+    return Plan(
+        rotation=rotation,
+        goal=facts.wish.goal,
+        cluster=world.cluster,
+        cluster_uid=facts.uid,
+        new=IDENTITY if new is None else new.ref,
+        fingerprint="" if new is None else new.fingerprint,
+        old=facts.old,
+        change=facts.change,
+        history=facts.wish.history,
+        engine=facts.wish.engine,
+        second_pass=facts.wish.second_pass,
+        settle=world.settle,
+        servers=tuple(servers),
+        compromised=facts.wish.compromised,
+    )
+
+
+def check_still_so(facts: Facts) -> None:
+    """The files are those that the plan was made from: asking the user may have taken a while (R8)."""
+    for seen in facts.servers:
+        path = seen.server.config_path
+        file = seen.server.host.read(path)
+        if (None if file is None else file.sha256) != (None if seen.file is None else seen.file.sha256):
+            raise RefusedError(
+                f"{path} on {seen.server.name} was changed after the plan was made",
+                hint="run the same command again and look at its plan",
+                rule="R8",
+            )

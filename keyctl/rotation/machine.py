@@ -214,7 +214,10 @@ def _bring_back(server: ServerView, way: Way) -> Step:
     """The way forward with a server that is down; nothing else is touched before it is back (R9, R11)."""
     if _reads_too_little(server, way):
         return WriteFile(server.name, Stage.PROMOTED)
-    if server.flag_missing and server.disk is not Stage.BASE:
+    # NOTE: this run took the flag away, and a kubelet restarts the server at once: that one is waited for. What an
+    # earlier run took away is proven anew first.
+    taken = server.seen_ready and not _lost_its_flag(server, way)
+    if server.flag_missing and server.disk is not Stage.BASE and not taken:
         return EditManifest(server.name)
     if server.reloads or server.seen_ready:
         return AwaitLoaded((server.name,))
@@ -263,13 +266,19 @@ def _move_by_restart(server: ServerView, stage: Stage, way: Way) -> Step | None:
     if _off(server, server.disk, stage, way):
         return WriteFile(server.name, stage)
     if server.flag_missing:
-        # NOTE: on the way back it was taken away after the proofs; whether it still may be is found out again first.
-        # From a server with a later file this way has not taken it: that one lost it.
-        lost = way is Way.FORWARD or server.disk not in {Stage.BASE, Stage.ADDED}
-        return EditManifest(server.name) if lost else None
+        return EditManifest(server.name) if _lost_its_flag(server, way) else None
     if server.loaded is not _expected(server):
         return Restart(server.name, _expected(server))
     return ProveServer(server.name) if _off(server, server.proven, stage, way) else None
+
+
+def _lost_its_flag(server: ServerView, way: Way) -> bool:
+    """Whether it was somebody else who took the flag of this server away.
+
+    NOTE: on the way back this rotation does, after the proofs; whether it still may is found out again first. From a
+    server with a later file this way has not taken it.
+    """
+    return way is Way.FORWARD or server.disk not in {Stage.BASE, Stage.ADDED}
 
 
 def _take_flag_away(server: ServerView) -> Step | None:

@@ -26,6 +26,7 @@ from tests.unit.rotation.machine_views import (
     back,
     between,
     down,
+    seen,
     unflagged,
 )
 
@@ -222,3 +223,13 @@ def test_a_server_that_is_down_comes_first_on_the_way_back_too(stage: Stage) -> 
     assert next_step(back(down(stage), other)) == steps.Restart("a", stage)
     assert next_step(back(down(stage, seen_ready=True), other)) == steps.AwaitLoaded(("a",))
     assert next_step(back(down(stage, reloads=True, seen_ready=True), other)) == steps.AwaitLoaded(("a",))
+
+
+def test_a_server_that_its_kubelet_restarts_without_the_flag_at_once_is_waited_for() -> None:
+    server = unflagged(down(ADDED, seen_ready=True))
+    assert next_step(back(server, at(ADDED, "b"), proofs=HISTORY)) == steps.AwaitLoaded(("a",))
+
+
+def test_a_server_that_is_down_and_lost_its_flag_on_the_way_forward_gets_it_again() -> None:
+    server = unflagged(down(ADDED, seen_ready=True))
+    assert next_step(seen(server, at(ADDED, "b"))) == steps.EditManifest("a")

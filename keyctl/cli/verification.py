@@ -163,7 +163,7 @@ def _target(
         configs = (_read_config(encryption_config, server),)
     root = given.etcd_prefix or prefix or "/registry"
     if file is not None:
-        return Target((), root, configs, None, revision, notes, unread, file)
+        return Target((), root, configs, None, revision, notes, unread, file, settings=settings)
     main = wiring.with_flags(main, given)
     others = _apart(main, overrides)
     connections = (main, *(other.connection for other in others))

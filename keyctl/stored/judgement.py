@@ -160,6 +160,11 @@ def outcomes(
     return worst_first(code for code, applied in applies.items() if applied)
 
 
+def precedence(code: ExitCode) -> int:
+    """The place of `code` among the outcomes: the worst has 0, and none of them comes last."""
+    return _PRECEDENCE.index(code) if code in _PRECEDENCE else len(_PRECEDENCE)
+
+
 def worst_first(codes: Iterable[ExitCode]) -> tuple[ExitCode, ...]:
     """`codes` in the order in which they decide."""
     return tuple(sorted(codes, key=_PRECEDENCE.index))

@@ -286,9 +286,9 @@ MUTANTS = (
     Mutant(
         "R7",
         "counting what is under the new key on the way back",
-        READINGS,
-        "return (self._plan.new,) if self._way is Way.BACK else self._plan.old_refs",
-        "return () if self._way is Way.BACK else self._plan.old_refs",
+        "keyctl/rotation/plan.py",
+        "return () if self.goal is Goal.REMOVE_IDENTITY else (self.new,)",
+        "return ()",
         f"{TEST_ABORT}::test_what_lands_under_the_new_key_after_a_server_let_go_of_it_brings_the_key_back"
         "[when the last server has let go]",
     ),

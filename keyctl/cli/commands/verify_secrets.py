@@ -101,6 +101,7 @@ def verify_secrets(
     connection = Connection.from_options(given)
     _check_source(ctx, snapshot, data_dir, residue=residue)
     from keyctl.cli import verification
+    from keyctl.stored.judgement import precedence
     from keyctl.verify.report import to_report
 
     file = _file_source(snapshot, data_dir, revision or 0)
@@ -108,8 +109,7 @@ def verify_secrets(
         connection, encryption_config, revision=revision or 0, file=file, server=server_of(given)
     ) as found:
         results = [_judge(found, config, extra, only, wanted, residue=residue) for config in found.configs]
-    # The codes rise with how bad the outcome is: 10 to 13.
-    worst = max(results, key=lambda result: result.exit_code)
+    worst = min(results, key=lambda result: precedence(result.exit_code))
     report = _with_context(to_report(worst), found, disagree=len(results) > 1)
     terminal.write_reports(report, targets)
     if not (quiet and report.exit_code == 0):

@@ -85,7 +85,7 @@ def observed(world: World, facts: Facts) -> dict[str, str]:
         manifest = server.host.read(server.manifest_path) if server.manifest_path else None
         found[f"{server.config_path} on {server.name}"] = one.file.sha256 if one.file else _NOTHING
         found[f"{server.manifest_path} on {server.name}"] = manifest.sha256 if manifest else _NOTHING
-        found[f"what {server.name} has loaded"] = one.probe.loaded_hash or _NOTHING
+        found[f"what {server.name} has loaded"] = one.loaded.hash or _NOTHING
         found[f"version of {server.name}"] = one.probe.version
         found[f"activation of {server.name}"] = "reload" if server.reloads else "restart"
     return found

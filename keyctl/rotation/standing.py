@@ -12,13 +12,14 @@ from keyctl.errors import ExitCode
 from keyctl.findings import Finding, Report, Status, Table
 from keyctl.keys.backups import Backup, BackupKind, needing
 from keyctl.keys.key import KeyRef, Provider
-from keyctl.keys.ledger import KeyRecord, KeyState, Origin
+from keyctl.keys.ledger import KeyRecord, Origin
 from keyctl.keys.shown import shown_name, shown_ref
 from keyctl.rotation.diagnosis import advice, rules
 from keyctl.rotation.diagnosis.diagnose import Diagnosis, short, under_way
 from keyctl.rotation.diagnosis.facts import Facts, JournalSeen, ServerSeen, ValueGroup
 from keyctl.rotation.diagnosis.outcome import exit_code
 from keyctl.rotation.diagnosis.readability import NOTHING, in_use
+from keyctl.rotation.due import InUse, Judgement, judge
 from keyctl.rotation.outline import counted
 
 _SERVERS = ("SERVER", "FILE", "WRITES", "LOADED", "BY", "RELOAD", "SINCE", "READY", "VERSION", "STATE")
@@ -255,38 +256,25 @@ def _rotation(journal: JournalSeen, standing: Standing) -> str:
     )
 
 
-def _due(standing: Standing) -> tuple[KeyRecord, datetime] | None:
-    """The oldest key that writes, and when it has to be changed."""
-    if standing.key_max_age is None:
+def _due(standing: Standing) -> Judgement | None:
+    """Whether the keys in the files have to be changed; None where nobody asked, or the ledger is not to be had."""
+    keys = tuple(InUse(key.ref, key.fingerprint, key.role == "write") for key in _keys(standing) if key.files)
+    if standing.key_max_age is None or standing.store_problem or not any(key.writes for key in keys):
         return None
-    dues = []
-    for key in _keys(standing):
-        if key.role != "write" or key.record is None:
-            continue
-        active = next(
-            (change.at for change in key.record.history if change.state is KeyState.ACTIVE), key.record.created
-        )
-        moment = _moment(active)
-        if moment is not None:
-            dues.append((key.record, moment + standing.key_max_age))
-    return min(dues, key=lambda due: due[1], default=None)
+    return judge(keys, standing.records, now=standing.at, max_age=standing.key_max_age)
 
 
 def _due_note(standing: Standing) -> str:
     due = _due(standing)
-    if due is None:
-        return ""
-    record, moment = due
-    late = moment < standing.at
-    when = f"was due {span(standing.at - moment)} ago" if late else f"is due in {span(moment - standing.at)}"
-    return f"{shown_ref(record.ref)} {when} ({moment:%Y-%m-%d}, policy.keyMaxAge)"
+    return "" if due is None else f"next rotation: {due.sentence}"
 
 
 def _overdue(standing: Standing) -> tuple[Finding, ...]:
     due = _due(standing)
-    if due is None or due[1] >= standing.at:
+    # NOTE: of a key that keyctl has never seen before nobody knows the age; that is told, and is no fault yet.
+    if due is None or not due.due or due.unknown:
         return ()
-    return (rules.OVERDUE.finding(_due_note(standing)),)
+    return (rules.OVERDUE.finding(due.sentence),)
 
 
 def _data(standing: Standing, keys: tuple[_Key, ...]) -> dict[str, object]:
@@ -299,7 +287,7 @@ def _data(standing: Standing, keys: tuple[_Key, ...]) -> dict[str, object]:
         "servers": [_server_data(standing, server) for server in facts.servers],
         "keys": [_key_data(standing, key) for key in keys],
         "rotation": None if journal is None else _rotation_data(journal, standing),
-        "due": None if due is None else due[1].isoformat(timespec="seconds"),
+        "due": None if due is None or due.at is None else due.at.isoformat(timespec="seconds"),
     }
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from keyctl.errors import KeyctlError
 from keyctl.rotation.diagnosis.facts import JournalSeen
+from keyctl.rotation.joining import plan_of
 from keyctl.rotation.journal import Journal, Record
-from keyctl.rotation.plan import Plan, plan_from_record
+from keyctl.rotation.plan import Plan
 
 
 def journal_seen(journal: Journal) -> JournalSeen | None:
@@ -24,11 +25,10 @@ def journal_seen(journal: Journal) -> JournalSeen | None:
 
 def _seen(path: str, records: Sequence[Record]) -> JournalSeen:
     first = records[0]
-    fields = first.get("plan")
     plan: Plan | None = None
     problem = ""
     try:
-        plan = plan_from_record(fields if isinstance(fields, dict) else {})
+        plan = plan_of(records)
     except KeyctlError as error:
         problem = str(error)
     states = [str(record["state"]) for record in records if record.get("kind") == "state" and "state" in record]

@@ -95,12 +95,16 @@ def to_report(checked: Sequence[Checked]) -> Report:
         findings=tuple(finding for one in checked for finding in one.findings),
         data={"snapshots": [_data(one) for one in checked]},
         tables=(_table(checked),),
-        notes=tuple(
-            f"{one.path}: one of its two meta pages is damaged; the other one was read"
-            for one in checked
-            if one.one_meta
-        ),
+        notes=tuple(_notes(checked)),
     )
+
+
+def _notes(checked: Sequence[Checked]) -> Iterator[str]:
+    for one in checked:
+        if one.one_meta:
+            yield f"{one.path}: one of its two meta pages is damaged; the other one was read"
+    if any(one.counts for one in checked):
+        yield "LIVE KEYS counts the whole file; a manifest counts the values under kube-apiserver's prefix in it"
 
 
 def _check(path: Path, progress: Callable[[str], None]) -> Checked:
@@ -181,7 +185,7 @@ def _damaged(path: Path, error: UnusableInputError) -> Finding:
 
 
 def _table(checked: Sequence[Checked]) -> Table:
-    columns = ("SNAPSHOT", "SHA-256", "REVISION", "VALUES", "RECORDS", "PAGES", "MANIFEST", "STATE")
+    columns = ("SNAPSHOT", "SHA-256", "REVISION", "LIVE KEYS", "RECORDS", "PAGES", "MANIFEST", "STATE")
     return Table(columns, tuple(_row(one) for one in checked), frozenset({2, 3, 4, 5}))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from keyctl.backup.contents import Contents, must_be_encrypted, read_all
+from keyctl.backup.contents import Contents, plaintext, read_all
 from keyctl.backup.interface import OpenSnapshot
 from keyctl.backup.key_needs import KeyNeed, key_needs
 from keyctl.backup.told import Told
@@ -49,11 +49,6 @@ def inspect(
     progress("members and users")
     facts = cluster_facts(path)
     contents = read_all(Told(open_snapshot(path), progress), prefix=prefix, config=config)
-    plain = sum(
-        group.values
-        for group in contents.live.groups
-        if group.encoding is not None and not group.infrastructure and must_be_encrypted(config, group.resource)
-    )
     return Inspection(
         path=path,
         prefix=prefix,
@@ -61,6 +56,6 @@ def inspect(
         contents=contents,
         facts=facts,
         keys=key_needs(contents, config),
-        plaintext=plain,
+        plaintext=plaintext(contents.live.groups, config).total(),
         configured=config is not None,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 
 from keyctl.backup.inspect import Inspection
 from keyctl.backup.manifest import key_fields, resource_counts
@@ -27,8 +28,11 @@ _BEHIND = (Area.FREE_PAGES, Area.WAL, Area.SNAP_DIR)
 _UNKNOWN = "(cut before its name)"
 
 
-def to_report(found: Inspection) -> Report:
-    """`found` for a reader and for machines (the `SnapshotInspection` of `keyctl/v1`)."""
+def to_report(found: Inspection, flags: Sequence[str] = ()) -> Report:
+    """`found` for a reader and for machines (the `SnapshotInspection` of `keyctl/v1`).
+
+    `flags` are repeated in the command that judges it.
+    """
     return Report(
         kind="SnapshotInspection",
         exit_code=ExitCode.OK if found.contents.live.values else ExitCode.EMPTY,
@@ -37,7 +41,7 @@ def to_report(found: Inspection) -> Report:
         data=_data(found),
         tables=tuple(_tables(found)),
         notes=tuple(_notes(found)),
-        next_steps=tuple(_next_steps(found)),
+        next_steps=tuple(_next_steps(found, flags)),
     )
 
 
@@ -182,8 +186,9 @@ def _notes(found: Inspection) -> Iterator[str]:
     yield from (f"{_AREAS[one.area]}: {display(one.text)}" for one in _left(found).remarks)
 
 
-def _next_steps(found: Inspection) -> Iterator[str]:
-    yield f"keyctl verify-secrets --snapshot {display(str(found.path))} --residue    judges it, with an exit code"
+def _next_steps(found: Inspection, flags: Sequence[str]) -> Iterator[str]:
+    words = shlex.join(("--snapshot", str(found.path), "--residue", *flags))
+    yield f"keyctl verify-secrets {words}    judges it, with an exit code"
     if _left(found).wrong:
         yield "keyctl sanitize --dry-run    shows how etcd gets rid of what is left behind; this file keeps it"
 

@@ -67,4 +67,13 @@ NOT_SAVED = Rule(
     "save it alone: keyctl snapshot save FILE --etcd NAME",
     "the etcds that the cluster file or the API server's manifest names",
 )
+PLAINTEXT = Rule(
+    "KC-SNAP-008",
+    Severity.HIGH,
+    "a snapshot with values in plaintext that must be encrypted",
+    "Secrets, or what the configuration in force encrypts, stand in it as they were written before encryption was "
+    "turned on. The file is whole; whoever can read it can read them.",
+    "keyctl verify-secrets names the values; encrypt them (keyctl enable --dry-run), save anew, remove this one",
+    "every value of the snapshot",
+)
 RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))

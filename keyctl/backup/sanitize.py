@@ -7,19 +7,19 @@ begun anew. What the members must be like for the next act is said in `keyctl.ba
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from keyctl.backup.interface import Clock, OpenSnapshot, Unwatched, Watch
 from keyctl.backup.members import NO_SPACE, ClusterView, in_order, obstacles, too_full
+from keyctl.backup.scratch import scratch_directory
 from keyctl.backup.told import Told
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import InterruptedEarlyError, KeyctlError, RefusedError, StoppedError, UnreachableError
 from keyctl.etcd.interface import Alarm, EndpointStatus, MaintainedEtcd
 from keyctl.keys.key import KeyRef
-from keyctl.keys.private_files import erase
+from keyctl.stored.judgement import precedence
 from keyctl.verify.values import VerifyResult, verify
 
 # Defragmenting copies what is in use: even a slow disk does this much in a second.
@@ -39,19 +39,21 @@ _ELECTIONS = 5
 class Site:
     """One etcd cluster. `members` are clients of one endpoint each, and all members; `etcd` may ask any of them.
 
-    `scratch` is a directory with room for one snapshot. `deactivated` are keys that the ledger calls retired. `label`
-    names the cluster for a reader where there are several.
+    `configs` are those of the API servers, each once; (None,) when none is known, and then a snapshot is judged by its
+    heads. `scratch` is a directory with room for one snapshot. `deactivated` are keys that the ledger calls retired.
+    `label` names the cluster for a reader where there are several, `again` is the command that starts anew.
     """
 
     etcd: MaintainedEtcd
     members: tuple[MaintainedEtcd, ...]
     prefix: str
-    config: EncryptionConfig | None = field(repr=False)
+    configs: tuple[EncryptionConfig | None, ...] = field(repr=False)
     open_snapshot: OpenSnapshot
     scratch: Path
     clock: Clock
     deactivated: frozenset[KeyRef] = frozenset()
     label: str = "etcd"
+    again: str = "keyctl sanitize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,21 +247,21 @@ class Sanitizer:
             self._pause()
             watch.reading(part)
 
-        with tempfile.TemporaryDirectory(prefix="keyctl-", dir=site.scratch) as folder:
-            path = Path(folder) / "fresh.db"
-            try:
-                member.save_snapshot(path, progress=arriving)
-                return verify(
+        with scratch_directory(site.scratch) as folder:
+            path = folder / "fresh.db"
+            member.save_snapshot(path, progress=arriving)
+            results = [
+                verify(
                     Told(site.open_snapshot(path), reading),
                     prefix=site.prefix,
-                    config=site.config,
+                    config=config,
                     residue=True,
                     deactivated=site.deactivated,
                 )
-            finally:
-                # What it holds is what should be gone: not only its name goes.
-                if path.exists():
-                    erase(path)
+                for config in site.configs
+            ]
+        # What one server may not read, or writes otherwise, is not right.
+        return min(results, key=lambda result: precedence(result.exit_code))
 
     def _look(self) -> ClusterView:
         """Ask every endpoint; one that leads to a member already met is passed over.
@@ -342,7 +344,7 @@ class Sanitizer:
             return InterruptedEarlyError("interrupted; nothing was changed")
         under_way = (f"{self._doing}, which may still go on by itself",) if self._doing else ()
         done = ", ".join((*self._done, *under_way))
-        hint = "it is safe to leave it so; to go on from the start: keyctl sanitize"
+        hint = f"it is safe to leave it so; to go on from the start: {self._site.again}"
         return StoppedError(
             f"{self._site.label} is not sanitized to its end", cause=f"{cause}; so far: {done}", hint=(*hints, hint)
         )

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from keyctl.backup.members import NO_SPACE, WELL_BELOW
+from keyctl.backup.register import elsewhere
 from keyctl.backup.sanitize import Proof, Sanitized, SanitizePlan
 from keyctl.errors import ExitCode
 from keyctl.findings import Finding, Report, Table
-from keyctl.keys.backups import Backup, BackupKind
+from keyctl.keys.backups import Backup
 from keyctl.stored.display import display
 from keyctl.stored.judgement import worst_first
 from keyctl.verify.report import to_report as verify_report
@@ -44,46 +45,56 @@ def plan_report(plans: Sequence[SanitizePlan], backups: tuple[Backup, ...]) -> R
     return Report("SanitizePlan", ExitCode.OK, "nothing was changed", data=data)
 
 
-def to_report(done: Sequence[Sanitized], backups: tuple[Backup, ...], notes: tuple[str, ...] = ()) -> Report:
+def to_report(
+    done: Sequence[Sanitized], backups: tuple[Backup, ...], notes: tuple[str, ...] = (), missed: tuple[str, ...] = ()
+) -> Report:
     """What was done and what is left, for a reader and for machines (the `SanitizeReport` of `keyctl/v1`).
 
-    `notes` say what the reader should know of how it was judged.
+    `notes` say what the reader should know of how it was judged; `missed`, what was not looked for, and why: then it
+    is not proven that nothing is left.
     """
     done = tuple(_without_elsewhere(done))
     lacking = tuple(_lacking(done))
-    outcomes = worst_first(
-        dict.fromkeys(outcome for one in done for proof in one.proofs for outcome in proof.result.outcomes)
-    )
+    found = [outcome for one in done for proof in one.proofs for outcome in proof.result.outcomes]
     count = sum(len(one.members) for one in done)
-    reports = [(proof.name, verify_report(proof.result)) for one in done for proof in one.proofs]
+    # NOTE: the members of two clusters may well be called the same.
+    of = {id(one): f" of {one.plan.label}" if len(done) > 1 else "" for one in done}
+    reports = [(proof.name + of[id(one)], verify_report(proof.result)) for one in done for proof in one.proofs]
     said = f"compacted, {count} {'member' if count == 1 else 'members'} defragmented"
     standing = tuple(_standing(done))
     said += "".join(f"; {line}" for line in (*_taken_back(done), *standing))
-    if outcomes:
+    if found:
         said += "".join(f"; {line}" for line in lacking)
         said += "; " + "; ".join(dict.fromkeys(report.verdict for _, report in reports if report.exit_code))
+    elif missed:
+        said += "; nothing was found of what was looked for in a fresh snapshot of each"
     else:
         said += "; no plaintext of what must be encrypted and no retired key in a fresh snapshot of each"
+    said += "".join(f"; NOT looked for: {line}" for line in missed)
     left = tuple(remains(backups))
     return Report(
         kind="SanitizeReport",
-        exit_code=outcomes[0] if outcomes else ExitCode.STOPPED if standing else ExitCode.OK,
+        exit_code=_exit_code(found, stopped=bool(standing), missed=bool(missed)),
         verdict=said,
         findings=tuple(_findings(reports)),
         data={"clusters": [_done_data(one) for one in done], "remains": list(left)},
         tables=(_table(done),),
         notes=(*notes, *lacking, *(f"not reached: {line}" for line in left)),
-        next_steps=tuple(_next_steps(reports, clean=not outcomes, differ=bool(lacking), full=bool(standing))),
+        next_steps=tuple(_next_steps(reports, clean=not (found or missed), differ=bool(lacking), full=bool(standing))),
     )
+
+
+def _exit_code(found: Sequence[ExitCode], *, stopped: bool, missed: bool) -> ExitCode:
+    if found:
+        return worst_first(found)[0]
+    return ExitCode.STOPPED if stopped else ExitCode.INCOMPLETE if missed else ExitCode.OK
 
 
 def remains(backups: Iterable[Backup]) -> Iterator[str]:
     """What no compaction or defragmentation reaches, and for how long."""
     yield _WAL
     yield _SNAP_DIR
-    for backup in backups:
-        if backup.kind is BackupKind.SNAPSHOT:
-            yield f"the snapshot {display(backup.location)}, noted at {display(backup.at)}"
+    yield from elsewhere(backups)
     yield _UNKNOWN_SNAPSHOTS
     yield _BLOCKS
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from keyctl.backup import manifest as manifests
-from keyctl.backup.contents import Contents, read_live
+from keyctl.backup.contents import Contents, plaintext, read_live
 from keyctl.backup.interface import Clock, OpenSnapshot, Unwatched, Watch
 from keyctl.backup.key_needs import key_needs, static_refs
 from keyctl.backup.manifest import Manifest
+from keyctl.backup.register import known as store_knows
+from keyctl.backup.register import make_way
 from keyctl.backup.told import Told
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
@@ -52,13 +54,19 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The snapshot and its manifest, both on the disk. `registered` is the key store whose register knows of it."""
+    """The snapshot and its manifest, both on the disk. `registered` is the key store whose register knows of it.
+
+    `plaintext` counts live values that must be encrypted and are not. `former` is what the register calls the copies
+    of an earlier snapshot of the same name, None where there was none.
+    """
 
     path: Path
     manifest_path: Path
     manifest: Manifest
     contents: Contents
     registered: str | None
+    plaintext: int = 0
+    former: str | None = None
 
     @property
     def unread(self) -> int:
@@ -69,13 +77,15 @@ class Saved:
 def save(job: Job, path: Path, watch: Watch | None = None) -> Saved:
     """Save a snapshot to `path`, read it, and write its manifest beside it.
 
-    Raises `RefusedError` where a file is there already, the register has another snapshot of that name, or the disk
-    is too full, each before the first byte; and what the etcd, the file and the key store raise. Nothing is left then;
-    a file that the disk does not let go, or that somebody moved meanwhile, stays in the register, with every key that
-    it may need.
+    A snapshot that the register has under that name and that is gone from there stays in it, for its copies.
+
+    Raises `RefusedError` where a file is there already, or the disk is too full, each before the first byte; and what
+    the etcd, the file and the key store raise. Nothing is left then; a file that the disk does not let go, or that
+    somebody moved meanwhile, stays in the register, with every key that it may need.
     """
     watch = watch or Unwatched()
     check_free(job.store, path)
+    former = make_way(job.store, path, job.clock.now()) if job.store is not None else None
     entry = _Entry(job, path)
     # NOTE: registered before it is there: a run that is cut off leaves no snapshot that nobody knows of.
     entry.note("", 0, _possible(job))
@@ -92,7 +102,7 @@ def save(job: Job, path: Path, watch: Watch | None = None) -> Saved:
         raise
     inode = saved.inode or _inode(path)
     try:
-        return _finish(job, saved, inode, entry, watch)
+        return replace(_finish(job, saved, inode, entry, watch), former=former)
     except BaseException as error:
         if _take_away(path, inode):
             entry.forget()
@@ -108,11 +118,10 @@ def check_free(store: KeyStore | None, path: Path) -> None:
             raise RefusedError(f"{taken} exists already", hint="give the snapshot a new name, or move the old one away")
     if not path.parent.is_dir():
         raise RefusedError(f"{path.parent} is no directory", hint="make it first, for its owner only: mkdir -m 700")
-    if store is not None and any(known.location == str(path.absolute()) for known in store.backups()):
-        # NOTE: it may have been moved and be needed still; a second note of that name would forget its keys.
+    if store is not None and not is_gone(path) and store_knows(store, path):
         raise RefusedError(
             f"the key store {store.location} knows another snapshot by the name {path}",
-            cause="the file is not there any more, and what is known of the keys it needs would be lost",
+            cause="whether it is still there cannot be seen",
             hint="give the snapshot a new name",
         )
 
@@ -163,7 +172,8 @@ def _finish(job: Job, saved: SavedSnapshot, inode: _Inode, entry: _Entry, watch:
     manifest_inode = _write(written, made)
     try:
         entry.note(saved.sha256, contents.info.revision, static_refs(needs))
-        return Saved(saved.path, written, made, contents, job.store.location if job.store else None)
+        plain = plaintext(contents.live.groups, job.config).total()
+        return Saved(saved.path, written, made, contents, job.store.location if job.store else None, plain)
     except BaseException:
         _take_away(written, manifest_inode)
         raise

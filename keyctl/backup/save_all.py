@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +40,13 @@ def path_for(file: Path, name: str) -> Path:
     return file.with_name(f"{file.stem}.{_NOT_FOR_A_FILE.sub('_', name)}{file.suffix}")
 
 
-def save_all(jobs: Sequence[tuple[Job, Path]], watch: Callable[[str], Watch]) -> Outcome:
-    """Save each etcd to its path. `watch` makes who watches the one of that name.
+def command(path: Path, name: str, flags: Sequence[str]) -> str:
+    """The command that saves the etcd `name` alone to `path`, with `flags` of the user's, as a shell takes it."""
+    return shlex.join(("keyctl", "snapshot", "save", str(path), "--etcd", name, *flags))
+
+
+def save_all(jobs: Sequence[tuple[Job, Path]], watch: Callable[[str], Watch], flags: Sequence[str] = ()) -> Outcome:
+    """Save each etcd to its path. `watch` makes who watches the one of that name; `flags` are for what to do next.
 
     Raises what `save` raises where none is saved, each refusal before the first byte; `StoppedError` when it is
     interrupted after one was saved.
@@ -57,18 +63,18 @@ def save_all(jobs: Sequence[tuple[Job, Path]], watch: Callable[[str], Watch]) ->
         except KeyboardInterrupt:
             if not saved:
                 raise
-            raise _interrupted(jobs, saved) from None
+            raise _interrupted(jobs, saved, flags) from None
     if not saved:
         raise failed[0].error
     return Outcome(tuple(saved), tuple(failed))
 
 
-def _interrupted(jobs: Sequence[tuple[Job, Path]], saved: Sequence[Saved]) -> StoppedError:
+def _interrupted(jobs: Sequence[tuple[Job, Path]], saved: Sequence[Saved], flags: Sequence[str]) -> StoppedError:
     done = [one.path for one in saved]
     left = [(job.name, path) for job, path in jobs if path not in done]
     names = ", ".join(name for name, _ in left)
     return StoppedError(
         "interrupted before every etcd was saved",
         cause=f"complete: {', '.join(map(str, done))}; not saved: {names}",
-        hint=tuple(f"keyctl snapshot save {path} --etcd {name}" for name, path in left),
+        hint=tuple(command(path, name, flags) for name, path in left),
     )

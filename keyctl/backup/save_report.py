@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 
 from keyctl.backup import rules
 from keyctl.backup.manifest import Manifest, to_document
 from keyctl.backup.save import Saved
-from keyctl.backup.save_all import Failed, Outcome
+from keyctl.backup.save_all import Failed, Outcome, command
 from keyctl.errors import ExitCode
-from keyctl.findings import Finding, Location, Report, Status, Table
+from keyctl.findings import Evidence, Finding, Location, Report, Status, Table
 from keyctl.stored import rules as stored_rules
 from keyctl.stored.display import display
 
 
-def to_report(outcome: Outcome, notes: tuple[str, ...] = ()) -> Report:
+def to_report(outcome: Outcome, notes: tuple[str, ...] = (), flags: Sequence[str] = ()) -> Report:
     """`outcome` for a reader and for machines (the `SnapshotSaveReport` of `keyctl/v1`); `notes` come first.
 
-    Its own fields are those of the first snapshot; `snapshots` has all of them.
+    Its own fields are those of the first snapshot; `snapshots` has all of them. `flags` are repeated in the commands
+    that go on from here.
     """
     saved, failed = outcome.saved, outcome.failed
     several = len(saved) + len(failed) > 1
@@ -25,7 +27,7 @@ def to_report(outcome: Outcome, notes: tuple[str, ...] = ()) -> Report:
         kind="SnapshotSaveReport",
         exit_code=_exit_code(outcome),
         verdict="; ".join((*(_verdict(one) for one in saved), *(f"{one.name} was NOT saved" for one in failed))),
-        findings=(*map(_not_saved, failed), *_findings(outcome)),
+        findings=(*(_not_saved(one, flags) for one in failed), *_findings(outcome)),
         data={
             **_data(saved[0]),
             "snapshots": [_data(one) for one in saved],
@@ -33,7 +35,7 @@ def to_report(outcome: Outcome, notes: tuple[str, ...] = ()) -> Report:
         },
         tables=tuple(table for one in saved for table in _tables(one.manifest, several=several)),
         notes=(*notes, *(note for one in saved for note in _notes(one))),
-        next_steps=tuple(_next_steps(outcome)),
+        next_steps=tuple(_next_steps(outcome, flags)),
     )
 
 
@@ -48,10 +50,10 @@ def _exit_code(outcome: Outcome) -> ExitCode:
     return ExitCode.INCOMPLETE if any(one.manifest.incomplete for one in outcome.saved) else ExitCode.OK
 
 
-def _next_steps(outcome: Outcome) -> Iterator[str]:
+def _next_steps(outcome: Outcome, flags: Sequence[str]) -> Iterator[str]:
     for one in outcome.failed:
-        yield f"keyctl snapshot save {display(str(one.path))} --etcd {display(one.name)}    saves what is missing"
-    files = " ".join(display(str(one.path)) for one in outcome.saved)
+        yield f"{command(one.path, one.name, flags)}    saves what is missing"
+    files = shlex.join(str(one.path) for one in outcome.saved)
     yield f"keyctl snapshot verify {files}    wherever they are copied to, with their manifests"
 
 
@@ -63,15 +65,20 @@ def _data(saved: Saved) -> dict[str, object]:
         "manifestFile": str(saved.manifest_path),
         "registeredIn": saved.registered,
         "unread": saved.unread if made.config_known else None,
+        "plaintext": saved.plaintext,
         "manifest": to_document(made),
     }
 
 
 def _verdict(saved: Saved) -> str:
+    plain = f"; {saved.plaintext} of them in plaintext that must be encrypted" if saved.plaintext else ""
+    return _said(saved) + plain
+
+
+def _said(saved: Saved) -> str:
     made = saved.manifest
-    said = (
-        f"saved {display(str(saved.path))}: {made.size / 1e6:.1f} MB, {made.values} values at revision {made.revision}"
-    )
+    values = f"{made.values} values under {display(made.prefix)} at revision {made.revision}"
+    said = f"saved {display(str(saved.path))}: {made.size / 1e6:.1f} MB, {values}"
     if saved.unread:
         what = "the configurations that could be read do" if made.unread else "the configuration in force does"
         return f"{said}; {what} not open {saved.unread} of them"
@@ -95,6 +102,9 @@ def _findings(outcome: Outcome) -> Iterator[Finding]:
         if one.manifest.incomplete:
             said = f"which keys open some of its values is not known: {'; '.join(one.manifest.unread)}"
             yield rules.KEYS_UNKNOWN.finding(said, status=Status.UNKNOWN, location=where)
+        if one.plaintext:
+            said = f"{one.plaintext} live values in plaintext that must be encrypted"
+            yield rules.PLAINTEXT.finding(said, location=where, evidence=Evidence.E3)
     first = outcome.saved[0]
     if not first.manifest.values:
         named = ", ".join(f"{head} ({count})" for head, count in first.contents.others)
@@ -102,10 +112,10 @@ def _findings(outcome: Outcome) -> Iterator[Finding]:
         yield stored_rules.EMPTY.finding(said, location=Location(file=str(first.path)))
 
 
-def _not_saved(one: Failed) -> Finding:
+def _not_saved(one: Failed, flags: Sequence[str]) -> Finding:
     why = f"{one.error}: {one.error.cause}" if one.error.cause else str(one.error)
     said = f"the etcd {display(one.name)} was not saved: {why}"
-    fix = "; ".join((*one.error.hints, f"keyctl snapshot save {one.path} --etcd {one.name}"))
+    fix = "; ".join((*one.error.hints, command(one.path, one.name, flags)))
     return rules.NOT_SAVED.finding(said, location=Location(file=str(one.path)), fix=fix)
 
 
@@ -137,5 +147,8 @@ def _notes(saved: Saved) -> Iterator[str]:
     yield f"manifest: {display(str(saved.manifest_path))}"
     if saved.registered is not None:
         yield f"the register of the key store {display(saved.registered)} knows it"
+    if saved.former is not None:
+        told = "it keeps the snapshot that had this name before, for its copies; once there is none"
+        yield f"{told}: {shlex.join(('keyctl', 'snapshot', 'forget', saved.former))}"
     if not made.config_known and not made.unread:
         yield "no encryption configuration was found: no value was opened, and no fingerprint is known"

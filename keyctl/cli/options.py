@@ -34,6 +34,19 @@ class Connection:
         """Whether etcd can be reached by these alone."""
         return bool(self.endpoints and self.cacert and self.cert and self.key)
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The flags that say the same again, for a command that is told to the user; none holds a secret."""
+        given = {
+            "--cluster": self.cluster,
+            "--endpoints": self.endpoints,
+            "--cacert": self.cacert,
+            "--cert": self.cert,
+            "--key": self.key,
+            "--etcd-prefix": self.etcd_prefix,
+        }
+        return tuple(word for flag, value in given.items() if value is not None for word in (flag, str(value)))
+
     @classmethod
     def from_options(cls, given: Mapping[str, object]) -> Connection:
         """From what click hands over."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TextIO
 
 import click
 
-from keyctl.errors import UnusableInputError, WrongUsageError
 from keyctl.findings import Report
 from keyctl.reports import text
 from keyctl.reports.formats import FORMATS
@@ -50,30 +47,6 @@ def show(report: Report, output: str) -> None:
         text.render(report, width=here.width, color=here.color, unicode=here.unicode, wide=output == "wide"),
         color=here.color,
     )
-
-
-def parse_report_targets(values: Iterable[str]) -> tuple[tuple[str, Path], ...]:
-    """`FORMAT=PATH` pairs of --report. Raises `WrongUsageError` for anything else."""
-    targets = []
-    for value in values:
-        name, equals, path = value.partition("=")
-        if not equals or not path:
-            raise WrongUsageError(
-                f"--report takes FORMAT=PATH, not {value!r}", hint="for example: --report json=report.json"
-            )
-        if name not in FORMATS:
-            raise WrongUsageError(f"no report format {name!r}", hint=f"known: {', '.join(FORMATS)}")
-        targets.append((name, Path(path)))
-    return tuple(targets)
-
-
-def write_reports(report: Report, targets: Iterable[tuple[str, Path]]) -> None:
-    """Write `report` to each target. Raises `UnusableInputError` when a file cannot be written."""
-    for name, path in targets:
-        try:
-            path.write_text(FORMATS[name](report) + "\n", encoding="utf-8")
-        except OSError as exc:
-            raise UnusableInputError(f"cannot write the {name} report to {path}", cause=exc.strerror) from exc
 
 
 def output_choice(ctx: click.Context, parameter: click.Parameter, value: str) -> str:

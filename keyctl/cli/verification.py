@@ -1,4 +1,4 @@
-"""What `verify-secrets` reads and judges by: from flags, the cluster file, or this machine's API server manifest."""
+"""What `verify-secrets` and its like read and judge by: flags, the cluster file, or this machine's server manifest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keyctl.cluster_file.read import load
 from keyctl.cluster_file.settings import ClusterSettings, EtcdConnection, EtcdOverride
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
-from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.encryption_config.model import EncryptionConfig, ProviderElement, ResourceEntry
 from keyctl.encryption_config.server import NEWEST_SERVER, Server
 from keyctl.errors import KeyctlError, UnreachableError, WrongUsageError
 from keyctl.etcd.interface import MAIN, Etcd
@@ -54,6 +54,14 @@ class Target:
     connections: tuple[EtcdConnection, ...] = ()
     settings: ClusterSettings | None = None
     names: tuple[str, ...] = ()
+
+    @property
+    def reading(self) -> EncryptionConfig | None:
+        """A configuration that opens what any of `configs` opens; it writes as the first one. None where there is none.
+
+        No server has it: nothing is to be judged by it, but which keys the values need.
+        """
+        return joined(tuple(config for config in self.configs if config is not None))
 
     def source(self) -> ValueSource:
         """All values of all etcds, or of the file."""
@@ -197,7 +205,7 @@ def _check_binding(found: Target, api: ApiServer) -> None:
     if stored is None:
         # A wrong prefix: the scan says so, with the prefixes that are there.
         return
-    opened = open_value(effective.readers(found.configs[0], "namespaces"), key, stored[0])
+    opened = open_value(effective.readers(found.reading, "namespaces"), key, stored[0])
     if not isinstance(opened, Opened) and found.unread:
         # What opens it may stand in the configuration that was not read.
         return
@@ -207,6 +215,19 @@ def _check_binding(found: Target, api: ApiServer) -> None:
             cause="the uid of namespace kube-system differs between raw etcd and the API",
             hint="point --endpoints at kube-apiserver's --etcd-servers, or correct the cluster file",
         )
+
+
+def joined(configs: tuple[EncryptionConfig, ...]) -> EncryptionConfig | None:
+    """One configuration in which every resource is read as by each of `configs`, in turn; None without any."""
+    if len(configs) < 2:
+        return configs[0] if configs else None
+    names = dict.fromkeys(name for config in configs for name in config.named)
+    return EncryptionConfig(tuple(ResourceEntry((str(name),), _elements(configs, str(name))) for name in names))
+
+
+def _elements(configs: tuple[EncryptionConfig, ...], name: str) -> tuple[ProviderElement, ...]:
+    readers = (reader for config in configs for reader in effective.readers(config, name))
+    return tuple(ProviderElement(reader.ref.provider, (reader,)) for reader in dict.fromkeys(readers))
 
 
 def _configs(settings: ClusterSettings, server: Server, tolerated: type[KeyctlError]) -> _Read:

@@ -1,10 +1,11 @@
 """How far work on one file has come, on stderr: how much of it arrived, and which part of it is being read.
 
-On a terminal one line that changes and is gone in the end; elsewhere a line every ten seconds.
+On a terminal one line that changes and is gone in the end; elsewhere, and on a dumb one, a line every ten seconds.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -21,10 +22,12 @@ class Lines:
     """Shows the work on the file or etcd `name`, "" where nobody needs a name; a `Watch`, to be closed at its end."""
 
     def __init__(self, name: str = "") -> None:
-        self._terminal = terminal.screen(sys.stderr).terminal
+        # A line that changes needs a terminal that can clear it.
+        self._terminal = terminal.screen(sys.stderr).terminal and os.environ.get("TERM") != "dumb"
         self._head = f"{name}: " if name else ""
         self._told = time.monotonic()
         self._begun: float | None = None
+        self._arrived = 0
         self._shown = False
         self._part = ""
 
@@ -37,7 +40,9 @@ class Lines:
     def arriving(self, done: int, total: int) -> None:
         """See `Watch.arriving`."""
         now = time.monotonic()
-        begun = self._begun = now if self._begun is None else self._begun
+        # Less than before: it comes anew, from another member.
+        begun = self._begun = now if self._begun is None or done < self._arrived else self._begun
+        self._arrived = done
         if self._is_early(now):
             return
         rate = done / max(now - begun, 0.001)

@@ -23,8 +23,15 @@ _Answer = TypeVar("_Answer")
 _ENDPOINT = re.compile(r"https://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]@?#]+)(?::(?P<port>[0-9]{1,5}))?/?")
 _DEFAULT_PORT = 2379
 _AUTHORISATION = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
-# etcd says so, as INVALID_ARGUMENT, to a request without identity and to a wrong password.
-_AUTHORISATION_DETAILS = ("user name is empty", "authentication failed")
+# etcd says so, as INVALID_ARGUMENT or FAILED_PRECONDITION: what it says, and what helps.
+_AUTHORISATION_DETAILS = {
+    "user name is empty": "etcd wants a user: a certificate whose common name is one, or etcd.user in the cluster file",
+    "authentication failed": "correct etcd.user and the password in etcd.passwordFile",
+    "user name not found": "etcd has no such user (etcdctl user list): correct etcd.user in the cluster file",
+    "authentication is not enabled": "this etcd knows no users: leave etcd.user and etcd.passwordFile out, or turn its "
+    "authentication on: etcdctl auth enable",
+}
+_RIGHTS = "give a user whose role may read the prefix; a snapshot needs the role root"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,7 @@ class Connections:
             return UnreachableError(
                 f"etcd at {endpoint} refused the request",
                 cause=f"authorisation: {error.detail} (etcd knows us by {who})",
-                hint="give a user whose role may read the prefix; a snapshot needs the role root",
+                hint=next((hint for said, hint in _AUTHORISATION_DETAILS.items() if said in error.detail), _RIGHTS),
             )
         if error.code == "RESOURCE_EXHAUSTED" and "larger than max" in error.detail:
             return UnreachableError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -11,8 +12,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from keyctl.errors import RefusedError, StoppedError, UnreachableError
-from keyctl.etcd.connections import Connections, Endpoint
+from keyctl.errors import KeyctlError, RefusedError, StoppedError, UnreachableError
+from keyctl.etcd import fitness
+from keyctl.etcd.connections import Connections, Endpoint, is_authorisation
 from keyctl.etcd.interface import EndpointStatus, SavedSnapshot
 from keyctl.etcd.rpc import CallError, Session, StatusAnswer
 
@@ -51,22 +53,77 @@ def save_snapshot(
 ) -> SavedSnapshot:
     """Stream the backend of one member to `path`: complete, checked, 0600, or not there at all.
 
-    Raises `RefusedError` when `path` exists or its disk has no room, before the
-    first byte; `UnreachableError` when the stream ends early or does not match its
-    SHA-256; `StoppedError` when the disk refuses. Whatever fails or interrupts it, it
-    leaves nothing, unless the disk refuses that, too.
+    The first member that follows a leader, has no alarm CORRUPT against it and has caught up; the next one, from the
+    start, where its stream breaks. Raises `RefusedError` when `path` exists or its disk has no room, or no member is
+    like that, before the first byte; `UnreachableError` when no stream is whole and matches its SHA-256;
+    `StoppedError` when the disk refuses. Whatever fails or interrupts it, it leaves nothing, unless the disk refuses
+    that, too.
     """
     if os.path.lexists(path):
         raise RefusedError(f"{path} exists already", hint="give the snapshot a new name, or move the old one away")
-    endpoint, status = connections.ask_any(lambda session: session.status())
-    _require_room(path, status.dbSize + _DIGEST_BYTES)
-    try:
-        size, sha256, inode = _save(connections, endpoint, path, progress)
-        return SavedSnapshot(path, size, sha256, _read_status(endpoint, status), inode)
-    except CallError as error:
-        raise connections.failure(endpoint, error) from error
-    except OSError as error:
-        raise StoppedError(f"snapshot {path} could not be written", cause=error.strerror) from error
+    silent: list[tuple[Endpoint, CallError]] = []
+    unfit: list[str] = []
+    broken: list[KeyctlError] = []
+    for endpoint in connections.endpoints:
+        try:
+            status, why = fitness.ask(connections, endpoint)
+        except CallError as error:
+            if is_authorisation(error):
+                raise connections.failure(endpoint, error) from error
+            silent.append((endpoint, error))
+            continue
+        if why:
+            unfit.append(f"{endpoint}: {why}")
+            continue
+        _require_room(path, status.dbSize + _DIGEST_BYTES)
+        try:
+            size, sha256, inode = _save(connections, endpoint, path, progress)
+            return SavedSnapshot(path, size, sha256, _read_status(endpoint, status), inode)
+        except CallError as error:
+            if is_authorisation(error):
+                raise connections.failure(endpoint, error) from error
+            broken.append(connections.failure(endpoint, error))
+        except UnreachableError as error:
+            broken.append(error)
+        except OSError as error:
+            raise _refused_by_disk(path, error) from error
+    raise _no_snapshot(connections, silent, unfit, broken)
+
+
+def _no_snapshot(
+    connections: Connections,
+    silent: list[tuple[Endpoint, CallError]],
+    unfit: list[str],
+    broken: list[KeyctlError],
+) -> KeyctlError:
+    """What it means that no member sent a snapshot: these did not answer, were not fit, or broke off."""
+    if not (unfit or broken):
+        return connections.no_answer(silent)
+    if len(broken) == 1 and not (unfit or silent):
+        return broken[0]
+    failures = (*broken, *(connections.failure(*one) for one in silent))
+    causes = "\n".join((*unfit, *(f"{one}: {one.cause}" if one.cause else str(one) for one in failures)))
+    if broken:
+        hints = tuple(dict.fromkeys(hint for one in broken for hint in one.hints))
+        return UnreachableError("no member of etcd sent a whole snapshot", cause=causes, hint=hints)
+    return RefusedError(
+        "no snapshot is taken: no member of etcd is known to hold what the cluster holds",
+        cause=causes,
+        hint="see which members are well, and bring back the others first: etcdctl endpoint status, etcdctl alarm list",
+    )
+
+
+def _refused_by_disk(path: Path, error: OSError) -> StoppedError:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            hint = "make room there, or give a path on a larger disk; no file was left"
+        case errno.EFBIG:
+            hint = "files here may not become that large: raise the limit (ulimit -f), or give a path on another disk"
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            hint = f"{path.parent} cannot be written by this user: give another directory"
+        case _:
+            hint = "see to the disk, or give a path on another one"
+    return StoppedError(f"snapshot {path} could not be written", cause=error.strerror, hint=hint)
 
 
 def _status(connections: Connections, endpoint: Endpoint) -> EndpointStatus:
@@ -151,17 +208,23 @@ def _receive(
     digest = hashlib.sha256()
     size = total = 0
     held = b""
-    with closing(session.snapshot()) as chunks:
-        for chunk in chunks:
-            file.write(chunk.blob)
-            size += len(chunk.blob)
-            total = total or size + chunk.remaining_bytes + _DIGEST_BYTES
-            # The last 32 bytes are the digest, not part of what it covers, and only the end shows which are last.
-            held += chunk.blob
-            digest.update(held[:-_DIGEST_BYTES])
-            held = held[-_DIGEST_BYTES:]
-            if progress is not None:
-                progress(size, total)
+    try:
+        with closing(session.snapshot()) as chunks:
+            for chunk in chunks:
+                file.write(chunk.blob)
+                size += len(chunk.blob)
+                total = total or size + chunk.remaining_bytes + _DIGEST_BYTES
+                # The last 32 bytes are the digest, not part of what it covers; only the end shows which are last.
+                held += chunk.blob
+                digest.update(held[:-_DIGEST_BYTES])
+                held = held[-_DIGEST_BYTES:]
+                if progress is not None:
+                    progress(size, total)
+    except CallError as error:
+        # What fails at its very beginning is no broken stream: no connection, or no right to it.
+        if not size:
+            raise
+        raise _broken_off(endpoint, size, total, error) from error
     if size % _ALIGNMENT != _DIGEST_BYTES:
         raise _broken(endpoint, f"{size} bytes of {total} arrived")
     if held != digest.digest():
@@ -172,6 +235,14 @@ def _receive(
 def _broken(endpoint: Endpoint, cause: str) -> UnreachableError:
     return UnreachableError(
         f"the snapshot from etcd at {endpoint} is not whole", cause=cause, hint="save it again; no file was left"
+    )
+
+
+def _broken_off(endpoint: Endpoint, size: int, total: int, error: CallError) -> UnreachableError:
+    return UnreachableError(
+        f"the snapshot from etcd at {endpoint} broke off after {size / 1e6:.1f} of {total / 1e6:.1f} MB",
+        cause=f"{error.code.lower().replace('_', ' ')}: {error.detail}",
+        hint=("save it again; no file was left", "where it breaks again, see to that member: etcdctl endpoint health"),
     )
 
 

@@ -19,6 +19,7 @@ from keyctl.etcd_files.database_file import DatabaseFile, opened
 from keyctl.etcd_files.delivery import Database
 from keyctl.etcd_files.forked import is_worth_it
 from keyctl.etcd_files.mvcc import read_standing
+from keyctl.etcd_files.opaque import not_understood
 from keyctl.etcd_files.other_files import other_fragments
 from keyctl.etcd_files.remarks import Remarks
 from keyctl.etcd_files.residue import free_page_fragments
@@ -35,6 +36,7 @@ class DataDirSource(DatabaseSource):
     """What a data directory (etcd's --data-dir, or its `member`) holds: database, log, and what lies beside them."""
 
     _type = "data-dir"
+    _still = _LIVE_HINT
     _areas = frozenset(Area)
 
     @contextmanager
@@ -60,7 +62,7 @@ class DataDirSource(DatabaseSource):
 
             try:
                 database = Database(bolt, file, name, read_standing(bolt, name), helped=is_worth_it(file.size))
-                yield Reading(database, fragments, check, finish)
+                yield Reading(database, fragments, check, finish, (*file.state[:2], bolt.meta.txid))
             except UnusableInputError:
                 check()
                 raise
@@ -83,6 +85,8 @@ def _log_fragments(log: Path, remarks: Remarks) -> Iterator[Fragment]:
         remarks.say(Area.WAL, f"{summary.unread} of {summary.entries} entries are of an unknown kind: only searched")
     for name in summary.compressed:
         remarks.say(Area.WAL, f"{name} is compressed: not looked at", unread=True)
+    for name in summary.opaque:
+        remarks.say(Area.WAL, not_understood(name), unread=True)
 
 
 def database_of(directory: Path) -> Path:

@@ -106,7 +106,7 @@ def spans(data: Sliceable, start: int, end: int) -> Iterator[Span]:
         else:
             if mark.at + size > after.at:
                 credit -= size
-                size = size if _is_closed(data[mark.at : mark.at + size]) else 0
+                size = size if is_closed(data[mark.at : mark.at + size]) else 0
             behind = mark.at + size if size else after.at
             value = data[mark.at : min(behind, mark.at + LONGEST_FRAGMENT)]
             yield Span(mark.at, behind, mark.size > 0, value, Found(mark.at, None, None, value, whole=False))
@@ -114,7 +114,7 @@ def spans(data: Sliceable, start: int, end: int) -> Iterator[Span]:
 
 def holds_more(value: bytes) -> bool:
     """Whether in `value` something begins that its own form does not account for."""
-    return any(value.find(marker, 1) >= 0 for marker in MARKERS) and not _is_closed(value)
+    return any(value.find(marker, 1) >= 0 for marker in MARKERS) and not is_closed(value)
 
 
 def _searched_from(record: LooseRecord, span: Span) -> int:
@@ -174,7 +174,7 @@ def _is_cbor_object(block: bytes, at: int) -> bool:
     return len(head) == 3 and head[0] in _CBOR_MAPS and head[1] in _CBOR_TEXTS and head[2:].isalpha()
 
 
-def _is_closed(value: bytes) -> bool:
+def is_closed(value: bytes) -> bool:
     """Whether the form of `value` accounts for every byte of it: what begins inside is its own then."""
     if len(value) > _LONGEST_OBJECT:
         return False

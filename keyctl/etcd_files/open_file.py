@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Self
 
 from keyctl.errors import UnusableInputError
 
-# gzip, zip, zstd, xz, bzip2, lz4, 7z, compress
+# gzip, zip, zstd, xz, bzip2, lz4, 7z, compress, lzip, lzop, rar, snappy, lzma; and what is encrypted as a file
 _MAGICS = (
     b"\x1f\x8b",
     b"PK\x03\x04",
@@ -21,11 +22,19 @@ _MAGICS = (
     b"\x04\x22\x4d\x18",
     b"7z\xbc\xaf",
     b"\x1f\x9d",
+    b"LZIP",
+    b"\x89LZO",
+    b"Rar!\x1a\x07",
+    b"\xff\x06\x00\x00sNaPpY",
+    b"\x5d\x00\x00",
+    b"age-encryption.org/",
+    b"-----BEGIN AGE",
+    b"-----BEGIN PGP",
+    b"Salted__",
 )
 _LONGEST_MAGIC = max(map(len, _MAGICS))
-_SUFFIXES = frozenset(
-    {".gz", ".tgz", ".zip", ".zst", ".xz", ".txz", ".bz2", ".lz4", ".7z", ".lzma", ".lzo", ".br", ".z"}
-)
+_PACKED = (".gz", ".tgz", ".zip", ".zst", ".xz", ".txz", ".bz2", ".lz4", ".7z", ".lzma", ".lzo", ".br", ".z", ".lz")
+_SUFFIXES = frozenset((*_PACKED, ".rar", ".sz", ".age", ".gpg", ".pgp", ".asc"))
 
 
 class OpenFile:
@@ -55,6 +64,30 @@ class OpenFile:
         except OSError as error:
             raise self._unreadable(error) from error
 
+    def filled(self, start: int, end: int, longest: int) -> Iterator[tuple[int, int]]:
+        """Yield the bounds of what is left of the bytes from `start` to `end` without holes of `longest` bytes or more.
+
+        Where the file system knows no holes, that is all of them.
+        """
+        begin = at = start
+        while at < end:
+            hole = self._seek(at, os.SEEK_HOLE, end)
+            data = self._seek(hole, os.SEEK_DATA, end) if hole < end else end
+            if data - hole >= longest:
+                if hole > begin:
+                    yield begin, hole
+                begin = data
+            at = data
+        if begin < end:
+            yield begin, end
+
+    def _seek(self, at: int, how: int, end: int) -> int:
+        try:
+            return min(os.lseek(self._descriptor, at, how), end)
+        except OSError:
+            # Nothing of the kind comes behind `at`.
+            return end
+
     def __enter__(self) -> Self:
         return self
 
@@ -68,7 +101,7 @@ class OpenFile:
 
 
 def is_compressed(file: OpenFile) -> bool:
-    """Whether `file` begins or is named as compressed files are: a search of its bytes would say nothing."""
+    """Whether `file` begins or is named as compressed or encrypted ones are: a search of it would say nothing."""
     return file[0:_LONGEST_MAGIC].startswith(_MAGICS) or file.path.suffix.lower() in _SUFFIXES
 
 
@@ -80,8 +113,8 @@ def regular_files(folder: Path) -> list[Path]:
         raise _unreadable(folder, error) from error
 
 
-def all_files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The files in `folder` and below it, and the links to folders, which are not followed.
+def all_files(folder: Path, followed: Container[Path] = ()) -> tuple[list[Path], list[Path]]:
+    """The files in `folder` and below it, and the links to folders, of which only those in `followed` are.
 
     Raises `UnusableInputError` when a folder cannot be read; one that was removed meanwhile has no files.
     """
@@ -91,11 +124,11 @@ def all_files(folder: Path) -> tuple[list[Path], list[Path]]:
     while pending:
         with suppress(FileNotFoundError):
             for entry in _entries(pending.pop()):
-                kept = files if entry.is_file() else links if entry.is_symlink() and entry.is_dir() else None
-                if kept is not None:
-                    kept.append(Path(entry.path))
+                path = Path(entry.path)
+                if entry.is_file():
+                    files.append(path)
                 elif entry.is_dir():
-                    pending.append(Path(entry.path))
+                    (links if entry.is_symlink() and path not in followed else pending).append(path)
     return sorted(files), sorted(links)
 
 

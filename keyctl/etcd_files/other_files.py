@@ -16,6 +16,7 @@ from pathlib import Path
 from keyctl.etcd_files.bbolt_meta import PAGE_HEADER
 from keyctl.etcd_files.distinct import Distinct
 from keyctl.etcd_files.markers import search
+from keyctl.etcd_files.opaque import is_understood, not_understood
 from keyctl.etcd_files.open_file import OpenFile, all_files, is_compressed
 from keyctl.etcd_files.remarks import Remarks
 from keyctl.etcd_files.residue import fragment, left_behind
@@ -32,14 +33,15 @@ def other_fragments(folder: Path, database: Path, log: Path, remarks: Remarks) -
     """Yield what the files of `folder` and below hold, each content once a file.
 
     Not those that are read elsewhere: the `database`, and the files of the `log`,
-    a folder; what lies in folders of the log counts as part of it. Raises
+    a folder; what lies in folders of the log counts as part of it. A link in the
+    place of the log, of the database's folder or of the one around both is
+    followed, as etcd does it; others are named. Raises
     `UnusableInputError` when one cannot be read; a file that etcd removes
     meanwhile is gone.
     """
-    files, links = all_files(folder)
+    files, links = all_files(folder, {log, log.parent, database.parent})
     for path in links:
-        if path != log:
-            remarks.say(_area(path, log), f"{path.relative_to(folder)} leads elsewhere: not looked at", unread=True)
+        remarks.say(_area(path, log), f"{path.relative_to(folder)} leads elsewhere: not looked at", unread=True)
     for path in files:
         if path != database and path.parent != log:
             with suppress(FileNotFoundError), OpenFile(path) as file:
@@ -58,6 +60,8 @@ def _fragments(file: OpenFile, name: str, area: Area, remarks: Remarks) -> Itera
     if page_size is None:
         for found in search(file, 0, file.size, known):
             yield fragment(found, area, f"{name} offset {found.offset}")
+        if not is_understood(file):
+            remarks.say(area, not_understood(name), unread=True)
         return
     tails = Tails(page_size)
     # A snapshot has its SHA-256 behind the pages.

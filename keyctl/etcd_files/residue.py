@@ -21,11 +21,14 @@ from collections.abc import Iterable, Iterator
 from keyctl.etcd_files.bbolt_meta import Sliceable
 from keyctl.etcd_files.delivery import Database
 from keyctl.etcd_files.distinct import Distinct
-from keyctl.etcd_files.markers import Found, Span, holds_more, search, spans
+from keyctl.etcd_files.loose_records import LONGEST_RECORD
+from keyctl.etcd_files.markers import Found, Span, holds_more, is_closed, search, spans
 from keyctl.etcd_files.mvcc import RECORDS
+from keyctl.etcd_files.open_file import OpenFile
 from keyctl.etcd_files.remarks import Remarks
 from keyctl.etcd_files.stale_pages import StaleRecord, Stretch, stale_records, stretches
-from keyctl.etcd_files.tails import Tails
+from keyctl.etcd_files.tails import Tails, begins_sealed, is_sealed
+from keyctl.stored.envelope import MARKER
 from keyctl.stored.protobuf import DamagedError, chunks
 from keyctl.stored.source import Area, Fragment
 
@@ -71,8 +74,21 @@ def left_behind(
     data: Sliceable, start: int, end: int, page_size: int, known: Distinct, tails: Tails
 ) -> Iterator[Found]:
     """Yield what the pages of `data` from the offset `start` to `end` hold and is not `known` yet."""
-    for stretch in stretches(data, start, end, page_size):
-        yield from _of_page(data, stretch, known) if stretch.headed else _loose(data, stretch, page_size, known, tails)
+    for first, last in _filled(data, start, end, page_size):
+        for stretch in stretches(data, first, last, page_size):
+            if stretch.headed:
+                yield from _of_page(data, stretch, known)
+            else:
+                yield from _loose(data, stretch, page_size, known, tails)
+
+
+def _filled(data: Sliceable, start: int, end: int, page_size: int) -> Iterator[tuple[int, int]]:
+    """The pages from `start` to `end` without those in holes that no record reaches across."""
+    if not isinstance(data, OpenFile):
+        yield start, end
+        return
+    for first, last in data.filled(start, end, LONGEST_RECORD):
+        yield max(start, first // page_size * page_size), min(end, -(-last // page_size) * page_size)
 
 
 def _of_page(data: Sliceable, stretch: Stretch, known: Distinct) -> Iterator[Found]:
@@ -98,12 +114,21 @@ def _loose(data: Sliceable, stretch: Stretch, page_size: int, known: Distinct, t
     """What lies in pages without a header: the ends of large values, and small records behind them."""
     at = stretch.start
     for span in spans(data, stretch.start, stretch.end):
-        yield from _new(tails.look(data, at, span.start - _cut_head(data, at, span)), known)
         # What does not say where it ends is believed to the end of its page.
         end = span.end if span.sized else min(span.end, (span.start // page_size + 1) * page_size)
+        value = span.content[: end - span.start]
+        is_piece = span.found is not None and not span.found.whole
+        if is_piece and value.startswith(MARKER) and not is_sealed(value):
+            # NOTE: text may hold these words; what is behind them must not be taken for encrypted.
+            if begins_sealed(value) and known.add(span.content) and span.found is not None:
+                yield span.found
+            continue
+        yield from _new(tails.look(data, at, span.start - _cut_head(data, at, span)), known)
         at = max(at, end)
         if known.add(span.content) and span.found is not None:
             yield span.found
+        if is_piece and not is_closed(value):
+            yield from _new(tails.secrets(data, span.start, end), known)
     yield from _new(tails.look(data, at, stretch.end), known)
 
 

@@ -25,13 +25,14 @@ from keyctl.stored.source import Area, Batch, Coverage, Fragment, Remark, Source
 class Reading:
     """An open database. `check` raises `UnusableInputError` when what was read so far may not be of one state.
 
-    `finish` checks that, too, once all is read, and returns the integrity.
+    `finish` checks that, too, once all is read, and returns the integrity. `state` is equal for readings of one state.
     """
 
     database: Database
     fragments: Callable[[Remarks], Iterator[Fragment]]
     check: Callable[[], None]
     finish: Callable[[], str]
+    state: tuple[int, ...]
 
 
 class DatabaseSource(ABC):
@@ -42,6 +43,7 @@ class DatabaseSource(ABC):
     """
 
     _type: ClassVar[str]
+    _still: ClassVar[str]
     _areas: ClassVar[frozenset[Area]]
 
     def __init__(self, path: Path, revision: int = 0) -> None:
@@ -49,6 +51,7 @@ class DatabaseSource(ABC):
         self._info: SourceInfo | None = None
         self._scanned: set[Area] = set()
         self._remarks: tuple[Remark, ...] = ()
+        self._state: tuple[int, ...] | None = None
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Reading]:
@@ -56,9 +59,9 @@ class DatabaseSource(ABC):
 
     def batches(self, prefix: bytes) -> Iterator[Batch]:
         """Yield the values whose key starts with `prefix`, newest first."""
-        self._info = None
+        self._info = self._state = None
         count = 0
-        with self.reading() as reading:
+        with self._same() as reading:
             revision = self._pinned(reading.database.standing)
             for batch in live_values(reading.database, prefix, revision):
                 count += len(batch)
@@ -76,7 +79,7 @@ class DatabaseSource(ABC):
 
     def history(self, prefix: bytes) -> Iterator[Batch]:
         """Yield every retained value under `prefix` that is not live at the revision that is read."""
-        with self.reading() as reading:
+        with self._same() as reading:
             revision = self._pinned(reading.database.standing)
             for batch in past_values(reading.database, prefix, revision):
                 yield batch
@@ -87,7 +90,7 @@ class DatabaseSource(ABC):
     def fragments(self) -> Iterator[list[Fragment]]:
         """Yield what lies outside of the records, each content once an area."""
         remarks = Remarks()
-        with self.reading() as reading:
+        with self._same() as reading:
             if reading.database.bolt.meta.other_damaged:
                 remarks.say(
                     Area.LIVE, "one of the two meta pages is damaged: this is what the other one, perhaps older, says"
@@ -108,6 +111,20 @@ class DatabaseSource(ABC):
         """What this source has, and what of it was read to its end so far."""
         has = {area: Coverage.NOT_SCANNED if area in self._areas else Coverage.ABSENT for area in Area}
         return has | dict.fromkeys(self._scanned, Coverage.SCANNED)
+
+    @contextmanager
+    def _same(self) -> Generator[Reading]:
+        """Open the database, which must be as it was for the live values: what is found is counted together."""
+        with self.reading() as reading:
+            if self._state is None:
+                self._state = reading.state
+            elif self._state != reading.state:
+                raise UnusableInputError(
+                    f"{reading.database.name} changed while it was read",
+                    cause="it is not what it was when its live values were read",
+                    hint=self._still,
+                )
+            yield reading
 
     def _pinned(self, standing: Standing) -> int:
         if not self._revision:
@@ -130,6 +147,7 @@ class SnapshotSource(DatabaseSource):
     """
 
     _type = "snapshot"
+    _still = "wait until it is complete, and read it again"
     _areas = frozenset({Area.LIVE, Area.HISTORY, Area.FREE_PAGES})
 
     @contextmanager
@@ -143,7 +161,7 @@ class SnapshotSource(DatabaseSource):
                     raise UnusableInputError(
                         f"{name} changed while it was read",
                         cause=what,
-                        hint="wait until it is complete, and read it again",
+                        hint=self._still,
                     )
 
             def finish() -> str:
@@ -161,7 +179,7 @@ class SnapshotSource(DatabaseSource):
                     def fragments(remarks: Remarks) -> Iterator[Fragment]:
                         return free_page_fragments(database, found.length, remarks, proven=found.has_digest)
 
-                    yield Reading(database, fragments, lambda: None, finish)
+                    yield Reading(database, fragments, lambda: None, finish, tuple(file.state))
             except UnusableInputError:
                 # NOTE: a file that is being replaced is not damaged, and looks so.
                 check()

@@ -15,6 +15,7 @@ from pathlib import Path
 from keyctl.errors import UnusableInputError
 from keyctl.etcd_files.distinct import Distinct
 from keyctl.etcd_files.markers import search
+from keyctl.etcd_files.opaque import is_understood
 from keyctl.etcd_files.open_file import OpenFile, is_compressed, regular_files
 from keyctl.etcd_files.wal_records import Chain, Kind, LogRecord, Tail, damaged, log_records
 from keyctl.etcd_files.wal_requests import entry, values
@@ -34,7 +35,8 @@ class LogSummary:
     `values` were found in `entries`; `without_values` entries are of another
     kind, and `unread` ones of a kind that is not known: they were searched.
     `cut` names where the last record was not written to its end, `compressed`
-    the files in the log's folder that nobody looked into.
+    the files in the log's folder that nobody looked into, `opaque` those in which
+    something looks compressed or encrypted that is no value.
     """
 
     files: int
@@ -44,6 +46,7 @@ class LogSummary:
     unread: int
     cut: str | None
     compressed: tuple[str, ...] = ()
+    opaque: tuple[str, ...] = ()
 
 
 class LogReader:
@@ -70,9 +73,10 @@ class LogReader:
             closed = [file for file in others if is_compressed(file)]
             for file in others:
                 yield from () if file in closed else self._searched(file, 0)
+            opaque = tuple(file.path.name for file in others if file not in closed and not is_understood(file))
         names = tuple(file.path.name for file in closed)
         counts = self._entries, self._values, self._without, self._unread
-        self._summary = LogSummary(len(logs), *counts, self._cut, names)
+        self._summary = LogSummary(len(logs), *counts, self._cut, names, opaque)
 
     def summary(self) -> LogSummary:
         """What was read. `RuntimeError` before `fragments` came to its end."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from keyctl.errors import ExitCode
-from keyctl.findings import Finding, Location, Report, Status, Table
+from keyctl.findings import Finding, Location, Report, Severity, Status, Table
 
 # State word: (symbol, ASCII symbol, colour).
 _MARKS = {
@@ -31,6 +30,7 @@ _MARKS = {
     "medium": ("!", "!!", 33),
     "low": ("!", "!!", 33),
     "info": ("!", "!!", 33),
+    "attention": ("!", "!!", 33),
     "unknown": ("?", "??", 33),
     "manual": ("?", "??", 33),
     "waived": ("-", "--", 2),
@@ -80,8 +80,13 @@ class _Style:
         return f"\x1b[{_MARKS[word][2]}m{bare}\x1b[0m{shown[len(bare) :]}"
 
     def verdict(self, report: Report) -> str:
-        word = "ok" if report.exit_code is ExitCode.OK else "fail"
+        word = "fail" if report.exit_code else "attention" if any(map(_is_serious, report.findings)) else "ok"
         return self.paint(word, f"{self.mark(word)}: {_inert(report.verdict)}")
+
+
+def _is_serious(finding: Finding) -> bool:
+    """Whether it stands there with a cross: no tick may stand beside it, whatever the exit code is."""
+    return finding.status is Status.FAIL and finding.severity in (Severity.CRITICAL, Severity.HIGH)
 
 
 def _finding_lines(findings: Sequence[Finding], style: _Style, *, wide: bool) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Count what is left behind: superseded revisions, and fragments in freed pages, in the WAL and in old files.
 
-Pure. Tells by the head of a value who sealed it or how it stands in plaintext; opens nothing. What a leftover means
-is for `keyctl.verify` to say.
+Pure. Tells by the head of a value who sealed it or how it stands in plaintext. A whole one under a configured key is
+opened too: a retired key may have had the same name. What a leftover means is for `keyctl.verify` to say.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig, GroupResource, IdentityReader
 from keyctl.keys.key import KeyRef
 from keyctl.stored import cbor, paths
+from keyctl.stored.decrypt import NotOpened, Reason, Ring
 from keyctl.stored.display import display
 from keyctl.stored.envelope import Encoding, Plaintext, Sealed, classify
 from keyctl.stored.source import Area, Fragment, Value
@@ -35,7 +36,8 @@ class LeftGroup:
     """Leftovers of one area and resource that stand alike. `resource` is what they are or may be, see `may_be`.
 
     `ref` is None for plaintext, `retired` says that no server with the configuration reads with this key any more (or
-    that the ledger has deactivated it). `encrypted` says that new values of the resource are encrypted, False where no
+    that the ledger has deactivated it), `other_bytes` that a configured key of its name does not open them, which makes
+    them a retired one's, too. `encrypted` says that new values of the resource are encrypted, False where no
     configuration is known. `first` names the first ones, fit for display.
     """
 
@@ -46,6 +48,7 @@ class LeftGroup:
     encrypted: bool
     values: int
     first: tuple[str, ...]
+    other_bytes: bool = False
 
 
 @dataclass(slots=True)
@@ -58,7 +61,8 @@ class LeftoverCensus:
     """Counts leftovers under `prefix` as a server with `config` would see them; None: it is not known.
 
     What lies under another prefix is counted apart, by its first part. `deactivated` are keys that the ledger holds for
-    retired although a file still has them. At most `names_limit` names a group are kept.
+    retired although a file still has them. With `decrypt` whole values are opened. At most `names_limit` names a group
+    are kept.
     """
 
     def __init__(
@@ -67,12 +71,14 @@ class LeftoverCensus:
         config: EncryptionConfig | None,
         *,
         deactivated: frozenset[KeyRef] = frozenset(),
+        decrypt: bool = True,
         names_limit: int = 10,
     ) -> None:
         self._prefix, self._config = prefix, config
         self._deactivated, self._names_limit = deactivated, names_limit
         self._names = frozenset(ref.name for ref in effective.refs(config)) if config else frozenset()
-        self._tallies: dict[tuple[Area, str, KeyRef | None], _Tally] = {}
+        self._decrypt, self._rings = decrypt, dict[str, Ring]()
+        self._tallies: dict[tuple[Area, str, KeyRef | None, bool], _Tally] = {}
         self._directory: bytes | None = None
         self._resource: str | None = None
         self._elsewhere: Counter[bytes] = Counter()
@@ -82,9 +88,9 @@ class LeftoverCensus:
         for key, value, revision in batch:
             resource = self._resource_at(key)
             if resource is None:
-                self._elsewhere[_first_part(key)] += 1
+                self._elsewhere[paths.first_part(key)] += 1
             else:
-                self._count(Area.HISTORY, resource, value, display(key), f"revision {revision}", whole=True)
+                self._count(Area.HISTORY, resource, value, key, f"revision {revision}", whole=True)
 
     def add_fragments(self, batch: Iterable[Fragment]) -> None:
         """Count fragments. A whole one belongs to the resource of its key, another to what it says it is."""
@@ -94,10 +100,9 @@ class LeftoverCensus:
                 continue
             resource = _resource_said(one.value) if one.key is None else self._resource_at(one.key)
             if resource is None:
-                self._elsewhere[_first_part(one.key or b"")] += 1
+                self._elsewhere[paths.first_part(one.key or b"")] += 1
             else:
-                name = UNNAMED if one.key is None else display(one.key)
-                self._count(one.area, resource, one.value, name, display(one.place), whole=one.whole)
+                self._count(one.area, resource, one.value, one.key, display(one.place), whole=one.whole)
 
     def result(self) -> tuple[LeftGroup, ...]:
         """What was counted so far, plaintext first."""
@@ -106,16 +111,26 @@ class LeftoverCensus:
                 area,
                 resource,
                 ref,
-                self._is_retired(resource, ref),
+                other_bytes or self._is_retired(resource, ref),
                 self._is_encrypted(resource),
                 tally.values,
                 tuple(tally.first),
+                other_bytes,
             )
-            for (area, resource, ref), tally in self._tallies.items()
+            for (area, resource, ref, other_bytes), tally in self._tallies.items()
         )
         order = list(Area)
         return tuple(
-            sorted(groups, key=lambda one: (one.ref is not None, order.index(one.area), one.resource, str(one.ref)))
+            sorted(
+                groups,
+                key=lambda one: (
+                    one.ref is not None,
+                    order.index(one.area),
+                    one.resource,
+                    str(one.ref),
+                    one.other_bytes,
+                ),
+            )
         )
 
     def elsewhere(self) -> tuple[int, tuple[str, ...]]:
@@ -123,10 +138,13 @@ class LeftoverCensus:
         first = tuple(display(name) for name, _ in self._elsewhere.most_common(_MOST_ELSEWHERE))
         return self._elsewhere.total(), first
 
-    def _count(self, area: Area, resource: str, value: bytes, name: str, place: str, *, whole: bool) -> None:
+    def _count(self, area: Area, resource: str, value: bytes, key: bytes | None, place: str, *, whole: bool) -> None:
+        other_bytes = False
         match classify(value, self._names):
             case Sealed() as head:
                 ref: KeyRef | None = head.ref
+                if whole and key is not None and not self._is_retired(resource, head.ref):
+                    other_bytes = self._is_of_other_bytes(resource, key, value)
             case Plaintext(encoding=encoding):
                 # NOTE: one brace alone says nothing, and whole JSON without a kind is no object.
                 if encoding is Encoding.JSON and resource == UNNAMED and not _is_cut_object(value):
@@ -137,13 +155,30 @@ class LeftoverCensus:
                 if not whole or not value:
                     return
                 ref = None
-        self._tally(area, resource, ref, f"{name} ({place})" if name else place)
+        name = place if key is None else f"{display(key)} ({place})"
+        self._tally(area, resource, ref, name, other_bytes=other_bytes)
 
-    def _tally(self, area: Area, resource: str, ref: KeyRef | None, name: str) -> None:
-        tally = self._tallies.setdefault((area, resource, ref), _Tally())
+    def _tally(self, area: Area, resource: str, ref: KeyRef | None, name: str, *, other_bytes: bool = False) -> None:
+        tally = self._tallies.setdefault((area, resource, ref, other_bytes), _Tally())
         tally.values += 1
         if len(tally.first) < self._names_limit:
             tally.first.append(name)
+
+    def _is_of_other_bytes(self, resource: str, key: bytes, value: bytes) -> bool:
+        """Whether `value`, whole and under the name of a configured key, does not open under it."""
+        if not self._decrypt or self._config is None:
+            return False
+        ring = self._rings.get(resource)
+        if ring is None:
+            ring = self._rings[resource] = Ring(effective.readers(self._config, resource))
+        sole = ring.sole(value)
+        if sole is not None:
+            plain = sole.open(value, len(sole.head), key)
+            if not isinstance(plain, Reason):
+                # NOTE: under CBC one value of 256 comes out of any bytes, but not as an object begins.
+                return not isinstance(classify(plain), Plaintext)
+        opened = ring.open(key, value, placed=False)
+        return isinstance(opened, NotOpened) and opened.reason is not Reason.KMS
 
     def _is_retired(self, resource: str, ref: KeyRef | None) -> bool:
         if ref is None:
@@ -178,10 +213,6 @@ def may_be(said: str, resource: str) -> bool:
     """
     group = said.removeprefix("*.")
     return said in (UNNAMED, resource) or (group != said and group == GroupResource.parse(resource).group)
-
-
-def _first_part(key: bytes) -> bytes:
-    return b"/".join(key.split(b"/", 2)[:2])
 
 
 def _is_cut_object(value: bytes) -> bool:

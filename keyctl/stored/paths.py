@@ -40,6 +40,9 @@ _INFRASTRUCTURE = frozenset({"masterleases", "peerserverleases", "ranges"})
 # What lies directly under the prefix (`health`) belongs to no resource: every resource has a directory.
 ROOT = "/"
 
+# Beside every prefix: where the API servers agree on how far they have compacted.
+COMPACTION = b"compact_rev_key"
+
 _GROUPS: dict[str, str] = {
     "": "configmaps events limitranges namespaces persistentvolumeclaims persistentvolumes pods podtemplates "
     "resourcequotas secrets serviceaccounts",
@@ -85,6 +88,11 @@ def root_of(prefix: bytes) -> bytes:
     """`prefix` (kube-apiserver's `--etcd-prefix`) as every key starts with it: one slash before and after."""
     stem = prefix.strip(b"/")
     return b"/" + stem + b"/" if stem else b"/"
+
+
+def first_part(key: bytes) -> bytes:
+    """The first part of `key`, with the slash before it: most API servers have a prefix of one part."""
+    return b"/".join(key.split(b"/", 2)[:2])
 
 
 def directory_of(key: bytes) -> bytes:

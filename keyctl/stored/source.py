@@ -44,6 +44,18 @@ class Packed:
 Batch = list[Value] | Packed
 
 
+def keys_outside(batch: Batch, root: bytes) -> Iterator[bytes]:
+    """The keys in `batch` that do not start with `root`; nothing else is copied."""
+    if not isinstance(batch, Packed):
+        yield from (key for key, _, _ in batch if not key.startswith(root))
+        return
+    for content, places in batch.stretches:
+        starts = content.startswith
+        for _, at, end, _, _ in PLACE.iter_unpack(places):
+            if not starts(root, at, end):
+                yield content[at:end]
+
+
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
     """What was read, known once the last batch was delivered.
@@ -99,8 +111,9 @@ class Coverage(StrEnum):
     ABSENT = "absent"
 
 
-# What the end of a value says that it was. Only Secrets end in a way of their own.
-SECRETS, OTHER_THAN_SECRETS = "secrets", "*.*"
+# What the end of a value says that it was. Only Secrets end in a way of their own, and their type may be any text:
+# what ends in one that no Secret is known to have may be a Secret or not.
+SECRETS, OTHER_THAN_SECRETS, PERHAPS_SECRETS = "secrets", "*.*", "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +124,7 @@ class Fragment:
     `value` is whole where the record around it was parsed `whole`, and `key` and
     `revision` are known; otherwise it starts at the marker that was found and
     ends at most 64 KiB on. A value whose beginning is lost has no marker; its
-    end tells what it is a `tail_of`: `SECRETS`, or `OTHER_THAN_SECRETS`.
+    end tells what it is a `tail_of`: `SECRETS`, `OTHER_THAN_SECRETS` or `PERHAPS_SECRETS`.
     """
 
     area: Area

@@ -9,7 +9,7 @@ from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import ExitCode
 from keyctl.keys.key import KeyRef
 from keyctl.stored.leftovers import LeftGroup, LeftoverCensus, may_be
-from keyctl.stored.source import OTHER_THAN_SECRETS, SECRETS, Area, Coverage, FileSource, Remark
+from keyctl.stored.source import OTHER_THAN_SECRETS, PERHAPS_SECRETS, SECRETS, Area, Coverage, FileSource, Remark
 
 # Where a live etcd cannot be looked into.
 LIVE_COVERAGE: Mapping[Area, Coverage] = {
@@ -38,8 +38,14 @@ class Leftovers:
 
     @property
     def wrong(self) -> tuple[LeftGroup, ...]:
-        """Plaintext of required resources, or of what is cut before its name; and values under retired keys."""
-        return tuple(one for one in self.groups if one.retired or self.is_plaintext(one))
+        """Plaintext of required resources, or of what is cut before its name; and values under retired keys.
+
+        With `only` they count where they may be of these resources.
+        """
+        return tuple(one for one in self.groups if self._is_retired(one) or self.is_plaintext(one))
+
+    def _is_retired(self, group: LeftGroup) -> bool:
+        return group.retired and (not self.only or any(may_be(group.resource, one) for one in self.required))
 
     def is_plaintext(self, group: LeftGroup) -> bool:
         """Whether `group` is plaintext that should not be.
@@ -47,13 +53,15 @@ class Leftovers:
         Beside what is required, what the configuration encrypts by a wildcard: a resource of which nothing is live
         any more is required by nobody. With `only` nothing else counts.
         """
-        if group.ref is not None or group.resource == OTHER_THAN_SECRETS:
+        if group.ref is not None or group.resource in (OTHER_THAN_SECRETS, PERHAPS_SECRETS):
             return False
         named = any(may_be(group.resource, one) for one in self.required)
         return named or (group.encrypted and not self.only)
 
     def is_doubtful(self, group: LeftGroup) -> bool:
-        """Whether `group` are ends of plaintext values, of no Secrets, that may be of another required resource."""
+        """Whether `group` are ends of plaintext values that may be of a required resource: any, or all but Secrets."""
+        if group.resource == PERHAPS_SECRETS:
+            return bool(self.required)
         if group.resource != OTHER_THAN_SECRETS:
             return False
         return bool(self.required - {SECRETS}) or (group.encrypted and not self.only)
@@ -79,18 +87,22 @@ class Leftovers:
 class Sought:
     """What to look for: plaintext of `required`, with `only` of nothing else; and `deactivated`, retired keys.
 
-    At most `names_limit` names a group are kept.
+    With `decrypt` whole values are opened, which tells a retired key from a current one of its name. At most
+    `names_limit` names a group are kept.
     """
 
     required: frozenset[str]
     only: bool = False
     deactivated: frozenset[KeyRef] = frozenset()
     names_limit: int = 10
+    decrypt: bool = True
 
 
 def look_behind(source: FileSource, root: bytes, config: EncryptionConfig | None, sought: Sought) -> Leftovers:
     """Everything in `source` that is not live, judged where it lies under `root`. Raises what `source` raises."""
-    census = LeftoverCensus(root, config, deactivated=sought.deactivated, names_limit=sought.names_limit)
+    census = LeftoverCensus(
+        root, config, deactivated=sought.deactivated, decrypt=sought.decrypt, names_limit=sought.names_limit
+    )
     for values in source.history(b""):
         census.add_history(values)
     for fragments in source.fragments():

@@ -14,7 +14,7 @@ from keyctl.stored.display import display
 from keyctl.stored.groups import Role
 from keyctl.stored.judgement import ResourceResult, is_encrypted
 from keyctl.stored.leftovers import LeftGroup
-from keyctl.stored.source import Area, Coverage
+from keyctl.stored.source import PERHAPS_SECRETS, Area, Coverage
 from keyctl.verify.leftovers import Leftovers
 from keyctl.verify.values import VerifyResult
 
@@ -115,7 +115,7 @@ def _left_findings(result: VerifyResult) -> Iterator[Finding]:
     if ExitCode.RESIDUE in result.outcomes:
         for group in result.left.wrong:
             rule = rules.LEFT_RETIRED if group.retired else rules.LEFT_PLAINTEXT
-            what = f"{group.resource or 'objects'} under {display(str(group.ref))}" if group.retired else group.resource
+            what = f"{group.resource or 'objects'} under {_key(group)}" if group.retired else group.resource
             message = f"{_AREA_NAMES[group.area]}: {'values' if group.retired else 'plaintext'} of {what or 'objects'}"
             yield from _named(rule, message, list(group.first), group.values)
     if ExitCode.INCOMPLETE in result.outcomes:
@@ -124,12 +124,18 @@ def _left_findings(result: VerifyResult) -> Iterator[Finding]:
             yield rules.NOT_LOOKED_AT.finding(f"{_AREA_NAMES[area]}: {why}", status=Status.UNKNOWN)
 
 
+def _key(group: LeftGroup) -> str:
+    """The key of `group`, and that it is not the one that has its name now."""
+    return display(str(group.ref)) + (", but other bytes of that name" if group.other_bytes else "")
+
+
 def _unread(left: Leftovers, area: Area) -> Iterator[str]:
     """Why `area` does not count as looked at."""
     yield from (display(one.text) for one in left.remarks if one.area is area)
     for group in left.of(area):
         if left.is_doubtful(group):
-            yield f"{_count(group.values)} in plaintext, of which only the end is left: no secrets, but what else?"
+            what = "secrets, or something else?" if group.resource == PERHAPS_SECRETS else "no secrets, but what else?"
+            yield f"{_count(group.values)} in plaintext, of which only the end is left: {what}"
 
 
 def _problem_findings(result: VerifyResult) -> Iterator[Finding]:
@@ -173,6 +179,7 @@ def _notes(result: VerifyResult) -> Iterator[str]:
         yield "no SHA-256 vouches for the file: damage to a page can hide values; keyctl snapshot verify looks at each"
     if result.left.wrong and ExitCode.RESIDUE not in result.outcomes:
         yield f"behind the live values: {left_behind(result.left)}; --residue makes it count"
+    yield from _elsewhere(result)
     number, first = result.left.elsewhere
     if number:
         yield f"behind the live values also {_count(number)} under other prefixes, not judged: {', '.join(first)}"
@@ -182,6 +189,14 @@ def _notes(result: VerifyResult) -> Iterator[str]:
         number = sum(one.values for one in others)
         yield f"also there: {_count(number)} of {len(others)} resources that are not required"
     yield from (f"the etcd holds {_count(count)} under {prefix}" for prefix, count in result.neighbours)
+
+
+def _elsewhere(result: VerifyResult) -> Iterator[str]:
+    number, most = result.elsewhere
+    if number:
+        values = "live value" if number == 1 else "live values"
+        named = ", ".join(f"{prefix} ({count})" for prefix, count in most)
+        yield f"{number} {values} under other prefixes: {named}; judge them with --etcd-prefix"
 
 
 def _next_steps(result: VerifyResult) -> Iterator[str]:
@@ -282,7 +297,13 @@ def _data(result: VerifyResult) -> dict[str, object]:
         },
         "resources": [_resource_data(one) for one in result.resources],
         **left_data(result.left),
+        "otherPrefixes": _elsewhere_data(result),
     }
+
+
+def _elsewhere_data(result: VerifyResult) -> dict[str, object]:
+    live = {"values": result.elsewhere[0], "first": [prefix for prefix, _ in result.elsewhere[1]]}
+    return {"values": result.left.elsewhere[0], "first": list(result.left.elsewhere[1]), "live": live}
 
 
 def _resource_data(one: ResourceResult) -> dict[str, object]:
@@ -337,7 +358,6 @@ def left_data(left: Leftovers) -> dict[str, object]:
     return {
         "coverage": {str(area): str(coverage[area]) for area in Area},
         "remarks": [{"area": str(one.area), "text": display(one.text)} for one in left.remarks],
-        "otherPrefixes": {"values": left.elsewhere[0], "first": list(left.elsewhere[1])},
         "history": {"values": sum(one.values for one in history)} | _left_counts(left, history),
         "residue": _left_counts(left, residue),
     }
@@ -352,6 +372,7 @@ def _left_counts(left: Leftovers, groups: tuple[LeftGroup, ...]) -> dict[str, ob
             "key": display(one.ref.name),
             "values": one.values,
             "retired": one.retired,
+            "otherBytes": one.other_bytes,
         }
         for one in groups
         if one.ref is not None

@@ -7,21 +7,25 @@ nothing: a source and a configuration go in, a `VerifyResult` comes out, which
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig, IdentityReader
 from keyctl.errors import ExitCode, UnreachableError
 from keyctl.keys.key import KeyRef, Provider
+from keyctl.stored import paths
 from keyctl.stored.anew import anew
 from keyctl.stored.census import Census, CensusResult, Problem
 from keyctl.stored.decrypt import Reason
 from keyctl.stored.display import display
 from keyctl.stored.judgement import ResourceResult, judge, outcomes, worst_first
 from keyctl.stored.paths import root_of
-from keyctl.stored.source import FileSource, SourceInfo, ValueSource
+from keyctl.stored.source import FileSource, SourceInfo, ValueSource, keys_outside
 from keyctl.verify.leftovers import Leftovers, Sought, look_behind
+
+_MOST_ELSEWHERE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class VerifyResult:
     `neighbours` are the largest prefixes in the same etcd, asked for only when
     nothing was there to check: (prefix, number of keys), fit for display.
     `require` is the provider or key that values had to be under. `left` is what lies behind the live values.
+    `elsewhere` counts the live values that a source on disk has under other prefixes, which are not judged: (number,
+    most of these prefixes, as in `neighbours`).
     """
 
     source: SourceInfo
@@ -44,6 +50,7 @@ class VerifyResult:
     left: Leftovers
     neighbours: tuple[tuple[str, int], ...] = ()
     require: KeyRef | Provider | None = None
+    elsewhere: tuple[int, tuple[tuple[str, int], ...]] = (0, ())
 
     @property
     def required(self) -> tuple[ResourceResult, ...]:
@@ -90,13 +97,13 @@ def verify(
     Raises what `source` raises, and `UnreachableError` when it delivered fewer
     or more values than it holds.
     """
-    census, info = _scan(source, prefix, config, decrypt=decrypt, names_limit=names_limit)
+    census, info, elsewhere = _scan(source, prefix, config, decrypt=decrypt, names_limit=names_limit)
     wanted = frozenset(only) if only else _required(config, census, required)
     resources = judge(census, wanted, require, expected_counts or {})
     found = outcomes(resources, census, asked=frozenset((*only, *required)))
     left = Leftovers(wanted)
     if isinstance(source, FileSource):
-        sought = Sought(wanted, bool(only), deactivated, names_limit)
+        sought = Sought(wanted, bool(only), deactivated, names_limit, decrypt)
         left = look_behind(source, root_of(prefix.encode()), config, sought)
     if residue:
         found = worst_first((*found, *left.outcomes()))
@@ -113,19 +120,24 @@ def verify(
         left=left,
         neighbours=tuple((display(name), count) for name, count in near),
         require=require,
+        elsewhere=(elsewhere.total(), tuple((display(name), n) for name, n in elsewhere.most_common(_MOST_ELSEWHERE))),
     )
 
 
 @anew
 def _scan(
     source: ValueSource, prefix: str, config: EncryptionConfig | None, *, decrypt: bool, names_limit: int
-) -> tuple[CensusResult, SourceInfo]:
-    root = root_of(prefix.encode())
+) -> tuple[CensusResult, SourceInfo, Counter[bytes]]:
+    root, elsewhere = root_of(prefix.encode()), Counter[bytes]()
+    # A file costs the same to read whatever is looked for in it, so it can be said what else it holds.
+    has_all = isinstance(source, FileSource)
     census = Census(root, config, decrypt=decrypt, names_limit=names_limit)
     delivered = 0
-    for batch in source.batches(root):
+    for batch in source.batches(b"" if has_all else root):
         delivered += len(batch)
         census.add(batch)
+        if has_all:
+            elsewhere.update(map(paths.first_part, keys_outside(batch, root)))
     info = source.info()
     if delivered != info.count:
         raise UnreachableError(
@@ -133,7 +145,10 @@ def _scan(
             cause=f"it delivered {delivered} of {info.count} values under {display(root)}",
             hint="run the same command again",
         )
-    return census.result(), info
+    info = replace(info, count=delivered - elsewhere.total())
+    # What the API servers keep for themselves there is nobody's value.
+    del elsewhere[paths.COMPACTION]
+    return census.result(), info, elsewhere
 
 
 def _required(config: EncryptionConfig | None, census: CensusResult, extra: Iterable[str]) -> frozenset[str]:

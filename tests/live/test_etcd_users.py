@@ -42,8 +42,19 @@ def test_etcd_users_are_refused_what_their_role_does_not_hold(tmp_path: Path) ->
         assert not (tmp_path / "s.db").exists()
         with contextlib.closing(client("root", "root-pass")) as root:
             assert root.save_snapshot(tmp_path / "s.db").size > 0
-        for user, password in (("auditor", "wrong"), (None, None)):
+        for user, password in (("auditor", "wrong"), ("nobody", "x"), (None, None)):
             with contextlib.closing(client(user, password)) as nobody, pytest.raises(KeyctlError) as error:
                 nobody.get(b"/registry/secrets/a")
             assert "refused the request" in str(error.value)
             assert "wrong" not in f"{error.value} {error.value.cause}"
+
+
+def test_a_user_for_an_etcd_without_users_is_told_so(tmp_path: Path) -> None:
+    with (
+        running_etcd(tmp_path, trustme.CA()) as open_to_all,
+        contextlib.closing(EtcdClient((open_to_all.url,), open_to_all.tls, user="root", password="p")) as client,
+        pytest.raises(UnreachableError, match="refused the request") as caught,
+    ):
+        client.get(b"/registry/secrets/a")
+    assert "authentication is not enabled" in (caught.value.cause or "")
+    assert "leave etcd.user and etcd.passwordFile out" in caught.value.hints[0]

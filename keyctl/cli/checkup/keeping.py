@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from keyctl.backup.register import is_former
 from keyctl.cli import wiring
 from keyctl.cli.checkup import rules
 from keyctl.cli.checkup.item import Area, Checks, Item
@@ -64,7 +65,7 @@ def look_at_snapshots(subject: Subject, store: KeyStore | None) -> Iterator[Item
     except KeyctlError as error:
         yield _CHECKS.of_error(rules.STORE, "register", error)
         return
-    snapshots = [backup for backup in backups if backup.kind is BackupKind.SNAPSHOT]
+    snapshots = [one for one in backups if one.kind is BackupKind.SNAPSHOT and not is_former(one)]
     gone = [backup.location for backup in snapshots if not Path(backup.location).exists()]
     for location in gone:
         yield _CHECKS.bad(rules.SNAPSHOTS, "snapshot", f"{location} is registered, and is not there")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from keyctl.cli import terminal
+from keyctl.cli import report_files, terminal
 from keyctl.cli.options import output_option, report_option, server_of, server_options
 from keyctl.errors import ExitCode
 from keyctl.findings import Finding, Report, Severity, Table
@@ -67,9 +68,10 @@ def validate(
       keyctl config validate enc.yaml --kubernetes-version 1.30 --fail-on medium
       cat enc.yaml | keyctl config validate - -o json | jq .accepted
     """  # noqa: D301 — click reads the \b
-    targets = terminal.parse_report_targets(reports)
+    from keyctl.cli.files import STDIN, name_of, read_file
+
+    targets = report_files.checked(reports, [None if file == STDIN else Path(file)])
     server = server_of(given)
-    from keyctl.cli.files import name_of, read_file
     from keyctl.cli.manifest_fixes import check_manifest_options, manifest_report
     from keyctl.cli.resources import existing
     from keyctl.encryption_config.effective import SECRETS
@@ -83,10 +85,7 @@ def validate(
     else:
         wanted = tuple(dict.fromkeys((SECRETS, *map(existing, required))))
         report = config_report(content, file, server, wanted, fail_on)
-    terminal.write_reports(report, targets)
-    if not (quiet and report.exit_code == 0):
-        terminal.show(report, output)
-    ctx.exit(report.exit_code)
+    ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output), quiet=quiet))
 
 
 def config_report(content: bytes, path: str, server: Server, required: tuple[str, ...], fail_on: str) -> Report:

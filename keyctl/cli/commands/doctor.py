@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from keyctl.cli import terminal
+from keyctl.cli import report_files, terminal
 from keyctl.cli.options import Connection, cluster_option, etcd_options, output_option, report_option
 from keyctl.errors import RefusedError, WrongUsageError
+from keyctl.findings import Report
 
 if TYPE_CHECKING:
     from keyctl.cli.checkup.examine import Examination
@@ -80,10 +82,11 @@ def doctor(
       keyctl doctor --bundle for-support.tar.gz
       keyctl doctor -o json | jq '.checks[] | select(.outcome != "ok")'
     """  # noqa: D301 — click reads the \b
-    targets = terminal.parse_report_targets(reports)
     if union_config == "-" and (output != "text" or quiet):
         raise WrongUsageError("--union-config - takes stdout for itself", hint="leave -o and -q out, or name a file")
     connection = Connection.from_options(given)
+    own = (*configurations, *key_files, bundle, _path(union_config))
+    targets = report_files.checked(reports, own, connection)
     from keyctl.cli.checkup import bundle as bundles
     from keyctl.cli.checkup import given as files
     from keyctl.cli.checkup import subject
@@ -96,21 +99,25 @@ def doctor(
             raise RefusedError(f"{path} exists already", hint=f"give {what} a new name, or move the old one away")
     found = examine(see(subject.find(connection), known), union=union_config is not None)
     report = to_report(found)
-    terminal.write_reports(report, targets)
-    if output == "json":
-        terminal.show(report, output)
-    elif not (quiet and report.exit_code == 0):
-        _show(found, err=union_config == "-")
+    show = partial(_show_all, found, report, output, err=union_config == "-")
+    exit_code = report_files.deliver(report, targets, show, quiet=quiet and output != "json")
     if bundle is not None:
         bundles.write(bundle, found, report)
         click.echo(f"bundle: {bundle}; it holds no key bytes and no Secrets, but names of both", err=True)
     if union_config is not None:
         _write_union(union_config, found)
-    ctx.exit(report.exit_code)
+    ctx.exit(exit_code)
 
 
 def _path(name: str | None) -> Path | None:
     return None if name in (None, "-") else Path(str(name))
+
+
+def _show_all(found: Examination, report: Report, output: str, *, err: bool) -> None:
+    if output == "json":
+        terminal.show(report, output)
+    else:
+        _show(found, err=err)
 
 
 def _show(found: Examination, *, err: bool) -> None:

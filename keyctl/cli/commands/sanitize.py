@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from keyctl.cli import terminal
+from keyctl.cli import report_files, terminal
 from keyctl.cli.options import Connection, cluster_option, etcd_options, output_option, report_option
 from keyctl.errors import InterruptedEarlyError, RefusedError
 from keyctl.findings import Report
@@ -62,7 +63,8 @@ def sanitize(
     enable first. What no defragmentation reaches is listed. Safe to stop at any moment.
     Where etcd takes no writes for want of space (alarm NOSPACE), the alarm is taken back
     in the end, if there is room then; otherwise it exits 6. Exits as keyctl
-    verify-secrets does with --residue.
+    verify-secrets does with --residue; with 15, too, where not every API server's
+    configuration could be read, for what is left cannot all be told without.
 
     \b
     Examples:
@@ -70,30 +72,35 @@ def sanitize(
       keyctl sanitize --yes
       keyctl sanitize --endpoints https://10.0.0.1:2379,https://10.0.0.2:2379,https://10.0.0.3:2379
     """  # noqa: D301 — click reads the \b
-    targets = terminal.parse_report_targets(reports)
+    connection = Connection.from_options(given)
+    targets = report_files.checked(reports, (encryption_config,), connection)
     from keyctl.cli import verification
 
-    connection = Connection.from_options(given)
-    wish = _Wish(dry_run=dry_run, yes=yes, output=output, quiet=quiet)
+    judged_by = () if encryption_config is None else ("--encryption-config", str(encryption_config))
+    again = shlex.join(("keyctl", "sanitize", *connection.words, *judged_by))
+    wish = _Wish(dry_run=dry_run, yes=yes, output=output, quiet=quiet, again=again)
     with contextlib.ExitStack() as stack:
         found = stack.enter_context(verification.target(connection, encryption_config, revision=0))
         report, lines = _work(stack, found, connection, wish)
-    terminal.write_reports(report, targets)
-    if dry_run and output != "json":
-        click.echo("\n".join((*lines, "Nothing was changed.")))
-    else:
-        terminal.show(report, output)
-    ctx.exit(report.exit_code)
+
+    def show() -> None:
+        if dry_run and output != "json":
+            click.echo("\n".join((*lines, "Nothing was changed.")))
+        else:
+            terminal.show(report, output)
+
+    ctx.exit(report_files.deliver(report, targets, show))
 
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """What the user asked for beside the work itself."""
+    """What the user asked for beside the work itself; `again` is the command that asks for the same anew."""
 
     dry_run: bool
     yes: bool
     output: str
     quiet: bool
+    again: str
 
 
 def _work(stack: contextlib.ExitStack, found: Target, given: Connection, wish: _Wish) -> tuple[Report, tuple[str, ...]]:
@@ -108,25 +115,36 @@ def _work(stack: contextlib.ExitStack, found: Target, given: Connection, wish: _
     backups, deactivated = found.register()
     sites = _sites(stack, found, given, deactivated)
     stack.enter_context(handled(stop.ask))
-    workers = [Sanitizer(site, say=told.say, pause=stop.pause, watch=told.watch) for site in sites]
+    workers = [
+        Sanitizer(replace(site, again=wish.again), say=told.say, pause=stop.pause, watch=told.watch) for site in sites
+    ]
     plans = [worker.plan() for worker in workers]
     lines = (*sanitize_report.outline(plans), *_out_of_reach(backups))
     if wish.dry_run:
         return sanitize_report.plan_report(plans, backups), lines
-    stack.enter_context(_alone(found, plans[0]))
+    stack.enter_context(_alone(found, plans))
     _confirm(sanitize_report.outline(plans) if wish.yes else lines, wish)
     stop.working = True
     done = carry_out_all(tuple(zip(workers, plans, strict=True)))
-    return sanitize_report.to_report(done, backups, _notes(found)), lines
+    return sanitize_report.to_report(done, backups, _notes(found), tuple(_missed(found))), lines
 
 
 def _notes(found: Target) -> tuple[str, ...]:
     notes = (*found.notes, *found.unread)
-    if found.configs[0] is None:
-        return *notes, "no encryption configuration was found: plaintext of secrets was looked for, and no retired key"
     if len(found.configs) > 1:
-        return *notes, "the API servers have different encryption configurations; judged by the first one"
+        return *notes, "the API servers have different encryption configurations; the worst result by any is shown"
     return notes
+
+
+def _missed(found: Target) -> Iterator[str]:
+    """What is not looked for, for want of configurations."""
+    missed = len(found.unread)
+    if all(config is None for config in found.configs):
+        why = "could be read" if missed else "was found"
+        yield f"plaintext of anything but secrets, and retired keys, for no encryption configuration {why}"
+    elif missed:
+        of = "1 API server" if missed == 1 else f"{missed} API servers"
+        yield f"what only the configuration of {of} would show, which could not be read"
 
 
 def _out_of_reach(backups: tuple[Backup, ...]) -> tuple[str, ...]:
@@ -171,7 +189,7 @@ def _sites(
                 etcd=connect(connection),
                 members=tuple(map(connect, alone)),
                 prefix=found.prefix,
-                config=found.configs[0],
+                configs=found.configs,
                 open_snapshot=SnapshotSource,
                 scratch=Path(tempfile.gettempdir()),
                 clock=wiring.SystemClock(),
@@ -183,29 +201,42 @@ def _sites(
 
 
 def _members(found: Target, given: Connection) -> tuple[EtcdConnection, ...]:
-    """A connection to each member that the cluster file lists; none where flags say where etcd is."""
+    """A connection to each member that the cluster file lists, and to each endpoint that none of these has.
+
+    None where flags say where etcd is. Two that lead to one member do no harm: it is worked on once.
+    """
     if found.settings is None or given.endpoints:
         return ()
-    main = found.connections[0]
-    return tuple(
-        replace(main, endpoints=(member.endpoint,), server_name=member.server_name or main.server_name)
-        for member in found.settings.etcd.members
-    )
+    main, members = found.connections[0], found.settings.etcd.members
+    listed = {member.endpoint: member.server_name or main.server_name for member in members}
+    others = {url: main.server_name for url in main.endpoints if url not in listed}
+    return tuple(replace(main, endpoints=(url,), server_name=name) for url, name in (listed | others).items())
 
 
 @contextlib.contextmanager
-def _alone(found: Target, plan: SanitizePlan) -> Iterator[None]:
-    """One keyctl at a time works on this cluster from this machine: two would take two members away at once."""
+def _alone(found: Target, plans: Sequence[SanitizePlan]) -> Iterator[None]:
+    """One keyctl at a time works on these etcds from this machine: two would take two members away at once.
+
+    By the name of the cluster file, as every change of it; and by the ids of the etcds, for who comes without that
+    file, or with another one. Raises `RefusedError`.
+    """
     from keyctl.cli import wiring
     from keyctl.rotation.journal import LocalLock
 
-    name = found.settings.name if found.settings else f"etcd-{plan.cluster_id}"
-    lock = LocalLock(wiring.state_directory(name))
-    lock.acquire()
-    try:
+    # Two plans may be of one etcd, under two addresses.
+    ids = {plan.cluster_id: plan.label for plan in plans}
+    words = {f"etcd-{cluster_id}": f"another keyctl is sanitizing this etcd ({ids[cluster_id]})" for cluster_id in ids}
+    if found.settings is not None:
+        words[found.settings.name] = f"another keyctl is changing the cluster {found.settings.name}"
+    with contextlib.ExitStack() as held:
+        for name, message in words.items():
+            lock = LocalLock(wiring.state_directory(name))
+            try:
+                lock.acquire()
+            except RefusedError as error:
+                raise RefusedError(message, cause=error.cause, hint=error.hints, rule=error.rule) from error
+            held.callback(lock.release)
         yield
-    finally:
-        lock.release()
 
 
 class _Told(contextlib.ExitStack):

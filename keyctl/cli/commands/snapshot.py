@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from keyctl.cli.commands.snapshot_forget import forget
 from keyctl.cli.commands.snapshot_inspect import inspect
 from keyctl.cli.commands.snapshot_save import save
 from keyctl.cli.commands.snapshot_verify import verify
@@ -18,8 +19,9 @@ def snapshot() -> None:
       keyctl snapshot save /backup/prod-1.db
       keyctl snapshot verify /backup/*.db
       keyctl snapshot inspect /backup/prod-1.db
+      keyctl snapshot forget /backup/prod-1.db
     """  # noqa: D301 — click reads the \b
 
 
-for _command in (save, verify, inspect):
+for _command in (save, verify, inspect, forget):
     snapshot.add_command(_command)

@@ -6,21 +6,22 @@ from pathlib import Path
 
 import click
 
-from keyctl.cli import terminal
+from keyctl.cli import report_files, terminal
 from keyctl.cli.options import output_option, report_option
+from keyctl.cli.snapshot_names import read_one
 from keyctl.stored.display import display
+
+_PREFIX = "/registry"
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(), callback=read_one)
 @click.option(
     "--encryption-config",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Open the values with the keys of this file, and show their fingerprints.",
 )
-@click.option(
-    "--etcd-prefix", default="/registry", show_default=True, help="kube-apiserver's storage prefix in that etcd."
-)
+@click.option("--etcd-prefix", default=_PREFIX, show_default=True, help="kube-apiserver's storage prefix in that etcd.")
 @output_option
 @report_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress; the result and errors still show.")
@@ -48,15 +49,16 @@ def inspect(
       keyctl snapshot inspect /backup/prod-1.db --encryption-config enc.yaml
       keyctl snapshot inspect /backup/prod-1.db -o json | jq .keys
     """  # noqa: D301 — click reads the \b
-    targets = terminal.parse_report_targets(reports)
     from keyctl.backup import inspect as use_case
     from keyctl.backup.inspect_report import to_report
     from keyctl.backup.interface import Unwatched
+    from keyctl.backup.manifest import beside
     from keyctl.cli import configurations
     from keyctl.cli.watching import Lines
     from keyctl.encryption_config.server import NEWEST_SERVER
     from keyctl.etcd_files.source import SnapshotSource
 
+    targets = report_files.checked(reports, (file, beside(file), encryption_config))
     config = None
     if encryption_config is not None:
         decoded, _ = configurations.read(str(encryption_config), NEWEST_SERVER)
@@ -66,7 +68,8 @@ def inspect(
         found = use_case.inspect(
             file, prefix=etcd_prefix, config=config, open_snapshot=SnapshotSource, progress=watch.reading
         )
-    report = to_report(found)
-    terminal.write_reports(report, targets)
-    terminal.show(report, output)
-    ctx.exit(report.exit_code)
+    options = (("--encryption-config", encryption_config), ("--etcd-prefix", etcd_prefix))
+    # NOTE: verify-secrets takes the prefix from the cluster file where none is given, so only another one is told.
+    flags = [str(word) for option in options if option[1] not in (None, _PREFIX) for word in option]
+    report = to_report(found, flags)
+    ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output)))

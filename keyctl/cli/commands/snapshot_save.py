@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyctl.cli import terminal
+from keyctl.cli import report_files, terminal
 from keyctl.cli.options import Connection, cluster_option, etcd_options, output_option, report_option
+from keyctl.cli.snapshot_names import written
 from keyctl.errors import WrongUsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(), callback=written)
 @cluster_option
 @etcd_options
 @click.option(
@@ -64,19 +65,22 @@ def save(
       keyctl snapshot save /backup/prod-1.events.db --etcd events
       keyctl snapshot save /backup/prod-1.db -o json | jq .manifest.keys
     """  # noqa: D301 — click reads the \b
-    targets = terminal.parse_report_targets(reports)
+    from keyctl.backup.manifest import beside
     from keyctl.backup.save import check_free
     from keyctl.backup.save_all import save_all
     from keyctl.backup.save_report import to_report
     from keyctl.cli import verification
 
-    check_free(None, file)
     connection = Connection.from_options(given)
+    targets = report_files.checked(reports, (file, beside(file), encryption_config), connection)
+    check_free(None, file)
+    flags = (*connection.words, *(("--encryption-config", str(encryption_config)) if encryption_config else ()))
     with (
         verification.target(connection, encryption_config, revision=0, tolerant=True) as found,
         contextlib.ExitStack() as watches,
     ):
         jobs, notes = _jobs(found, connection, file, wanted)
+        report_files.keep_apart(targets, [taken for _, path in jobs for taken in (path, beside(path))])
 
         def watch(name: str) -> Watch:
             from keyctl.backup.interface import Unwatched
@@ -85,12 +89,9 @@ def save(
             watches.close()
             return Unwatched() if quiet else watches.enter_context(Lines(name if len(jobs) > 1 else ""))
 
-        outcome = save_all(jobs, watch)
-    report = to_report(outcome, (*found.notes, *found.unread, *notes))
-    terminal.write_reports(report, targets)
-    if not (quiet and report.exit_code == 0):
-        terminal.show(report, output)
-    ctx.exit(report.exit_code)
+        outcome = save_all(jobs, watch, flags)
+    report = to_report(outcome, (*found.notes, *found.unread, *notes), flags)
+    ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output), quiet=quiet))
 
 
 def _jobs(
@@ -105,14 +106,14 @@ def _jobs(
     numbers, notes = _chosen(found, given, wanted)
     store, told = _store(found, given, numbers)
     if len(found.configs) > 1:
-        told = (*told, "the API servers have different encryption configurations; the first one was used")
+        told = (*told, "the API servers have different encryption configurations; the keys of all of them were used")
     jobs = []
     for number in numbers:
         name = found.names[number]
         job = Job(
             etcd=found.etcds[number],
             prefix=found.prefix,
-            config=found.configs[0],
+            config=found.reading,
             store=store,
             open_snapshot=SnapshotSource,
             clock=SystemClock(),

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from keyctl.cli import terminal
+from keyctl.cli import report_files, terminal
 from keyctl.cli.options import output_option, report_option
+from keyctl.cli.snapshot_names import read_several
 from keyctl.stored.display import display
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(), callback=read_several)
 @output_option
 @report_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing when all is right; the exit code stays the same.")
@@ -30,19 +31,17 @@ def verify(ctx: click.Context, /, files: tuple[Path, ...], output: str, reports:
       keyctl snapshot verify /backup/prod-1.db
       keyctl snapshot verify /backup/*.db -o json | jq '.snapshots[] | select(.sound | not).file'
     """  # noqa: D301 — click reads the \b
-    targets = terminal.parse_report_targets(reports)
     from keyctl.backup.check import check_snapshot, to_report
     from keyctl.backup.interface import Unwatched
+    from keyctl.backup.manifest import beside
     from keyctl.cli.watching import Lines
     from keyctl.etcd_files.source import SnapshotSource
 
+    targets = report_files.checked(reports, (*files, *map(beside, files)))
     checked = []
     for path in files:
         with Lines(display(path.name)) as lines:
             watch = Unwatched() if quiet else lines
             checked.append(check_snapshot(path, SnapshotSource, watch.reading))
     report = to_report(checked)
-    terminal.write_reports(report, targets)
-    if not (quiet and report.exit_code == 0):
-        terminal.show(report, output)
-    ctx.exit(report.exit_code)
+    ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output), quiet=quiet))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyctl.cli import terminal
+from keyctl.cli import report_files, terminal
 from keyctl.cli.options import Connection, cluster_option, etcd_options, output_option, report_option
 
 if TYPE_CHECKING:
@@ -45,17 +45,14 @@ def status(
       keyctl status -o wide
       keyctl status -o json | jq '.keys[] | {name, values, role}'
     """  # noqa: D301 — click reads the \b
-    targets = terminal.parse_report_targets(reports)
     connection = Connection.from_options(given)
+    targets = report_files.checked(reports, (), connection)
     from keyctl.cli.checkup import subject
     from keyctl.cli.checkup.examine import Given, see
     from keyctl.rotation import standing
 
     report = standing.report(_standing(see(subject.find(connection), Given(), values=not no_scan), scanned=not no_scan))
-    terminal.write_reports(report, targets)
-    if not (quiet and report.exit_code == 0):
-        terminal.show(report, output)
-    ctx.exit(report.exit_code)
+    ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output), quiet=quiet))
 
 
 def _standing(seen: Seen, *, scanned: bool) -> Standing:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from keyctl.cli import terminal
+from keyctl.cli import report_files, terminal
 from keyctl.cli.options import (
     Connection,
     cluster_option,
@@ -20,7 +20,7 @@ from keyctl.cli.options import (
     server_options,
 )
 from keyctl.encryption_config.model import EncryptionConfig
-from keyctl.errors import WrongUsageError
+from keyctl.errors import ExitCode, UnreachableError, WrongUsageError
 from keyctl.findings import Report, Status
 from keyctl.keys.key import KeyRef, Provider
 from keyctl.stored import rules
@@ -84,8 +84,10 @@ def verify_secrets(
     Values are counted by resource, provider and key, and each one is opened with the
     key that it names: a Kubernetes object must come out. Exits 0 only when something
     was looked at and all of it is right; 13 plaintext, 12 unreadable, 11 under another
-    key than the one that writes, 14 and 15 what --residue adds, 10 nothing there. Flags that are not given come from
-    ETCDCTL_* variables, the cluster file, or this machine's API server manifest.
+    key than the one that writes, 14 and 15 what --residue adds, 10 nothing there, 4 when
+    the configuration of a server that the cluster file lists could not be read. Flags
+    that are not given come from ETCDCTL_* variables, the cluster file, or this machine's
+    API server manifest.
 
     \b
     Examples:
@@ -96,9 +98,9 @@ def verify_secrets(
       keyctl verify-secrets --require aescbc -o json | jq .summary
       keyctl verify-secrets --endpoints https://10.0.0.1:2379 --cacert ca.crt --cert c.crt --key c.key
     """  # noqa: D301 — click reads the \b
-    targets = terminal.parse_report_targets(reports)
     wanted = _parse_require(require)
     connection = Connection.from_options(given)
+    targets = report_files.checked(reports, (snapshot, data_dir, encryption_config), connection)
     _check_source(ctx, snapshot, data_dir, residue=residue)
     from keyctl.cli import verification
     from keyctl.stored.judgement import precedence
@@ -108,13 +110,11 @@ def verify_secrets(
     with verification.target(
         connection, encryption_config, revision=revision or 0, file=file, server=server_of(given)
     ) as found:
+        _require_configuration(found)
         results = [_judge(found, config, extra, only, wanted, residue=residue) for config in found.configs]
     worst = min(results, key=lambda result: precedence(result.exit_code))
     report = _with_context(to_report(worst), found, disagree=len(results) > 1)
-    terminal.write_reports(report, targets)
-    if not (quiet and report.exit_code == 0):
-        terminal.show(report, output)
-    ctx.exit(report.exit_code)
+    ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output), quiet=quiet))
 
 
 def _check_source(ctx: click.Context, snapshot: Path | None, data_dir: Path | None, *, residue: bool) -> None:
@@ -131,6 +131,19 @@ def _check_source(ctx: click.Context, snapshot: Path | None, data_dir: Path | No
     for name in ("endpoints", "cacert", "cert", "key"):
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise WrongUsageError(f"--{name} is for a live etcd", hint="leave it out: the values come from the file")
+
+
+def _require_configuration(found: Target) -> None:
+    """Raise `UnreachableError` where servers are listed, and the configuration of none of them could be read.
+
+    Without any list, too, heads alone tell; but then nobody expects that values were opened.
+    """
+    if found.unread and all(config is None for config in found.configs):
+        raise UnreachableError(
+            "no API server's encryption configuration could be read, so nothing is proven",
+            cause="\n".join(found.unread),
+            hint=("run keyctl where the files can be read", "or: keyctl verify-secrets --encryption-config FILE"),
+        )
 
 
 def _file_source(snapshot: Path | None, data_dir: Path | None, revision: int) -> FileSource | None:
@@ -199,10 +212,14 @@ def _with_context(report: Report, found: Target, *, disagree: bool) -> Report:
     if disagree:
         message = "the API servers have different encryption configurations; the worst result is shown"
         findings.append(rules.SERVERS_DIFFER.finding(message))
-    unread = f"; the configuration of {len(found.unread)} API servers was not read" if found.unread else ""
+    missed = len(found.unread)
+    of = "1 API server" if missed == 1 else f"{missed} API servers"
+    unread = f"; the configuration of {of} was NOT read"
     return replace(
         report,
-        verdict=report.verdict + unread,
+        # NOTE: what was read may be right; what another server writes, or cannot open, nobody looked at.
+        exit_code=report.exit_code or (ExitCode.UNREACHABLE if missed else ExitCode.OK),
+        verdict=report.verdict + (unread if missed else ""),
         findings=(*findings, *report.findings),
         notes=(*report.notes, *found.notes),
     )

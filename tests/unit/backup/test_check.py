@@ -151,6 +151,13 @@ def test_a_damaged_record_is_found_where_no_digest_tells(tmp_path: Path) -> None
     assert failed(check(path)) == ["KC-SNAP-001"]
 
 
+def test_what_is_counted_is_labelled_for_a_manifest_counts_the_prefix_alone(path: Path, tmp_path: Path) -> None:
+    report = to_report([check(path)])
+    assert "LIVE KEYS" in report.tables[0].columns
+    assert any("counts the whole file" in note for note in report.notes)
+    assert to_report([check(tmp_path / "nowhere")]).notes == ()
+
+
 def test_one_bad_file_does_not_hide_the_others(path: Path, tmp_path: Path) -> None:
     report = to_report([check(tmp_path / "nowhere"), check(path), check(tmp_path)])
     assert report.exit_code is ExitCode.UNUSABLE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import ExitCode, UnusableInputError
 from keyctl.etcd_files.source import SnapshotSource
 from keyctl.keys.key import Key
+from keyctl.reports.text import render
 from tests.support import seal
 from tests.unit.backup.databases import Written, snapshot
 
@@ -75,6 +77,20 @@ def test_live_plaintext_of_what_must_be_encrypted_is_a_finding(tmp_path: Path) -
         report = to_report(look(path, config))
         assert [finding.id for finding in report.findings] == ["KC-DAT-001"]
         assert "1 live value in plaintext" in report.verdict
+        assert report.exit_code is ExitCode.OK, "it was asked what is in it"
+        shown = render(report, width=None, color=False, unicode=True, wide=False)
+        assert ("✓" in shown, "! attention: 1 value" in shown) == (False, True)
+
+
+def test_the_command_that_judges_it_is_one_that_a_shell_takes(tmp_path: Path) -> None:
+    (tmp_path / "back up").mkdir()
+    path = snapshot(tmp_path / "back up" / "s.db", WRITTEN[:1])
+    step = to_report(look(path), ("--encryption-config", "my enc.yaml")).next_steps[0]
+    words = shlex.split(step.partition("    ")[0])
+    assert words == [
+        *("keyctl", "verify-secrets", "--snapshot", str(path), "--residue"),
+        *("--encryption-config", "my enc.yaml"),
+    ]
 
 
 def test_what_the_configuration_does_not_open_is_told(path: Path) -> None:

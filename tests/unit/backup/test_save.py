@@ -18,6 +18,7 @@ from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import ExitCode, RefusedError, StoppedError, UnreachableError, UnusableInputError
 from keyctl.keys.backups import Backup, BackupKind
 from keyctl.keys.key import Key
+from keyctl.reports.text import render
 from keyctl.stored.source import FileSource, Value
 from tests.support import seal
 from tests.support.memory_store import MemoryKeyStore
@@ -181,12 +182,70 @@ def test_a_manifest_that_comes_there_meanwhile_is_not_overwritten_and_no_snapsho
     assert desk.store.backups() == ()
 
 
-def test_a_name_that_the_register_has_for_a_snapshot_that_was_moved_is_refused(desk: Desk) -> None:
+def test_a_name_that_cannot_be_looked_for_and_is_registered_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = Backup(BackupKind.SNAPSHOT, str(desk.folder / "s.db"), "2026-01-01T00:00:00+00:00", 9, (OLD.ref,))
     desk.store.note_backup(known)
+    monkeypatch.setattr("keyctl.backup.save.is_gone", lambda _: False)
     with pytest.raises(RefusedError, match="knows another snapshot by the name"):
         desk.save()
     assert (desk.store.backups(), desk.files) == ((known,), [])
+
+
+def clear(desk: Desk) -> None:
+    for path in desk.folder.iterdir():
+        path.unlink()
+
+
+def test_a_name_whose_snapshot_is_gone_is_used_again_and_its_keys_stay_held_back(desk: Desk) -> None:
+    first = desk.save()
+    assert first.former is None
+    clear(desk)
+    desk.cluster.members["m0"].live = secret("b", NEW)
+    again = desk.save()
+    former, now = sorted(desk.store.backups(), key=lambda one: one.location, reverse=True)
+    assert (now.location, now.needs) == (str(desk.folder / "s.db"), (NEW.ref,))
+    assert (former.location, set(former.needs)) == (f"{desk.folder / 's.db'}@gone", {OLD.ref, NEW.ref})
+    assert former.sha256 == first.manifest.sha256
+    assert again.former == former.location
+    told = "\n".join(save_report.to_report(Outcome((again,))).notes)
+    assert f"keyctl snapshot forget {former.location}" in told
+
+
+def test_a_name_that_is_used_every_week_has_one_entry_for_all_that_are_gone(desk: Desk) -> None:
+    for key in (OLD, NEW, OLD):
+        desk.cluster.members["m0"].live = secret("a", key)
+        desk.save()
+        clear(desk)
+    assert [one.location for one in desk.store.backups()] == [str(desk.folder / f"s.db{end}") for end in ("", "@gone")]
+    assert set(desk.store.backups()[1].needs) == {OLD.ref, NEW.ref}
+
+
+def test_a_save_that_fails_under_a_name_that_is_used_again_forgets_no_key(desk: Desk) -> None:
+    desk.save()
+    clear(desk)
+    with pytest.raises(UnusableInputError):
+        desk.save(open_snapshot=unreadable)
+    (former,) = desk.store.backups()
+    assert set(former.needs) == {OLD.ref, NEW.ref}
+
+
+def test_plaintext_that_must_be_encrypted_is_no_tick_although_the_save_worked(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, {**secret("a", NEW), b"/registry/secrets/default/p": seal.secret("p")})
+    for number, config in enumerate((EVERYTHING, None)):
+        report = save_report.to_report(Outcome((desk.save(f"{number}.db", config=config),)))
+        assert (report.exit_code, report.data["plaintext"]) == (ExitCode.OK, 1)
+        assert [one.id for one in report.findings] == ["KC-SNAP-008"]
+        assert "1 of them in plaintext that must be encrypted" in report.verdict
+        last = [line for line in render(report, width=None, color=False, unicode=True, wide=False).splitlines() if line]
+        assert next(line for line in last if "saved" in line).startswith("! attention: ")
+
+
+def test_plaintext_of_what_need_not_be_encrypted_is_no_finding(desk: Desk) -> None:
+    report = save_report.to_report(Outcome((desk.save(),)))
+    assert (report.findings, report.data["plaintext"]) == ((), 0)
+    assert "4 values under /registry at revision 50" in report.verdict
 
 
 def unreadable(path: Path) -> FileSource:

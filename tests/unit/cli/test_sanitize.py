@@ -131,6 +131,13 @@ def test_each_member_is_reached_by_its_own_address_and_name(scene: Scene) -> Non
     assert alone == {(f"https://m{n}:2379",): f"etcd-{n}" for n in range(3)}
 
 
+def test_a_member_that_the_file_does_not_list_is_reached_by_its_endpoint(scene: Scene) -> None:
+    scene.edit(members=[{"name": "m1", "endpoint": "https://m1:2379", "serverName": "etcd-1"}])
+    assert sanitize("--yes") == ExitCode.OK
+    assert scene.changes == WHOLE
+    assert [one.server_name for one in scene.connected if one.endpoints == ("https://m1:2379",)] == ["etcd-1"]
+
+
 def test_endpoints_on_the_command_line_stand_above_the_members_of_the_file(scene: Scene) -> None:
     scene.edit(members=[{"name": "m9", "endpoint": "https://m9:2379"}])
     assert sanitize("--yes", "--endpoints", "https://m0:2379,https://m1:2379,https://m2:2379") == ExitCode.OK
@@ -150,14 +157,16 @@ def test_a_key_that_the_ledger_calls_deactivated_counts_as_left_behind(
     old = seal.key("old", fill=2)
     store.put(old, origin="imported")
     store.note_state(old.ref, "deactivated")
-    store.note_backup(Backup(BackupKind.SNAPSHOT, "/backup/a.db", "2026-11-21T10:00:00+00:00", 9, (old.ref,)))
+    kept = scene.folder / "a.db"
+    kept.touch()
+    store.note_backup(Backup(BackupKind.SNAPSHOT, str(kept), "2026-11-21T10:00:00+00:00", 9, (old.ref,)))
     write_config(scene.folder / "enc.yaml", KEY, old)
     leave = [(AT, seal.seal(old, AT, seal.secret("s")))]
     scene.cluster.before = lambda what: scene.cluster.members["m0"].history.extend(leave * (what == "snapshot m0"))
     assert sanitize("--yes") == ExitCode.RESIDUE
     told = capsys.readouterr().out
     assert "KC-DAT-011 m0:" in told
-    assert "the snapshot /backup/a.db" in told
+    assert f"the snapshot {kept}" in told
 
 
 def test_two_at_once_are_refused_for_they_could_take_two_members_away(
@@ -169,8 +178,51 @@ def test_two_at_once_are_refused_for_they_could_take_two_members_away(
         assert sanitize("--yes") == ExitCode.REFUSED
     finally:
         lock.release()
+    assert "another keyctl is changing the cluster trial" in capsys.readouterr().err
     assert scene.cluster.done == []
     assert sanitize("--yes", "-q") == ExitCode.OK
+
+
+@pytest.mark.parametrize("other", [("--endpoints", "https://m0:2379,https://m1:2379,https://m2:2379"), ()])
+def test_a_run_that_comes_without_the_cluster_file_is_told_of_one_that_works_with_it(
+    scene: Scene, capsys: pytest.CaptureFixture[str], other: tuple[str, ...]
+) -> None:
+    codes: list[int] = []
+
+    def meanwhile(what: str) -> None:
+        if what == "compact 50" and not codes:
+            codes.append(-1)
+            scene.cluster.before = lambda _: None
+            path = scene.folder / "keyctl.yaml"
+            document = yaml.safe_load(path.read_text())
+            path.write_text(yaml.safe_dump(document | {"name": "another"}))
+            codes.append(sanitize("--yes", *other))
+
+    scene.cluster.before = meanwhile
+    assert sanitize("--yes") == ExitCode.OK
+    assert codes == [-1, ExitCode.REFUSED]
+    assert scene.changes == WHOLE
+    assert "another keyctl is sanitizing this etcd" in capsys.readouterr().err
+
+
+def test_an_etcd_for_some_resources_is_locked_too(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    beside = FakeMember("m9", dict(SEALED), leader="m9", cluster="c9")
+    scene.cluster.members["m9"] = beside
+    plain = scene.etcd
+    others = FakeCluster({"m9": beside})
+
+    def etcd(connection: EtcdConnection) -> FakeEtcd:
+        return FakeEtcd(others, "m9") if connection.endpoints == ("https://m9:2379",) else plain(connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wiring, "etcd", etcd)
+        scene.edit(overrides=[{"resources": ["events"], "endpoints": ["https://m9:2379"]}])
+        lock = LocalLock(wiring.state_directory("etcd-c9"))
+        lock.acquire()
+        assert sanitize("--yes") == ExitCode.REFUSED
+        lock.release()
+        assert "another keyctl is sanitizing this etcd (etcd of https://m9:2379)" in capsys.readouterr().err
+        assert (scene.changes, others.done) == ([], [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -197,6 +197,33 @@ def test_several_files_are_verified_and_one_bad_one_decides(
     assert wrong_hints([told.out, told.err]) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("", "it is empty"), ("-", "stdout"), *((name, "directory") for name in (".", "/", "..", "there", "new/"))],
+)
+def test_what_can_be_no_file_of_a_snapshot_is_wrong_usage_and_nothing_is_connected(
+    scene: Scene, name: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scene.folder / "there").mkdir()
+    assert save("--", name) == ExitCode.USAGE
+    assert says in capsys.readouterr().err
+    assert (scene.connected, (scene.folder / "-").exists()) == ([], False)
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect"])
+@pytest.mark.parametrize(("name", "says"), [("", "it is empty"), ("-", "not read from stdin"), (".", "directory")])
+def test_what_can_be_no_snapshot_to_read_is_wrong_usage(
+    command: str, name: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["snapshot", command, "--", name]) == ExitCode.USAGE
+    assert says in capsys.readouterr().err
+
+
+def test_a_file_that_is_called_a_dash_is_named_with_its_folder(scene: Scene) -> None:
+    assert save("./-", "-q") == ExitCode.OK
+    assert (scene.folder / "-.keyctl.json").exists()
+
+
 def test_verify_needs_a_file() -> None:
     assert main.run(["snapshot", "verify"]) == ExitCode.USAGE
 

@@ -1,15 +1,14 @@
-"""What a stream can show, where reports go, and what -o and --report take."""
+"""What a stream can show, and how a report is shown on it."""
 
 from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 
 import pytest
 
 from keyctl.cli import terminal
-from keyctl.errors import ExitCode, UnusableInputError, WrongUsageError
+from keyctl.errors import ExitCode
 from keyctl.findings import Report
 
 REPORT = Report(kind="VerifyReport", exit_code=ExitCode.OK, verdict="all is well")
@@ -72,31 +71,3 @@ def test_a_report_is_shown_as_text_or_json(capsys: pytest.CaptureFixture[str]) -
     assert "all is well" in capsys.readouterr().out
     terminal.show(REPORT, "json")
     assert json.loads(capsys.readouterr().out)["exitCode"] == 0
-
-
-def test_report_targets_are_format_and_path() -> None:
-    assert terminal.parse_report_targets(("json=a=b.json", "junit=c.xml")) == (
-        ("json", Path("a=b.json")),
-        ("junit", Path("c.xml")),
-    )
-
-
-@pytest.mark.parametrize(
-    ("value", "says"), [("report.json", "FORMAT=PATH"), ("json=", "FORMAT=PATH"), ("pdf=a", "'pdf'")]
-)
-def test_another_target_is_wrong_usage(value: str, says: str) -> None:
-    with pytest.raises(WrongUsageError, match=says) as caught:
-        terminal.parse_report_targets((value,))
-    assert caught.value.hints
-
-
-def test_reports_are_written_whole(tmp_path: Path) -> None:
-    terminal.write_reports(REPORT, (("json", tmp_path / "a.json"), ("junit", tmp_path / "a.xml")))
-    assert json.loads((tmp_path / "a.json").read_text())["kind"] == "VerifyReport"
-    assert (tmp_path / "a.xml").read_text().startswith("<?xml")
-
-
-def test_a_report_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UnusableInputError, match="cannot write the json report") as caught:
-        terminal.write_reports(REPORT, (("json", tmp_path / "missing" / "a.json"),))
-    assert caught.value.cause == "No such file or directory"

@@ -12,9 +12,11 @@ import yaml
 from keyctl.cli import verification, wiring
 from keyctl.cli.options import Connection
 from keyctl.cluster_file.settings import EtcdConnection
+from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import RevisionLostError, UnreachableError, UnusableInputError
 from keyctl.etcd.interface import Etcd
+from keyctl.keys.key import KeyRef, Provider
 from keyctl.kube.interface import ApiServer, ServerProbe
 from keyctl.stored.source import Value
 from tests.support import seal
@@ -152,6 +154,37 @@ def test_equal_configurations_are_one_and_different_ones_are_all_kept(etcds: lis
     cluster_file(tmp_path, *same, other)
     with verification.target(NOTHING, None, revision=0) as found:
         assert found.configs == (seal.config(NEW), seal.config(OLD))
+
+
+def test_what_any_server_reads_is_read_by_all_of_them_together(etcds: list[FakeEtcd], tmp_path: Path) -> None:
+    one = write_config(tmp_path / "1.yaml", NEW, resources=("secrets", "'*.apps'"))
+    other = write_config(tmp_path / "2.yaml", OLD, resources=("'*.'",), identity=False)
+    cluster_file(tmp_path, one, other)
+    with verification.target(NOTHING, None, revision=0) as found:
+        reading = found.reading
+    plain = KeyRef(Provider.IDENTITY, "")
+    assert {
+        name: [reader.ref for reader in effective.readers(reading, name)]
+        for name in ("secrets", "configmaps", "deployments.apps", "leases.coordination.k8s.io")
+    } == {
+        "secrets": [NEW.ref, plain, OLD.ref],
+        "configmaps": [plain, OLD.ref],
+        "deployments.apps": [NEW.ref, plain],
+        "leases.coordination.k8s.io": [plain],
+    }
+
+
+def test_the_namespace_that_any_configuration_opens_tells_the_cluster(
+    etcds: list[FakeEtcd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = b"/registry/namespaces/kube-system"
+    namespace = seal.stored("v1", "Namespace", "kube-system", uid="the-uid")
+    etcd = FakeEtcd(EtcdConnection(), {key: seal.seal(NEW, key, namespace)})
+    configs = tuple(seal.config(one, resources=("namespaces",)) for one in (OLD, NEW))
+    target = verification.Target((_etcd(etcd),), "/registry/", configs, _api(FakeApi("the-uid")), 0)
+    monkeypatch.setattr(verification, "_target", lambda *_, **__: target)
+    with verification.target(NOTHING, None, revision=0) as found:
+        assert found is target
 
 
 def test_a_given_configuration_is_the_only_one(etcds: list[FakeEtcd], tmp_path: Path) -> None:

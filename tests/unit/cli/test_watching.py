@@ -27,6 +27,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def on(monkeypatch: pytest.MonkeyPatch, *, is_terminal: bool) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(terminal, "screen", lambda _: Screen(is_terminal, False, True, 80))
 
 
@@ -55,6 +56,31 @@ def test_elsewhere_a_line_every_ten_seconds_and_none_for_what_is_quick(
         "m1: 110 of 400 MB, 11 MB/s, about 26 s left",
         "m1: 210 of 400 MB, 10 MB/s, about 18 s left",
     ]
+
+
+def test_a_dumb_terminal_gets_no_line_that_it_cannot_take_back(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on(monkeypatch, is_terminal=True)
+    monkeypatch.setenv("TERM", "dumb")
+    with Lines("m1") as lines:
+        lines.arriving(1, 400_000_000)
+        clock.now += 10
+        lines.arriving(100_000_000, 400_000_000)
+    assert capsys.readouterr().err == "m1: 100 of 400 MB, 10 MB/s, about 30 s left\n"
+
+
+def test_what_comes_anew_from_another_member_is_timed_anew(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on(monkeypatch, is_terminal=False)
+    with Lines() as lines:
+        lines.arriving(9_000_000, 100_000_000)
+        clock.now += 5
+        lines.arriving(1, 100_000_000)
+        clock.now += 10
+        lines.arriving(50_000_000, 100_000_000)
+    assert capsys.readouterr().err == "50 of 100 MB, 5 MB/s, about 10 s left\n"
 
 
 def test_what_was_never_shown_leaves_no_trace(

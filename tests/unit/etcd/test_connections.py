@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from keyctl.errors import StoppedError, UnreachableError, WrongUsageError
 from keyctl.etcd.connections import Connections, Endpoint
 from keyctl.etcd.rpc import CallError, Session
+from tests.support.hints import wrong_hints
 from tests.support.scripted_etcd import Answer, Pair, ScriptedEtcd, ScriptedSession, install
 
 DOWN = CallError("UNAVAILABLE", "failed to connect to all addresses")
@@ -120,6 +121,8 @@ def test_a_diagnosis_without_a_finding_leaves_what_grpc_said(scripted: ScriptedE
         CallError("UNAUTHENTICATED", "etcdserver: invalid auth token"),
         CallError("INVALID_ARGUMENT", "etcdserver: user name is empty"),
         CallError("INVALID_ARGUMENT", "etcdserver: authentication failed, invalid user ID or password"),
+        CallError("FAILED_PRECONDITION", "etcdserver: user name not found"),
+        CallError("FAILED_PRECONDITION", "etcdserver: authentication is not enabled"),
     ],
     ids=lambda refusal: refusal.detail,
 )
@@ -129,6 +132,23 @@ def test_a_refusal_is_authorisation_and_no_other_endpoint_is_asked(scripted: Scr
         connections.ask_any(question)
     assert (caught.value.cause or "").startswith(f"authorisation: {refusal.detail}")
     assert len(scripted.opened) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "helps"),
+    [
+        ("user name is empty", "etcd wants a user"),
+        ("authentication failed, invalid user ID or password", "etcd.passwordFile"),
+        ("user name not found", "etcdctl user list"),
+        ("authentication is not enabled", "leave etcd.user and etcd.passwordFile out"),
+        ("permission denied", "a snapshot needs the role root"),
+    ],
+)
+def test_what_helps_depends_on_what_etcd_says_of_the_user(scripted: ScriptedEtcd, said: str, helps: str) -> None:
+    connections = scripted.connect(ScriptedSession())
+    failure = connections.failure(connections.endpoints[0], CallError("PERMISSION_DENIED", f"etcdserver: {said}"))
+    assert helps in " ".join(failure.hints)
+    assert wrong_hints(failure.hints) == []
 
 
 @pytest.mark.parametrize(

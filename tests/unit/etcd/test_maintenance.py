@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import stat
 from collections.abc import Generator
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from keyctl.errors import RefusedError, StoppedError, UnreachableError
 from keyctl.etcd.maintenance import member_status, save_snapshot
 from keyctl.etcd.rpc import CallError, SnapshotChunk
-from tests.support.scripted_etcd import Chunk, Header, ScriptedEtcd, ScriptedSession, Status, Step, install
+from tests.support.scripted_etcd import Answer, Chunk, Header, ScriptedEtcd, ScriptedSession, Status, Step, install
 
 DATA = bytes(range(256)) * 16
 DIGEST = hashlib.sha256(DATA).digest()
@@ -24,8 +26,14 @@ def scripted(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     return install(tmp_path_factory.mktemp("tls"), monkeypatch)
 
 
+def fit(header: Header | None = None) -> list[Step]:
+    """What a member answers that may be copied: how it is, a linearizable read, how it is then."""
+    header = header or Header()
+    return [Status(header), Answer(header=header), Status(header)]
+
+
 def streaming(*blobs: Step) -> ScriptedSession:
-    return ScriptedSession([Status()], blobs=list(blobs))
+    return ScriptedSession(fit(), blobs=list(blobs))
 
 
 def test_a_snapshot_is_written_whole_and_for_its_owner_only(scripted: ScriptedEtcd, tmp_path: Path) -> None:
@@ -79,6 +87,28 @@ def test_a_failure_half_way_leaves_no_file(
     with pytest.raises(error):
         save_snapshot(scripted.connect(streaming(WHOLE[0], failure)), tmp_path / "s.db")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "helps"),
+    [
+        (errno.ENOSPC, "larger disk"),
+        (errno.EDQUOT, "larger disk"),
+        (errno.EFBIG, "ulimit -f"),
+        (errno.EROFS, "another directory"),
+        (errno.EACCES, "another directory"),
+        (errno.EIO, "another one"),
+    ],
+    ids=errno.errorcode.get,
+)
+def test_what_the_disk_refuses_comes_with_what_helps(
+    scripted: ScriptedEtcd, tmp_path: Path, number: int, helps: str
+) -> None:
+    failure = OSError(number, os.strerror(number))
+    with pytest.raises(StoppedError) as caught:
+        save_snapshot(scripted.connect(streaming(WHOLE[0], failure)), tmp_path / "s.db")
+    assert caught.value.cause == os.strerror(number)
+    assert helps in " ".join(caught.value.hints)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +228,7 @@ def come_meanwhile(path: Path) -> ScriptedSession:
                 path.write_text("mine")
                 yield chunk
 
-    return Meddling([Status()], blobs=WHOLE)
+    return Meddling(fit(), blobs=WHOLE)
 
 
 def no_links(*_: object) -> None:

@@ -187,6 +187,19 @@ def test_a_database_that_a_defragmentation_replaced_is_not_the_members_any_more(
     assert caught.value.cause == "another file took its name"
 
 
+@pytest.mark.parametrize("later", ["history", "fragments"])
+def test_what_was_committed_after_the_live_values_were_read_is_not_counted_with_them(
+    tmp_path: Path, later: str
+) -> None:
+    one = DataDirSource(directory(tmp_path / "etcd"))
+    read(one)
+    commit(tmp_path / "etcd/member/snap/db", 11)
+    with pytest.raises(UnusableInputError, match=r"/member/snap/db changed while it was read") as caught:
+        list(one.fragments() if later == "fragments" else one.history(b""))
+    assert caught.value.hints == ("stop this member first, or take a snapshot from it and read that",)
+    assert {one.coverage()[area] for area in Area} == {Coverage.SCANNED, Coverage.NOT_SCANNED}
+
+
 def test_the_lock_of_a_running_etcd_is_not_waited_for_and_nothing_is_written(tmp_path: Path) -> None:
     root = directory(tmp_path / "etcd")
     for path in (*root.rglob("*"), root):

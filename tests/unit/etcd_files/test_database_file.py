@@ -24,6 +24,30 @@ def test_a_missing_an_empty_and_a_wrong_kind_of_file_are_refused(tmp_path: Path)
             pass
 
 
+def test_holes_are_left_out_where_they_are_large_enough(tmp_path: Path) -> None:
+    megabyte = 1 << 20
+    with (tmp_path / "f").open("wb") as file:
+        for at in (0, 3 * megabyte, 20 * megabyte):
+            file.seek(at)
+            file.write(b"x" * 4096)
+        file.truncate(40 * megabyte)
+    with opened(tmp_path / "f") as file:
+        found = list(file.filled(0, 40 * megabyte, 8 * megabyte))
+        assert found == [(0, 3 * megabyte + 4096), (20 * megabyte, 20 * megabyte + 4096)]
+        assert list(file.filled(0, 40 * megabyte, 30 * megabyte)) == [(0, 40 * megabyte)]
+        assert list(file.filled(20 * megabyte + 8192, 40 * megabyte, 8 * megabyte)) == []
+
+
+def test_where_no_holes_are_known_nothing_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: int) -> int:
+        raise OSError(22, "Invalid argument")
+
+    (tmp_path / "f").write_bytes(b"x")
+    monkeypatch.setattr(os, "lseek", unknown)
+    with opened(tmp_path / "f") as file:
+        assert list(file.filled(0, 1 << 30, 1)) == [(0, 1 << 30)]
+
+
 def test_every_slice_of_a_file_is_what_the_file_holds(tmp_path: Path) -> None:
     content = bytes(range(256)) * 2000
     (tmp_path / "f").write_bytes(content)

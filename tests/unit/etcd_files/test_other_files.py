@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import random
 import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -82,7 +84,7 @@ def test_the_same_record_in_two_files_is_told_for_each(tmp_path: Path) -> None:
 
 def test_a_file_that_is_gone_meanwhile_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tmp1").write_bytes(PLAIN)
-    monkeypatch.setattr(other_files, "all_files", lambda folder: ([folder / "db.tmp.1", folder / "tmp1"], []))
+    monkeypatch.setattr(other_files, "all_files", lambda folder, _: ([folder / "db.tmp.1", folder / "tmp1"], []))
     assert len(told(tmp_path)) == 1
 
 
@@ -90,7 +92,7 @@ def test_a_file_that_cannot_be_read_is_an_error_not_a_clean_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "folder").mkdir()
-    monkeypatch.setattr(other_files, "all_files", lambda folder: ([folder / "folder"], []))
+    monkeypatch.setattr(other_files, "all_files", lambda folder, _: ([folder / "folder"], []))
     with pytest.raises(UnusableInputError, match="folder cannot be read"):
         told(tmp_path)
 
@@ -122,6 +124,13 @@ def test_folders_of_the_log_are_part_of_it_and_its_own_files_are_left_to_it(tmp_
         ("db", b"\x28\xb5\x2f\xfd"),
         ("db", b"\xfd7zXZ\x00"),
         ("db", b"BZh91AY"),
+        ("db", b"LZIP\1"),
+        ("db", b"Rar!\x1a\x07\1"),
+        ("db", b"\x5d\0\0\x80\0"),
+        ("db", b"\xff\x06\0\0sNaPpY"),
+        ("db", b"age-encryption.org/v1"),
+        ("db", b"-----BEGIN PGP MESSAGE-----"),
+        ("db.gpg", b"anything"),
         ("db.LZ4", b"anything"),
         ("db.gz", b""),
     ],
@@ -150,6 +159,61 @@ def test_a_link_to_a_folder_is_named_and_not_followed_and_one_to_a_file_is(tmp_p
     assert [found.place for found in read(root, remarks)] == ["file offset 0"]
     assert [one.text for one in remarks.said] == ["around leads elsewhere: not looked at"]
     assert remarks.unread == {Area.SNAP_DIR}
+
+
+def test_links_that_etcd_itself_follows_are_followed_and_what_lies_below_them_is_looked_at(tmp_path: Path) -> None:
+    for name in ("member", "log/old", "snap", "etcd", "else"):
+        (tmp_path / name).mkdir(parents=True)
+    root = tmp_path / "etcd"
+    (root / "member").symlink_to(tmp_path / "member")
+    (root / "member/wal").symlink_to(tmp_path / "log")
+    (root / "member/snap").symlink_to(tmp_path / "snap")
+    (root / "member/back").symlink_to(root)
+    (tmp_path / "log/old/x.wal").write_bytes(PLAIN)
+    (tmp_path / "log/else").symlink_to(tmp_path / "else")
+    (tmp_path / "snap/tmp1").write_bytes(PLAIN)
+    (tmp_path / "snap/db").write_bytes(database())
+    remarks = Remarks()
+    found = list(other_fragments(root, root / "member/snap/db", root / "member/wal", remarks))
+    assert [(one.area, one.place) for one in found] == [
+        (Area.SNAP_DIR, "member/snap/tmp1 offset 0"),
+        (Area.WAL, "member/wal/old/x.wal offset 0"),
+    ]
+    named = [(one.area, one.text.partition(" leads")[0]) for one in remarks.said]
+    assert named == [(Area.SNAP_DIR, "member/back"), (Area.WAL, "member/wal/else")]
+
+
+def compressed() -> bytes:
+    return zlib.compress(random.Random(1).randbytes(3000))  # noqa: S311 — no secret is made of it
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(compressed(), id="zlib"),
+        pytest.param(b"name.gz" + bytes(505) + compressed() + bytes(1000), id="tar"),
+        pytest.param(PLAIN + b"." * 5000 + PLAIN[:8] + bytes(9000) + compressed(), id="behind a value"),
+        pytest.param(PLAIN + b"text " * 2000 + b"\x2a\x05k8s\0x" + compressed(), id="between values"),
+    ],
+)
+@pytest.mark.parametrize(("folder", "area"), [("old", Area.SNAP_DIR), ("wal/old", Area.WAL)])
+def test_a_file_that_looks_compressed_beside_its_values_is_named_as_not_understood(
+    tmp_path: Path, content: bytes, folder: str, area: Area
+) -> None:
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "x").write_bytes(content)
+    remarks = Remarks()
+    read(tmp_path, remarks)
+    assert [one.text.partition(",")[0] for one in remarks.said] == [f"{folder}/x is not understood"]
+    assert remarks.unread == {area}
+
+
+def test_text_numbers_and_encrypted_values_are_understood(tmp_path: Path) -> None:
+    value = b"k8s:enc:aescbc:v1:key1:" + compressed()
+    (tmp_path / "x").write_bytes(b"text " * 999 + bytes(range(40)) * 99 + item(7, value)[1] + item(7, value)[2])
+    remarks = Remarks()
+    assert [found.value for found in read(tmp_path, remarks)] == [value]
+    assert remarks.said == []
 
 
 def test_a_log_on_another_disk_is_no_link_that_nobody_follows(tmp_path: Path) -> None:

@@ -63,6 +63,23 @@ def test_the_values_under_the_prefix_come_once_and_are_counted(tmp_path: Path) -
     assert (info.cluster_id, info.count, info.integrity) == ("", 3, "sha256-ok")
 
 
+@pytest.mark.parametrize("later", ["history", "fragments"])
+@pytest.mark.parametrize("how", ["replaced", "written to"])
+def test_a_file_that_changes_between_two_readings_is_refused(tmp_path: Path, how: str, later: str) -> None:
+    one = write(tmp_path / "s.db", database())
+    read(one)
+    if how == "replaced":
+        write(tmp_path / "new", database())
+        (tmp_path / "new").replace(tmp_path / "s.db")
+    else:
+        os.utime(tmp_path / "s.db", ns=(1, 1))
+    with pytest.raises(UnusableInputError, match=r"s\.db changed while it was read"):
+        list(one.fragments() if later == "fragments" else one.history(b""))
+    assert one.coverage()[Area.HISTORY] is one.coverage()[Area.FREE_PAGES] is Coverage.NOT_SCANNED
+    read(one)
+    list(one.fragments() if later == "fragments" else one.history(b""))
+
+
 def test_many_values_come_in_several_batches(tmp_path: Path) -> None:
     sizes = [len(batch) for batch in write(tmp_path / "s.db", database(2500)).batches(b"/registry/")]
     assert sum(sizes) == 2500
@@ -329,3 +346,20 @@ def test_a_small_file_and_a_process_with_threads_get_no_child(monkeypatch: pytes
     (threads / "2").unlink()
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
     assert not forked.is_worth_it(1 << 30)
+
+
+def test_a_large_hole_is_not_read_and_what_lies_behind_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, read_at = write(tmp_path / "s.db", database(), digest=False), os.pread
+    end = (tmp_path / "s.db").stat().st_size + (1 << 30)
+    with (tmp_path / "s.db").open("r+b") as file:
+        file.seek(end)
+        file.write(LEFT.ljust(4096, b"\0"))
+    calls: list[int] = []
+
+    def counted(descriptor: int, size: int, at: int) -> bytes:
+        calls.append(size)
+        return read_at(descriptor, size, at)
+
+    monkeypatch.setattr(os, "pread", counted)
+    assert [found.place for batch in one.fragments() for found in batch] == [f"page {end // 4096}"]
+    assert sum(calls) < 1 << 24

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+import zlib
 from pathlib import Path
 
 import pytest
@@ -270,6 +272,15 @@ def test_files_that_etcd_put_aside_are_searched(tmp_path: Path) -> None:
     fragments, _ = read(tmp_path)
     assert [(found.value, found.whole) for found in fragments] == [(PLAIN, False)]
     assert fragments[0].place.startswith(f"{FIRST}.broken offset ")
+
+
+def test_a_file_in_which_something_looks_compressed_is_named(tmp_path: Path) -> None:
+    log().write(tmp_path)
+    packed = zlib.compress(random.Random(1).randbytes(3000))  # noqa: S311 — no secret is made of it
+    (tmp_path / "x").write_bytes(put_request(KEY, PLAIN) + packed)
+    (tmp_path / "y").write_bytes(put_request(KEY, PLAIN) + b"text " * 300)
+    _, summary = read(tmp_path)
+    assert (summary.opaque, summary.compressed) == (("x",), ())
 
 
 def test_a_file_that_is_removed_while_the_folder_is_opened_is_looked_for_again(

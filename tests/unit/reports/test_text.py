@@ -104,3 +104,19 @@ def test_nothing_is_cut_without_a_width_and_long_names_give_way_with_one() -> No
 
 def test_a_terminal_too_narrow_still_shows_states() -> None:
     assert "✓ ok" in render(width=5)
+
+
+@pytest.mark.parametrize(
+    ("severity", "status", "mark"),
+    [
+        (Severity.CRITICAL, Status.FAIL, "! attention"),
+        (Severity.HIGH, Status.FAIL, "! attention"),
+        (Severity.MEDIUM, Status.FAIL, "✓ ok"),
+        (Severity.CRITICAL, Status.PASS, "✓ ok"),
+        (Severity.CRITICAL, Status.UNKNOWN, "✓ ok"),
+    ],
+)
+def test_no_tick_stands_beside_a_cross_whatever_the_exit_code_is(severity: Severity, status: Status, mark: str) -> None:
+    finding = Finding("KC-X", severity, status, "m")
+    report = Report("X", ExitCode.OK, "read to its end", (finding,))
+    assert text.render(report, width=None, color=False, unicode=True, wide=False).endswith(f"{mark}: read to its end")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.encryption_config.model import EncryptionConfig, KmsReader
 from keyctl.keys.key import KeyRef, Provider
 from keyctl.stored.leftovers import UNNAMED, LeftGroup, LeftoverCensus, may_be
 from keyctl.stored.source import OTHER_THAN_SECRETS, SECRETS, Area, Fragment
@@ -104,6 +104,39 @@ def test_a_deactivated_key_is_retired_although_a_file_has_it() -> None:
     value = seal.seal(_NEW, _AT, seal.secret("demo"))
     (found,) = _counted(history=((_AT, value, 2),), deactivated=frozenset({_NEW.ref}))
     assert found.retired
+
+
+@pytest.mark.parametrize("provider", [Provider.AESCBC, Provider.AESGCM, Provider.SECRETBOX])
+def test_what_a_configured_key_does_not_open_is_under_other_bytes_of_its_name(provider: Provider) -> None:
+    key, reused = seal.key("new", provider, 1), seal.key("new", provider, 7)
+    config = seal.config(key)
+    for number in range(300):
+        at = _AT + b"%d" % number
+        found = _counted(
+            _whole(seal.seal(key, at, _PLAIN), at),
+            _whole(seal.seal(reused, at, _PLAIN), at),
+            _raw(seal.seal(reused, at, _PLAIN)),
+            config=config,
+        )
+        assert [(one.area, one.retired, one.other_bytes, one.values) for one in found] == [
+            (Area.FREE_PAGES, False, False, 1),
+            (Area.WAL, False, False, 1),
+            (Area.WAL, True, True, 1),
+        ]
+
+
+def test_a_key_that_stands_twice_under_one_name_opens_with_either_bytes() -> None:
+    twice = seal.config(_NEW, seal.key("new", fill=7))
+    values = [(_AT, seal.seal(seal.key("new", fill=fill), _AT, _PLAIN), fill) for fill in (1, 7, 9)]
+    found = _counted(history=tuple(values), config=twice)
+    assert [(one.other_bytes, one.values) for one in found] == [(False, 2), (True, 1)]
+
+
+def test_what_only_a_plugin_can_open_is_believed() -> None:
+    plugin = KmsReader("vault", "v2")
+    value = seal.seal_kms_v2("vault", _AT, _PLAIN)
+    (found,) = _counted(history=((_AT, value, 2),), config=seal.config(plugin))
+    assert (found.retired, found.other_bytes) == (False, False)
 
 
 def test_without_a_configuration_no_key_is_called_retired() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keyctl.stored.source import Packed
+from keyctl.stored.source import Batch, Packed, keys_outside
 from tests.support.packed import packed
 
 VALUES = [(b"/a", b"one", 7), (b"", b"", 0), (b"/b", b"two", 2**63)]
@@ -23,3 +23,10 @@ def test_stretches_follow_on_one_another() -> None:
 
 def test_what_packed_values_hold_is_not_shown() -> None:
     assert "one" not in repr(packed(VALUES))
+
+
+def test_the_keys_outside_of_a_prefix_are_told_wherever_their_values_lie() -> None:
+    values = [(b"/registry/a", b"/registry/", 1), (b"/reg", b"istry/", 2), (b"/registry", b"/b", 3), (b"x", b"", 4)]
+    batches: tuple[Batch, ...] = (values, packed(values))
+    for batch in batches:
+        assert list(keys_outside(batch, b"/registry/")) == [b"/reg", b"/registry", b"x"]

@@ -12,7 +12,16 @@ from keyctl.errors import ExitCode
 from keyctl.findings import Report, Status
 from keyctl.keys.key import KeyRef, Provider
 from keyctl.reports.formats import FORMATS
-from keyctl.stored.source import OTHER_THAN_SECRETS, SECRETS, Area, Coverage, Fragment, Remark, Value
+from keyctl.stored.source import (
+    OTHER_THAN_SECRETS,
+    PERHAPS_SECRETS,
+    SECRETS,
+    Area,
+    Coverage,
+    Fragment,
+    Remark,
+    Value,
+)
 from keyctl.verify.report import to_report
 from keyctl.verify.values import VerifyResult, verify
 from tests.support import seal
@@ -218,8 +227,73 @@ def test_leftovers_under_another_prefix_are_said_and_not_judged() -> None:
         in report.notes
     )
     shown = json.loads(_text(report))
-    assert shown["otherPrefixes"] == {"values": 2, "first": ["/elsewhere", "compact_rev_key"]}
+    assert shown["otherPrefixes"] == {
+        "values": 2,
+        "first": ["/elsewhere", "compact_rev_key"],
+        "live": {"values": 0, "first": []},
+    }
     assert shown["history"]["values"] == 0
+
+
+def test_live_values_under_other_prefixes_are_said_and_not_judged() -> None:
+    others = {b"/elsewhere/secrets/default/%d" % number: _PLAIN for number in range(3)}
+    values = _CLEAN | others | {b"/else": b"x", b"compact_rev_key": b"1"}
+    result = _verified(MemoryFile(values))
+    report = to_report(result)
+    assert (result.outcomes, result.source.count) == ((), 1)
+    assert (
+        "4 live values under other prefixes: /elsewhere (3), /else (1); judge them with --etcd-prefix" in report.notes
+    )
+    shown = json.loads(_text(report))
+    assert shown["otherPrefixes"]["live"] == {"values": 4, "first": ["/elsewhere", "/else"]}
+    assert shown["summary"]["values"] == 1
+
+
+def test_of_a_live_etcd_only_what_lies_under_the_prefix_is_read() -> None:
+    result = _verified(MemorySource(_CLEAN | {b"/elsewhere/a": b"x"}))
+    assert (result.source.count, result.elsewhere) == (1, (0, ()))
+
+
+def test_a_value_under_other_bytes_of_a_name_that_is_configured_is_one_under_a_retired_key() -> None:
+    reused = seal.key("new", fill=7)
+    history = ((_AT, seal.seal(reused, _AT, _PLAIN), 2), (_AT, _CLEAN[_AT], 3))
+    source = MemoryFile(_CLEAN, history=history, fragments=(_fragment(history[0][1]),))
+    result = _verified(source)
+    assert result.outcomes == (14,)
+    report = to_report(result)
+    said = [one.message for one in report.findings if one.status is Status.FAIL]
+    assert said == [
+        "history: values of secrets under aescbc/new, but other bytes of that name",
+        "free pages: values of secrets under aescbc/new, but other bytes of that name",
+    ]
+    shown = json.loads(_text(report))["history"]
+    assert [(one["retired"], one["otherBytes"], one["values"]) for one in shown["encrypted"]] == [
+        (False, False, 1),
+        (True, True, 1),
+    ]
+    assert verify(source, prefix="/registry", config=_CONFIG, residue=True, decrypt=False).outcomes == ()
+
+
+def test_with_only_a_retired_key_counts_for_the_resources_it_names() -> None:
+    at = b"/registry/configmaps/default/a"
+    config = seal.config(_NEW, resources=("secrets", "configmaps"))
+    values = _CLEAN | {at: seal.seal(_NEW, at, seal.config_map("a"))}
+    old = seal.seal(_OLD, _AT, _PLAIN)
+    raw = Fragment(Area.FREE_PAGES, "page 7", None, None, old, whole=False)
+    for source, only, outcomes in (
+        (MemoryFile(values, history=((_AT, old, 2),)), ("configmaps",), ()),
+        (MemoryFile(values, history=((_AT, old, 2),)), ("secrets",), (14,)),
+        (MemoryFile(values, fragments=(raw,)), ("configmaps",), (14,)),
+    ):
+        assert verify(source, prefix="/registry", config=config, residue=True, only=only).outcomes == outcomes
+
+
+@pytest.mark.parametrize("only", [(), ("secrets",)])
+def test_an_end_that_may_be_a_secrets_is_a_doubt(only: tuple[str, ...]) -> None:
+    result = _verified(MemoryFile(_CLEAN, fragments=(_tail(PERHAPS_SECRETS),)), only=only)
+    assert result.outcomes == (15,)
+    said = [one.message for one in to_report(result).findings if one.id == "KC-DAT-012"]
+    assert said == ["free pages: 1 value in plaintext, of which only the end is left: secrets, or something else?"]
 
 
 @pytest.mark.parametrize("integrity", ["sha256-ok", "sha256-absent", None])

@@ -207,7 +207,7 @@ def test_the_json_report_keeps_its_contract() -> None:
             "snapDir": "absent",
         },
         "remarks": [],
-        "otherPrefixes": {"values": 0, "first": []},
+        "otherPrefixes": {"values": 0, "first": [], "live": {"values": 0, "first": []}},
         "history": {"values": 0, "plaintext": 0, "encrypted": []},
         "residue": {"plaintext": 0, "encrypted": []},
     }

@@ -107,7 +107,7 @@ def _verdict(standing: Standing, findings: Iterable[Finding]) -> str:
     read = f"; {values} values read, every one opens" if facts.values is not None else "; values were not read"
     warned = sum(one.status is Status.FAIL for one in found)
     warnings = f"; {counted(warned, 'warning')}" if warned else ""
-    return f"all {len(facts.servers)} servers agree{read}{warnings}"
+    return f"{_all_of(len(facts.servers))}{read}{warnings}"
 
 
 def _server_row(standing: Standing, server: ServerSeen) -> tuple[str, ...]:
@@ -339,6 +339,10 @@ def _moment(text: str) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo else None
+
+
+def _all_of(servers: int) -> str:
+    return "the one server has loaded its file" if servers == 1 else f"all {servers} servers agree"
 
 
 def span(time: timedelta) -> str:

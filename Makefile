@@ -32,9 +32,8 @@ test: $(INSTALLED) ## every test, the live ones too
 	@$(BIN)/python -c 'from keyctl.lab import build, versions; build.binaries(versions.SERVERS, progress=print)'
 	@echo '== oracle: the loaders of Kubernetes 1.37, 1.30 and 1.28 (built on the first run, then reused)'
 	@$(BIN)/python -c 'from tests.support import oracle; [oracle.program(version) for version in oracle.MODULE_FILES]'
-	@# NOTE: live tests wait more than they work, and begin first: three workers keep two cores busy to the end.
-	@echo '== tests: pytest (20 to 25 minutes on 2 cores)'
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10
+	@echo '== tests: pytest (25 to 30 minutes on 2 cores)'
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 check: $(INSTALLED) ## format, lint, types, import contracts, generated files
 	@echo '== format: ruff format --check'

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 # Seconds. On a quiet resource a migration idles for up to 82 s, until the garbage collector's cache has caught up.
 STALL = 180.0
-_UNTAKEN = 60.0
+_UNTAKEN = 150.0
 _MANAGER_GONE = 60.0
 _POLL = 1.0
 _COUNT_EVERY = 5.0

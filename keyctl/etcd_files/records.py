@@ -9,7 +9,6 @@ is known at the end, from a hash of each.
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections import Counter
 from collections.abc import Container, Generator, Iterable
@@ -18,24 +17,13 @@ from dataclasses import dataclass, field
 from keyctl.etcd_files.bbolt import LEAF_ELEMENT, BoltFile, LeafRun
 from keyctl.etcd_files.bbolt_meta import PAGE_HEADER
 from keyctl.etcd_files.mvcc import RECORDS, REVISION, SEPARATOR, TOMBSTONE, Record, Standing, read_record
-from keyctl.stored.protobuf import varint
+from keyctl.etcd_files.usual_run import BEFORE_KEY, LEASE, USUAL, Sizes, UsualRun, usual_run
 from keyctl.stored.source import Packed
 
+# Hashes are compared among themselves; in groups, where they are many.
 _GROUPS = 64
-_MOST_SIZES = 4096
+_MOST_TOGETHER = 1 << 18
 _LAST_SUB = 0xFFFFFFFFFFFFFFFF
-
-_NUMBER = rb"[\x80-\xff]*[\x00-\x7f]"
-# A record as etcd writes nearly all of them, up to its value: (revision), (size of the key), (key); the revisions that
-# created and modified it, and whether they are one (); version, (size of the value). Other records go the long way.
-_USUAL = re.compile(
-    rb"(.{8}_.{8})\x0a([\x01-\x7f])([^\x10]+)\x10(%b)\x18(?:\4()|%b)\x20%b\x2a([\x80-\xff]{0,4}[\x00-\x7f])"
-    % (_NUMBER, _NUMBER, _NUMBER),
-    re.DOTALL,
-)
-# What follows on the value of a key with a lease.
-_LEASE = re.compile(rb"\x30%b" % _NUMBER)
-_BEFORE_KEY = REVISION.size + 2
 _SEPARATOR_AT = 8
 
 
@@ -62,8 +50,9 @@ class Reader:
         # The record before, and the keys of which older records may follow.
         self._newer = b"\xff" * REVISION.size
         self._seen: set[bytes] = set()
-        self._sizes = _Sizes()
-        self._hashes = [array("q") for _ in range(_GROUPS)]
+        self._sizes = Sizes()
+        self._hashes = array("q")
+        self._groups: list[array[int]] = []
 
     def finds(self) -> Generator[Find]:
         """Go through the records. Raises `UnusableInputError` for a damaged one."""
@@ -72,14 +61,40 @@ class Reader:
 
     def repeated(self) -> set[int]:
         """The hashes of keys that were found more than once: none, if every key was found once."""
-        doubtful = (group for group in self._hashes if len(set(group)) < len(group))
+        if self._groups:
+            self._sort()
+        groups = self._groups or [self._hashes]
+        doubtful = (group for group in groups if len(set(group)) < len(group))
         return {number for group in doubtful for number, times in Counter(group).items() if times > 1}
 
     def _read(self, run: LeafRun) -> bytes:
-        """The places of the wanted records of `run`. Every value of a file comes through this loop."""
+        """The places of the wanted records of `run`."""
+        usual = usual_run(run, self._sizes)
+        if usual is None or not self._all_live(usual):
+            return self._read_each(run)
+        self._newer = usual.entries[-1]
+        if self._past:
+            return b""
+        self._note(usual.keys)
+        return usual.places()
+
+    def _all_live(self, usual: UsualRun) -> bool:
+        """Whether all of these records are wanted as live ones are, and none says anything about an older one."""
+        newest, keys = usual.entries[0], usual.keys
+        return (
+            newest < self._newer
+            and newest <= self._limit
+            and (usual.all_first or newest <= self._compacted)
+            and self._seen.isdisjoint(keys)
+            and min(keys) >= self._prefix
+            and max(keys).startswith(self._prefix)
+        )
+
+    def _read_each(self, run: LeafRun) -> bytes:
+        """The same, for any records."""
         content, newer, seen, past = run.content, self._newer, self._seen, self._past
         limit, compacted, prefix, sizes = self._limit, self._compacted, self._prefix, self._sizes
-        unpack, usual, lease = LEAF_ELEMENT.iter_unpack, _USUAL.match, _LEASE.fullmatch
+        unpack, usual, lease = LEAF_ELEMENT.iter_unpack, USUAL.match, LEASE.fullmatch
         change_size, element_size = REVISION.size, LEAF_ELEMENT.size
         places: list[int] = []
         keys: list[bytes] = []
@@ -100,7 +115,7 @@ class Reader:
                     if value_end == stop or lease(content, value_end, stop):
                         known = entry < newer and len(key) == told_key[0]
                 if known:
-                    newer, is_first, key_at = entry, first is not None, at + _BEFORE_KEY
+                    newer, is_first, key_at = entry, first is not None, at + BEFORE_KEY
                     key_end = key_at + len(key)
                 else:
                     entry, record = self._look(run, leaf, element, newer)
@@ -154,19 +169,16 @@ class Reader:
         raise self._bolt.damage(number, run.offset + element, what)
 
     def _note(self, keys: Iterable[bytes]) -> None:
-        notes = [group.append for group in self._hashes]
-        for hashed in map(_hash, keys):
+        self._hashes.extend(map(_hash, keys))
+        if len(self._hashes) > _MOST_TOGETHER:
+            self._sort()
+
+    def _sort(self) -> None:
+        self._groups = self._groups or [array("q") for _ in range(_GROUPS)]
+        notes = [group.append for group in self._groups]
+        for hashed in self._hashes:
             notes[hashed % _GROUPS](hashed)
-
-
-class _Sizes(dict[bytes, int]):
-    """The numbers that these bytes are."""
-
-    def __missing__(self, raw: bytes) -> int:
-        size, _ = varint(raw, 0, len(raw))
-        if len(self) < _MOST_SIZES:
-            self[raw] = size
-        return size
+        del self._hashes[:]
 
 
 def twice(finds: Iterable[Find], suspects: Container[int]) -> bytes | None:

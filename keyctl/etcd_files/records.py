@@ -20,9 +20,7 @@ from keyctl.etcd_files.mvcc import RECORDS, REVISION, SEPARATOR, TOMBSTONE, Reco
 from keyctl.etcd_files.usual_run import BEFORE_KEY, LEASE, USUAL, Sizes, UsualRun, usual_run
 from keyctl.stored.source import Packed
 
-# Hashes are compared among themselves; in groups, where they are many.
 _GROUPS = 64
-_MOST_TOGETHER = 1 << 18
 _LAST_SUB = 0xFFFFFFFFFFFFFFFF
 _SEPARATOR_AT = 8
 
@@ -51,8 +49,7 @@ class Reader:
         self._newer = b"\xff" * REVISION.size
         self._seen: set[bytes] = set()
         self._sizes = Sizes()
-        self._hashes = array("q")
-        self._groups: list[array[int]] = []
+        self._hashes = [array("q") for _ in range(_GROUPS)]
 
     def finds(self) -> Generator[Find]:
         """Go through the records. Raises `UnusableInputError` for a damaged one."""
@@ -61,10 +58,7 @@ class Reader:
 
     def repeated(self) -> set[int]:
         """The hashes of keys that were found more than once: none, if every key was found once."""
-        if self._groups:
-            self._sort()
-        groups = self._groups or [self._hashes]
-        doubtful = (group for group in groups if len(set(group)) < len(group))
+        doubtful = (group for group in self._hashes if len(set(group)) < len(group))
         return {number for group in doubtful for number, times in Counter(group).items() if times > 1}
 
     def _read(self, run: LeafRun) -> bytes:
@@ -169,16 +163,9 @@ class Reader:
         raise self._bolt.damage(number, run.offset + element, what)
 
     def _note(self, keys: Iterable[bytes]) -> None:
-        self._hashes.extend(map(_hash, keys))
-        if len(self._hashes) > _MOST_TOGETHER:
-            self._sort()
-
-    def _sort(self) -> None:
-        self._groups = self._groups or [array("q") for _ in range(_GROUPS)]
-        notes = [group.append for group in self._groups]
-        for hashed in self._hashes:
+        notes = [group.append for group in self._hashes]
+        for hashed in map(_hash, keys):
             notes[hashed % _GROUPS](hashed)
-        del self._hashes[:]
 
 
 def twice(finds: Iterable[Find], suspects: Container[int]) -> bytes | None:

@@ -44,7 +44,7 @@ class Sizes(dict[bytes, int]):
 
 
 class UsualRun(NamedTuple):
-    """The records of a run, the newest first: their revisions as bytes, their keys, and where they begin and end.
+    """The records of a run, the newest first: their revisions as bytes, their keys, where they and their values lie.
 
     `all_first`: each of them created its key.
     """
@@ -53,13 +53,14 @@ class UsualRun(NamedTuple):
     keys: tuple[bytes, ...]
     all_first: bool
     starts: list[int]
+    key_lengths: list[int]
     value_starts: list[int]
     value_ends: list[int]
 
     def places(self) -> bytes:
         """A `PLACE` for each record."""
         key_starts = list(map(add, self.starts, repeat(BEFORE_KEY)))
-        key_ends = map(add, key_starts, map(len, self.keys))
+        key_ends = list(map(add, key_starts, self.key_lengths))
         numbers = array("Q", bytes(8 * _PLACE_NUMBERS * len(self.keys)))
         columns = (self.starts, key_starts, key_ends, self.value_starts, self.value_ends)
         for index, column in enumerate(columns):
@@ -75,26 +76,28 @@ def usual_run(run: LeafRun, sizes: Sizes) -> UsualRun | None:
     elements = list(LEAF_ELEMENT.iter_unpack(heads))
     if not elements:
         return None
-    flags, positions, key_sizes, told_sizes = zip(*reversed(elements), strict=True)
+    elements.reverse()
+    flags, positions, key_sizes, told_sizes = zip(*elements, strict=True)
     if any(flags) or key_sizes.count(REVISION.size) < len(elements):
         return None
-    at = [range(start + head, start + head + width * held, width)[::-1] for _, start, _, held in leaves]
-    starts = list(map(add, chain.from_iterable(at), positions))
+    at = chain.from_iterable([range(start + head + width * (held - 1), start, -width) for _, start, _, held in leaves])
+    starts = list(map(add, at, positions))
     stops = list(map(add, map(add, starts, key_sizes), told_sizes))
     limits = chain.from_iterable([repeat(end, held) for _, _, end, held in leaves])
     if not all(map(le, stops, limits)):
         return None
     found = list(map(USUAL.match, repeat(content), starts, stops))
-    whole = [one for one in found if one]
-    if len(whole) < len(found):
+    matches = list(filter(None, found))
+    if len(matches) < len(found):
         return None
-    entries, told_keys, keys, _, firsts, raw_sizes = zip(*map(re.Match.groups, whole), strict=True)
-    value_starts = list(map(re.Match.end, whole))
+    entries, told_keys, keys, _, firsts, raw_sizes = zip(*map(re.Match.groups, matches), strict=True)
+    key_lengths = list(map(len, keys))
+    value_starts = list(map(re.Match.end, matches))
     value_ends = list(map(add, value_starts, map(sizes.__getitem__, raw_sizes)))
     in_order = all(map(gt, entries, entries[1:]))
-    if not in_order or list(map(len, keys)) != list(b"".join(told_keys)) or not _end(content, value_ends, stops):
+    if not in_order or key_lengths != list(b"".join(told_keys)) or not _end(content, value_ends, stops):
         return None
-    return UsualRun(entries, keys, None not in firsts, starts, value_starts, value_ends)
+    return UsualRun(entries, keys, None not in firsts, starts, key_lengths, value_starts, value_ends)
 
 
 def _end(content: bytes, value_ends: list[int], stops: list[int]) -> bool:

@@ -126,11 +126,3 @@ def test_a_record_that_reaches_beyond_its_leaf_is_not_as_usual() -> None:
 def test_a_run_without_records_is_not_as_usual() -> None:
     _, older = opened(usual(2, 10), usual(20, 22)).bolt.runs_backwards(b"key")
     assert usual_run(older._replace(leaves=[]), Sizes()) is None
-
-
-def test_many_keys_are_compared_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records_module, "_MOST_TOGETHER", 8)
-    assert len(read_everything(opened(usual(2, 8), usual(20, 30)))[-8]) == 16
-    database = opened(usual(2, 8), [put(20, b"/a/005"), *usual(21, 30)])
-    with pytest.raises(UnusableInputError, match="not consistent"):
-        list(live_values(database, b"", 29))

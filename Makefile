@@ -16,7 +16,7 @@ COMPILE   := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --upg
              --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check mutants oracle fuzz bench generate lock clean
+.PHONY: help setup demo test museum chaos check mutants oracle fuzz bench generate lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,14 @@ test: $(INSTALLED) ## every test, the live ones too
 	@$(BIN)/python -c 'from tests.support import oracle; [oracle.program(version) for version in oracle.MODULE_FILES]'
 	@echo '== tests: pytest (25 to 30 minutes on 2 cores)'
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+
+museum: $(INSTALLED) ## accidents on real servers: killed, paused, joining, full, under changes all the time
+	@echo '== accidents: pytest tests/museum (an hour on 2 cores)'
+	@$(BIN)/python -m pytest --durations=10 tests/museum
+
+chaos: $(INSTALLED) ## half an hour of rotations while servers, etcd and keyctl are killed and paused by chance
+	@echo '== chaos: python -m tests.chaos (about 30 minutes)'
+	@$(BIN)/python -m tests.chaos
 
 check: $(INSTALLED) ## format, lint, types, import contracts, generated files
 	@echo '== format: ruff format --check'

@@ -28,9 +28,11 @@ class ServerProbe:
     `reloads` counts the reloads that succeeded, `reloaded_at` is the time of the
     newest in Unix seconds; both are 0 before the first, and always before 1.28.
     `reload_failures` counts refused reloads. `ahead` is how many seconds its clock
-    is ahead of ours, None where it did not tell the time. `refuses_us` says that it
-    is up and does not take our credentials: it is not down, and no restart would
-    mend that.
+    is ahead of ours, None where it did not tell the time. `begun` is when the process
+    started, in seconds of our own monotonic clock, by how old it said it was: a clock
+    that is set moves `start_time`, and not this; None where it did not tell the time.
+    `refuses_us` says that it is up and does not take our credentials: it is not down,
+    and no restart would mend that.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ServerProbe:
     reloaded_at: float = 0.0
     reload_failures: int = 0
     ahead: float | None = field(default=None, compare=False)
+    begun: float | None = field(default=None, compare=False)
     version: str = ""
     problem: str = ""
     refuses_us: bool = False

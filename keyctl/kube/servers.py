@@ -43,11 +43,13 @@ class HttpApiServer:
         *,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._connection = connection
         self._sleep = sleep
         self._now = now
+        self._monotonic = monotonic
         self._served: dict[str, str] = {}
 
     @property
@@ -75,7 +77,8 @@ class HttpApiServer:
         metrics = channel.request("GET", METRICS, accept="text/plain")
         asked = self._now()
         version = channel.request("GET", "/version", accept=_JSON)
-        answered = self._now()
+        answered, clock = self._now(), self._monotonic()
+        ahead = members.ahead(version.date, asked, answered)
         problems = []
         if readyz.status != _OK:
             failed = ", ".join(_FAILED_CHECK.findall(readyz.body.decode(errors="replace"))[:5])
@@ -93,7 +96,8 @@ class HttpApiServer:
             reloads=seen.reloads,
             reloaded_at=seen.reloaded_at,
             reload_failures=seen.reload_failures,
-            ahead=members.ahead(version.date, asked, answered),
+            ahead=ahead,
+            begun=None if ahead is None or not seen.start_time else clock - (answered + ahead - seen.start_time),
             version=fields.text(fields.parse(version.body), "gitVersion"),
             problem="; ".join(problems),
             refuses_us=denied(readyz),

@@ -17,7 +17,8 @@ from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.keys.key import KeyRef, Provider
 from keyctl.rotation.plan import Engine, Goal, History
 from keyctl.rotation.preflight import Facts, Wish
-from keyctl.rotation.world import World
+from keyctl.rotation.reach import reached
+from keyctl.rotation.world import EtcdPlace, World
 
 _VERSION, _KIND = "keyctl/v1", "RotationPlan"
 _NOTHING = "none"
@@ -77,18 +78,30 @@ def observed(world: World, facts: Facts) -> dict[str, str]:
             ",".join(place.resources) + "=" + ",".join(place.endpoints) for place in world.etcds[1:]
         ),
         "API servers": " ".join(server.name for server in world.servers),
+        "members of the etcds": " ".join(_identity(place) for place in world.etcds),
         "key store": world.store.location,
+        "place of snapshots": str(world.snapshot_directory),
         "settle time": f"{world.settle:g} s",
     }
     for one in facts.servers:
         server = one.server
+        identity = (server.url_host, server.hostname, server.advertise_address)
+        found[f"address of {server.name}"] = " ".join(part or "-" for part in identity)
         manifest = server.host.read(server.manifest_path) if server.manifest_path else None
         found[f"{server.config_path} on {server.name}"] = one.file.sha256 if one.file else _NOTHING
         found[f"{server.manifest_path} on {server.name}"] = manifest.sha256 if manifest else _NOTHING
         found[f"what {server.name} has loaded"] = one.loaded.hash or _NOTHING
         found[f"version of {server.name}"] = one.probe.version
         found[f"activation of {server.name}"] = "reload" if server.reloads else "restart"
-    return found
+    # NOTE: with a wildcard in the file, what is installed decides what is rewritten.
+    resources = reached(facts.servers[0].config, facts.change, facts.served)
+    return found | {f"resource {name}": "changes" for name in resources}
+
+
+def _identity(place: EtcdPlace) -> str:
+    """Its cluster, which a restored one does not share, and its members."""
+    members = place.etcd.status()
+    return ",".join(sorted({f"{member.cluster_id}/{member.member_id}" for member in members}))
 
 
 def require_the_same(plan: AgreedPlan, now: Mapping[str, str]) -> None:

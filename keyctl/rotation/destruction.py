@@ -120,7 +120,7 @@ class Destruction:
     def _needing(self) -> tuple[Backup, ...]:
         """The registered backups that need the key. Those to be forgotten must be among them."""
         registered = self._world.store.backups()
-        needing = backups.needing(registered, self._ref)
+        needing = backups.needing(registered, self._ref, self._known().fingerprint)
         for location in self._forget:
             if location not in {backup.location for backup in registered}:
                 raise backups.unknown(location, self._world.store.location)

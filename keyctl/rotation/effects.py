@@ -59,7 +59,7 @@ class ServerEffects:
     """Acts on servers for one plan. `pause` is called while waiting; it raises when there is a reason to stop.
 
     `loads` remembers what servers have loaded that do not say it. `kms` gives the values, as of the newest scan, that
-    only a KMS plugin opens (R16).
+    only a KMS plugin opens (R16). `write` journals.
     """
 
     def __init__(
@@ -72,10 +72,12 @@ class ServerEffects:
         served: dict[str, str],
         kms: Callable[[], Sequence[WorkItem]],
         reporter: Reporter,
+        write: Callable[[str, Mapping[str, object]], None],
         pause: Callable[[], None],
     ) -> None:
         self._world = world
         self._plan = plan
+        self._write = write
         self._files = files
         self._loads = loads
         self._served = served
@@ -146,7 +148,7 @@ class ServerEffects:
         self._guard(self._content_at_start(server), name)
         self._watch(server)
         server.host.restart()
-        self.await_loaded((name,))
+        self.await_loaded((name,), restarted=True)
 
     def stage_at_start(self, name: str) -> Stage | None:
         """The stage that the server has when it starts now; None for a file that is none of the plan's."""
@@ -159,8 +161,11 @@ class ServerEffects:
         config = None if content is None else decode(content, name=name).config
         return scan(self._world.everything(), prefix=self._world.prefix, config=config).unreadable
 
-    def await_loaded(self, names: tuple[str, ...]) -> None:
+    def await_loaded(self, names: tuple[str, ...], *, restarted: bool = False) -> None:
         """Wait until each of `names` is ready with the file on its host loaded, each within its own limit.
+
+        One that follows no changes of its file and was not `restarted` now is only waited for until it is ready: it has
+        what it had, if it was never gone. The next look tells.
 
         Raises `NotServingError` for one that is not, and sooner for one that goes on refusing to reload it.
         """
@@ -175,9 +180,10 @@ class ServerEffects:
             for name in list(waiting):
                 probe, loaded = self._ask(waiting[name])
                 waited = clock.monotonic() - begun
-                if probe.ready and loaded.is_file(expected[name]):
+                has_it = loaded.is_file(expected[name])
+                if probe.ready and (has_it or not (restarted or waiting[name].reloads)):
                     fields = {"server": name, "by": loaded.by}
-                    self._reporter.event(Event("loaded", f"{name} has loaded it", fields))
+                    self._reporter.event(Event("loaded", f"{name} {'has loaded it' if has_it else 'is back'}", fields))
                     del waiting[name]
                 elif waited > waiting[name].wait or refusals.last(probe, clock.monotonic()):
                     raise _never_loaded(probe, loaded, waited, self.stage_at_start(name))
@@ -246,7 +252,10 @@ class ServerEffects:
         text = content if have is want else self._files.step(content, have, want, name=name)
         config = None if text is None else decode(text, name=name).config
         writer = effective.writer(config, "secrets").ref
+        fields = {"step": "canary", "server": server.name}
+        self._write("intent", fields)
         prove_write(self._world, server, config, writer, tag=self._plan.rotation)
+        self._write("outcome", fields)
         return writer
 
     def _content_at_start(self, server: Server) -> bytes | None:
@@ -271,6 +280,8 @@ class ServerEffects:
                 hint="nothing was changed by this step; keyctl verify-secrets names the values",
                 rule="R1",
             )
+        # NOTE: reading everything may take longer than the Lease lasts; whoever lost it changes nothing more (R8).
+        self._pause()
 
     def _remove(self, server: Server) -> None:
         """Take the file away, and the copy of the manifest that came with it."""
@@ -343,6 +354,8 @@ def _never_loaded(probe: ServerProbe, loaded: Loaded, waited: float, stage: Stag
         seen = "it is ready with another configuration" if loaded.by else loaded.doubt
     if probe.reload_failures:
         seen += f"; it refused {probe.reload_failures} reloads"
+    # NOTE: one that refuses its file would not come up with it.
+    restart = " or restart it" if probe.ready and loaded.by and not probe.reload_failures else ""
     return NotServingError(
         f"{name} has not loaded the new configuration after {waited:.0f} s",
         cause=seen,
@@ -351,6 +364,7 @@ def _never_loaded(probe: ServerProbe, loaded: Loaded, waited: float, stage: Stag
             if stage in {Stage.RETIRED, Stage.BASE}
             else "this state is safe: every server reads every value",
             *((f"{name}: {loaded.mend}",) if loaded.mend else ()),
-            f"see the log of kube-apiserver on {name}, then: keyctl rotate --resume",
+            f"see the log of kube-apiserver on {name}{restart}, then: keyctl rotate --resume",
         ),
+        rule="R9",
     )

@@ -7,6 +7,7 @@ not compact here: it waits for the API servers, which do every five minutes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,7 +17,12 @@ from keyctl.rotation.world import Clock, Event, Reporter
 
 # Shares of the quota: below the first we wait, below the second only defragmenting helps.
 _MARGIN, _BRINK = 0.05, 0.01
+MAKE_ROOM = (
+    "compact and defragment, one member at a time: keyctl sanitize",
+    "or raise --quota-backend-bytes; after an alarm: etcdctl alarm disarm",
+)
 _NO_SPACE = "NOSPACE"
+_SAFE = "the old key stays; nothing was removed and every value is readable"
 _LOOK_EVERY = 2.0
 _POLL = 5.0
 _REMIND = 30.0
@@ -48,7 +54,7 @@ def judge(members: Iterable[EndpointStatus]) -> Room:
     """
     found = Room(Verdict.ENOUGH)
     for member in members:
-        if any(_NO_SPACE in error for error in member.errors):
+        if _has_alarm(member):
             return Room(Verdict.FULL, f"{member.endpoint} has raised the alarm {_NO_SPACE} and takes no writes")
         if not member.quota:
             continue
@@ -58,6 +64,13 @@ def judge(members: Iterable[EndpointStatus]) -> Room:
         if member.quota - (member.in_use or member.db_size) < _MARGIN * member.quota:
             found = Room(Verdict.TIGHT, f"{sizes}, {_megabytes(member.in_use or member.db_size)} MB of it in use")
     return found
+
+
+def alarm(etcds: Iterable[Etcd]) -> Room | None:
+    """The room of an etcd that takes no writes for want of space; None where none says so, or one does not answer."""
+    with suppress(UnreachableError):
+        return next((judge([one]) for etcd in etcds for one in etcd.status() if _has_alarm(one)), None)
+    return None
 
 
 class RoomKeeper:
@@ -103,18 +116,22 @@ class RoomKeeper:
             raise full(room, "rewriting would fill it to its quota")
 
 
-def full(room: Room, what: str) -> StoppedError:
-    """The error for an etcd that needs somebody's hand."""
+def full(room: Room, what: str, *, standing: tuple[str, ...] = (_SAFE,)) -> StoppedError:
+    """The error for an etcd that needs somebody's hand. `standing` says where things stand, and the way on."""
     return StoppedError(
         f"etcd has no room for more revisions: {what}",
         cause=room.text,
         hint=(
-            "the old key stays; nothing was removed and every value is readable",
-            "compact and defragment, one member at a time: keyctl sanitize",
-            "or raise --quota-backend-bytes; after an alarm: etcdctl alarm disarm; then: keyctl rotate --resume",
+            *standing,
+            *MAKE_ROOM,
+            "then: keyctl rotate --resume",
         ),
         rule="R15",
     )
+
+
+def _has_alarm(member: EndpointStatus) -> bool:
+    return any(_NO_SPACE in error for error in member.errors)
 
 
 def _megabytes(size: int) -> str:

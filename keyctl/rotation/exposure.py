@@ -1,8 +1,9 @@
 """Every object that was ever stored under one key: when the key has leaked, so has what it sealed.
 
-Looks into the snapshots that were taken before anything was changed, and into
-every registered one that needs the key: live values, history, and what lies in
-freed pages. Values are told by the key that they name; none is opened.
+Looks into the snapshots that the rotation took before it changed anything and
+before it rewrote anything, and into every registered one that needs the key: live
+values, history, and what lies in freed pages. Values are told by the key that they
+name; none is opened.
 """
 
 from __future__ import annotations
@@ -46,9 +47,12 @@ class _Seen:
 
 @dataclass(slots=True)
 class Exposure:
-    """What stood under `ref`. `unnamed` pieces in freed pages do not tell whose they were; `missed`: not readable."""
+    """What stood under `refs`, the names of one key.
 
-    ref: KeyRef
+    `unnamed` pieces in freed pages do not tell whose they were; `missed`: not readable.
+    """
+
+    refs: tuple[KeyRef, ...]
     objects: dict[bytes, _Seen] = field(default_factory=dict)
     unnamed: int = 0
     looked_at: list[str] = field(default_factory=list)
@@ -59,7 +63,8 @@ class Exposure:
         return {
             "apiVersion": "keyctl/v1",
             "kind": "ExposedObjects",
-            "key": str(self.ref),
+            "key": str(self.refs[0]),
+            "names": [str(ref) for ref in self.refs],
             "rotation": rotation,
             "objects": [_object(prefix, key, seen) for key, seen in sorted(self.objects.items())],
             "unnamedPieces": self.unnamed,
@@ -68,18 +73,18 @@ class Exposure:
         }
 
 
-def exposure(world: World, ref: KeyRef, first_snapshots: Sequence[Path]) -> Exposure:
-    """Look everywhere for what stood under `ref`.
+def exposure(world: World, refs: tuple[KeyRef, ...], own_snapshots: Sequence[Path]) -> Exposure:
+    """Look everywhere for what stood under `refs`, the names of one key.
 
-    Raises what a `ValueSource` raises for one of `first_snapshots`; another
-    snapshot that cannot be read is `missed`.
+    Raises what a `ValueSource` raises for one of `own_snapshots`, which this rotation
+    took; another snapshot that cannot be read is `missed`.
     """
-    found = Exposure(ref)
-    newest = {str(path.absolute()) for path in first_snapshots}
-    for path in first_snapshots:
+    found = Exposure(refs)
+    newest = {str(path.absolute()) for path in own_snapshots}
+    for path in own_snapshots:
         _look(world, found, path, live=True)
     for backup in world.store.backups():
-        if backup.kind is not BackupKind.SNAPSHOT or ref not in backup.needs or backup.location in newest:
+        if backup.kind is not BackupKind.SNAPSHOT or backup.location in newest or not {*refs} & {*backup.needs}:
             continue
         try:
             _look(world, found, Path(backup.location), live=False)
@@ -110,23 +115,23 @@ def _note_pieces(found: Exposure, source: FileSource) -> None:
     for piece in chain.from_iterable(source.fragments()):
         if piece.key is not None and piece.revision is not None:
             _note(found, [[(piece.key, piece.value, piece.revision)]], live=False)
-        elif piece.value.startswith(_head(found.ref)):
+        elif piece.value.startswith(_heads(found)):
             found.unnamed += 1
 
 
 def _note(found: Exposure, batches: Iterable[Iterable[Value]], *, live: bool) -> None:
-    head = _head(found.ref)
+    heads = _heads(found)
     for batch in batches:
         for key, value, revision in batch:
-            if not value.startswith(head):
+            if not value.startswith(heads):
                 continue
             seen = found.objects.setdefault(key, _Seen(revision, revision))
             seen.first, seen.last = min(seen.first, revision), max(seen.last, revision)
             seen.live |= live
 
 
-def _head(ref: KeyRef) -> bytes:
-    return seal_head(ref.provider, "v1", ref.name)
+def _heads(found: Exposure) -> tuple[bytes, ...]:
+    return tuple(seal_head(ref.provider, "v1", ref.name) for ref in found.refs)
 
 
 def _object(prefix: bytes, key: bytes, seen: _Seen) -> dict[str, object]:

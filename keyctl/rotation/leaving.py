@@ -7,12 +7,12 @@ that nobody looked at, a page of a list that is asked for later. Rules R3, R6, R
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from keyctl.errors import StoppedError
 from keyctl.keys.backups import Backup, BackupKind
+from keyctl.rotation.background import Background
 from keyctl.rotation.effects import ServerEffects
 from keyctl.rotation.observation import Proofs
 from keyctl.rotation.observe import Observer
@@ -49,27 +49,41 @@ class Job:
 class Leaving:
     """The last part of a run. Proofs go into `job.observer.proofs`.
 
-    `first_snapshots` are those taken before anything was changed. `resecured` is
-    true once the archive holds what is needed when the keys are gone; on the way
-    back there is nothing to add to it. `late` counts values that turned up under a
-    key that some server had let go already.
+    `resecured` is true once the archive holds what is needed when the keys are gone;
+    on the way back there is nothing to add to it. `late` counts values that turned up
+    under a key that some server had let go already.
     """
 
-    def __init__(self, job: Job, *, first_snapshots: Sequence[Path], resecured: bool) -> None:
+    def __init__(self, job: Job, background: Background) -> None:
         self._job = job
-        self._first = first_snapshots
+        self._first = background.first_snapshots
+        self._exposing = bool(background.exposing)
         self._revisions: dict[int, int] = {}
-        self.resecured = resecured or job.way is Way.BACK
-        self.late = 0
+        self._since = job.world.clock.monotonic()
+        self.resecured = background.resecured or job.way is Way.BACK
+        self.late = background.late
+
+    def keep_exposed(self) -> None:
+        """For a leaked key, before the first value is rewritten: what was written under it since the beginning."""
+        job = self._job
+        if job.plan.compromised is None or job.way is Way.BACK or self._exposing:
+            return
+        job.write("intent", {"step": "save-snapshot"})
+        tag = f"{job.plan.rotation}-switched"
+        snapshots = save_snapshots(job.world, job.readings.configs.promoted, tag=tag, reporter=job.reporter)
+        self._exposing = True
+        job.write("exposing", {"snapshots": [snapshot.to_record() for snapshot in snapshots]})
 
     def settle(self, since: float) -> None:
         """Until `since` + settle, or as long after any server was not ready, a write sealed earlier may still land."""
         self._wait_out(since)
+        self._since = since
         self._job.observer.proofs = replace(self._job.observer.proofs, settled=True)
 
     def settle_again(self, since: float) -> None:
         """The same, after the last server let go of the key."""
         self._wait_out(since)
+        self._since = since
         self._job.observer.proofs = replace(self._job.observer.proofs, settled_again=True)
 
     def prove_verified(self) -> bool:
@@ -87,15 +101,17 @@ class Leaving:
         if not under and job.plan.old and job.way is Way.FORWARD:
             raise StoppedError(
                 f"etcd holds no value under {job.plan.new}: nothing proves that it is in use",
+                cause=f"{found.values} values were read, none of {', '.join(job.plan.resources)} among them",
                 hint=(
                     "create an object of the encrypted resource, then: keyctl rotate --resume",
                     "or go back: keyctl rotate --abort",
                 ),
+                rule="verified",
             )
         self._revisions = revisions
         job.observer.proofs = replace(job.observer.proofs, verified=found.revision)
         fields = {"of": "verified", "revision": found.revision, "values": found.values, "leaving": 0, "under": under}
-        job.write("proof", fields)
+        job.write("proof", {**fields, "settled": self._settled()})
         return True
 
     def clear_history(self, *, ever_written: bool) -> None:
@@ -179,7 +195,8 @@ class Leaving:
         if job.observer.unchanged():
             job.observer.proofs = replace(job.observer.proofs, gone=found.revision)
             of = "gone" if job.way is Way.BACK else "retired"
-            job.write("proof", {"of": of, "revision": found.revision, "values": found.values, "leaving": 0})
+            fields = {"of": of, "revision": found.revision, "values": found.values, "leaving": 0}
+            job.write("proof", {**fields, "settled": self._settled()})
         else:
             job.observer.proofs = replace(job.observer.proofs, settled_again=False)
 
@@ -191,6 +208,23 @@ class Leaving:
         job.write("proof", {"of": "late", "values": count})
         message = f"{count} values turned up under a key that was leaving: it is put back everywhere"
         job.reporter.event(Event("late", message, {"values": count}))
+
+    def turned_up(self) -> StoppedError:
+        """The end of a run in which values turned up late, once they are under the key that stays."""
+        values = "1 value" if self.late == 1 else f"{self.late} values"
+        return StoppedError(
+            f"{values} had landed under a key that was leaving: that key is back in every file, and they are rewritten",
+            cause="a request that was begun earlier outlasted the settle time",
+            hint=(
+                "every server reads every value: this state is safe",
+                "raise policy.settle if this happens again; go on with: keyctl rotate --resume",
+            ),
+            rule="R3",
+        )
+
+    def _settled(self) -> float:
+        """For how many seconds nothing has changed, by the clock that nobody sets."""
+        return round(self._job.world.clock.monotonic() - self._since, 3)
 
     def _etcd_revisions(self) -> dict[int, int]:
         places = self._job.world.etcds

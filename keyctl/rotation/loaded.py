@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from keyctl.kube.interface import ServerProbe
@@ -19,6 +20,8 @@ from keyctl.kube.interface import ServerProbe
 # of its host may seem: the one is measured by an HTTP header in whole seconds.
 MARGIN = 5.0
 SKEW = 3.0
+# Two starts that are no further apart by our own clock may be one: a process tells its age in whole seconds.
+_SAME_START = 3.0
 # The hash is reported from here on, and successful reloads are.
 REPORTS_HASH, REPORTS_RELOADS = (1, 34), (1, 28)
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
@@ -66,10 +69,27 @@ class OnDisk:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process and how often it has reloaded: while that is the same, so is what it has loaded."""
+    """A process and how often it has reloaded: while that is the same, so is what it has loaded.
+
+    `start` is by its own clock, `begun` by ours (see `ServerProbe`).
+    """
 
     start: float
     reloads: int
+    begun: float | None = field(default=None, compare=False)
+
+    def is_later_than(self, other: Process) -> bool:
+        """Whether it started after `other` did: by its own word, and by a clock that nobody sets."""
+        after = self._after(other)
+        return self.start != other.start and after is not None and after > _SAME_START
+
+    def may_be(self, other: Process) -> bool:
+        """Whether it says that it is not `other`, and may be it all the same, with its clock set meanwhile."""
+        after = self._after(other)
+        return self.start != other.start and after is not None and abs(after) <= _SAME_START
+
+    def _after(self, other: Process) -> float | None:
+        return None if self.begun is None or other.begun is None else self.begun - other.begun
 
 
 @dataclass(slots=True)
@@ -87,9 +107,18 @@ class _Memory:
 
 
 class Loads:
-    """What each server has loaded, probe after probe. `known` is what was found of processes earlier, by server."""
+    """What each server has loaded, probe after probe.
 
-    def __init__(self, known: Mapping[str, tuple[Process, Loaded]] | None = None) -> None:
+    `known` is what was found of processes earlier, by server; `changed` when keyctl last changed what it loads at its
+    start, in seconds of our monotonic clock.
+    """
+
+    def __init__(
+        self,
+        known: Mapping[str, tuple[Process, Loaded]] | None = None,
+        changed: Mapping[str, float] | None = None,
+    ) -> None:
+        self._changed = changed or {}
         self._memory = {name: _Memory(process, loaded) for name, (process, loaded) in (known or {}).items()}
 
     def seen(self, probe: ServerProbe, read: Callable[[], OnDisk]) -> Loaded:
@@ -104,14 +133,24 @@ class Loads:
         if process == memory.process and memory.loaded.by is not None:
             memory.seen_after = memory.seen_after or process
             return memory.loaded
+        if any(before is not None and process.may_be(before) for before in (memory.process, memory.seen_after)):
+            # NOTE: no times of before can be compared with its clock either.
+            return _unknown("its clock was set, or it has started twice in a moment", "restart its kube-apiserver")
         disk = read()
-        memory.loaded = _ordered(probe, disk, memory) or loaded_of(probe, disk)
+        memory.loaded = _ordered(probe, disk, memory) or self._by_clocks(probe, disk)
         if disk != memory.disk:
             memory.disk, memory.seen_after, memory.ours = disk, None, None
         else:
             memory.seen_after = memory.seen_after or process
         memory.process = process
         return memory.loaded
+
+    def _by_clocks(self, probe: ServerProbe, disk: OnDisk) -> Loaded:
+        found, changed = loaded_of(probe, disk), self._changed.get(probe.name)
+        # NOTE: a clock that was set after the change of the file moves the start, and not that change.
+        if found.by is LoadedBy.START and changed is not None and probe.begun is not None and probe.begun <= changed:
+            return _unknown("it is older than its file, by what it says of its age", "restart its kube-apiserver")
+        return found
 
     def watch(self, probe: ServerProbe, disk: OnDisk) -> bool:
         """Take note, before a restart, of a process that was asked after `disk` was read; False where none answered."""
@@ -175,13 +214,31 @@ def _ordered(probe: ServerProbe, disk: OnDisk, memory: _Memory) -> Loaded | None
     """
     if disk != memory.disk:
         return None
-    if memory.seen_after is not None and probe.start_time != memory.seen_after.start:
+    process = process_of(probe)
+    if memory.seen_after is not None and process.is_later_than(memory.seen_after):
         return Loaded(disk.sha256, LoadedBy.START)
     # NOTE: a server reloads only what is another file than it has. It had the one that we replaced; ours is the next.
     ours = memory.ours
-    if ours is not None and probe.start_time == ours.start and probe.reloads > ours.reloads:
+    if ours is not None and process.start == ours.start and process.reloads > ours.reloads:
         return Loaded(disk.sha256, LoadedBy.RELOAD)
     return None
+
+
+def remembered(records: Sequence[Mapping[str, object]], *, now: datetime, monotonic: float) -> Loads:
+    """What the journal's `records`, oldest first, tell a new process, at `now` on the wall and `monotonic` seconds."""
+    return Loads(known_of(records), changed_of(records, now=now, monotonic=monotonic))
+
+
+def changed_of(records: Sequence[Mapping[str, object]], *, now: datetime, monotonic: float) -> dict[str, float]:
+    """When each server was last given a file, a flag, or neither, or was about to be, by our monotonic clock."""
+    acts = [record for record in records if record.get("step") in _CHANGES]
+    return {
+        str(record["server"]): monotonic - (now - datetime.fromisoformat(str(record["at"]))).total_seconds()
+        for record in acts
+    }
+
+
+_CHANGES = {"write-file", "edit-manifest", "restore-manifest"}
 
 
 def known_of(records: Sequence[Mapping[str, object]]) -> dict[str, tuple[Process, Loaded]]:
@@ -203,7 +260,7 @@ _INFERRED = {LoadedBy.RELOAD.value, LoadedBy.START.value}
 
 def process_of(probe: ServerProbe) -> Process:
     """The process behind `probe`."""
-    return Process(probe.start_time, probe.reloads)
+    return Process(probe.start_time, probe.reloads, probe.begun)
 
 
 def reports(probe: ServerProbe, since: tuple[int, int]) -> bool:

@@ -207,7 +207,7 @@ def _down(server: ServerView, way: Way) -> Blocked | None:
     if server.ready or server.seen_ready or (not server.reloads and ours) or _reads_too_little(server, way):
         return None
     why = f": {server.problem}" if server.problem else ""
-    return Blocked("R11", f"{server.name} is not ready{why}", f"bring {server.name} back, then run this again")
+    return Blocked("R11", f"{server.name} is not ready{why}", f"bring {server.name} back, then: keyctl rotate --resume")
 
 
 def _bring_back(server: ServerView, way: Way) -> Step:

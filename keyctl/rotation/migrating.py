@@ -160,10 +160,12 @@ class Migrating:
             if found is None:
                 raise StoppedError(
                     f"the StorageVersionMigration {name} was deleted by somebody else",
+                    cause="the API does not know it any more, and this run has not ended it",
                     hint=(
                         "every server reads every value: this state is safe",
                         "begin it anew: keyctl rotate --resume",
                     ),
+                    rule="R15",
                 )
             self._open[name] = found
         return any(migration.state not in _OVER for migration in self._open.values())

@@ -24,6 +24,8 @@ from keyctl.rotation.sending import Progress, Site
 # More movers than this are no coincidence, and are not kept in memory.
 _MOST_MOVERS = 1000
 _NAMED = 5
+# What a server answers to a patch with the uid of an object that was deleted, where another has its name now.
+_REPLACED = 422
 # An object that somebody changes in between moves, too; so what moved is asked about again.
 _TRIES = 5
 
@@ -98,18 +100,24 @@ def _patch(site: Site, api: ApiServer, versions: Mapping[ObjectRef, int], worker
 
 
 def _note(patched: Patched, versions: Mapping[ObjectRef, int], seen: _Pass) -> bool:
-    """Whether it moved. An object that is gone or was replaced is none of those that the pass is about."""
-    if patched.outcome is Outcome.SENT and patched.resource_version == versions[patched.ref]:
-        return False
+    """Whether it moved, or may have. One that is gone or was replaced is none of those that the pass is about."""
     if patched.outcome in (Outcome.REFUSED, Outcome.SLOWER):
         seen.refusals.note(patched)
         return False
-    if patched.outcome is not Outcome.SENT or patched.resource_version is None:
+    # NOTE: who got a conflict, or no version, has not been told that nothing moves.
+    version = patched.resource_version if patched.outcome is Outcome.SENT else None
+    if _is_gone(patched) or version == versions[patched.ref]:
         return False
     seen.moved += 1
     if len(seen.movers) < _MOST_MOVERS:
-        seen.movers[patched.ref] = patched.resource_version
+        seen.movers[patched.ref] = version or versions[patched.ref]
     return True
+
+
+def _is_gone(patched: Patched) -> bool:
+    """Whether the very object is not there any more; another one of its name is another object."""
+    replaced = patched.outcome is Outcome.LOOK_AGAIN and patched.status == _REPLACED
+    return replaced or patched.outcome is Outcome.GONE
 
 
 def _settle(site: Site, seen: _Pass) -> None:
@@ -127,11 +135,14 @@ def _settle(site: Site, seen: _Pass) -> None:
             # NOTE: around once more, so that the last server's write is seen by the first.
             for api in (*site.servers, site.servers[0]):
                 (patched,) = api.patch_empty([ref], workers=1)
-                if patched.outcome is not Outcome.SENT or patched.resource_version is None:
+                if _is_gone(patched):
+                    moved = False
+                    break
+                if patched.outcome in (Outcome.REFUSED, Outcome.SLOWER):
                     seen.refusals.note(patched)
                     break
                 moved |= patched.resource_version != last
-                last = patched.resource_version
+                last = patched.resource_version or last
             if moved:
                 still[ref] = last
         moving = still

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from shlex import quote
 
 from keyctl.errors import RefusedError
 from keyctl.keys.backups import Backup
@@ -105,11 +106,10 @@ def _of_values(facts: Facts) -> Iterator[Obstacle]:
 
 
 def _of_backups(facts: Facts) -> Iterator[Obstacle]:
-    key = argument(facts.record.ref)
     for backup in facts.snapshots:
         yield Obstacle(
             f"the snapshot {backup.location} of {backup.at} needs it, wherever its copies are",
-            (f"once every copy of it is gone: keyctl keys destroy {key} --forget-backup {backup.location}",),
+            (f"once every copy of it is gone: {_forgetting(facts, backup)}",),
         )
     for backup in facts.histories:
         yield Obstacle(
@@ -119,5 +119,10 @@ def _of_backups(facts: Facts) -> Iterator[Obstacle]:
     for backup in facts.strangers:
         yield Obstacle(
             f"the history of etcd {backup.location} needs it, and the cluster file has no such endpoint",
-            (f"once that etcd is gone: keyctl keys destroy {key} --forget-backup {backup.location}",),
+            (f"once that etcd is gone: {_forgetting(facts, backup)}",),
         )
+
+
+def _forgetting(facts: Facts, backup: Backup) -> str:
+    """The command that leaves `backup` out of account. NOTE: a shell would take apart what is not quoted."""
+    return f"keyctl keys destroy {quote(argument(facts.record.ref))} --forget-backup {quote(backup.location)}"

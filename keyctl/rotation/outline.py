@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from keyctl.encryption_config import effective
 from keyctl.rotation.plan import Engine, Goal, History, Plan, Stage
 from keyctl.rotation.preflight import Facts
+from keyctl.rotation.reach import changes
 from keyctl.rotation.world import World
 
 _KEPT = "The old key stays in the key store: registered snapshots need it. Until the end: keyctl rotate --abort"
@@ -88,7 +88,7 @@ def _beginning(world: World, facts: Facts) -> list[str]:
     values = _values_of(facts)
     how = _how(world)
     flag = [facts_of.server.name for facts_of in facts.servers if not facts_of.flags.encryption_provider_config]
-    canary = "; prove it by a canary through each" if changes(facts, "secrets") else ""
+    canary = "; prove it by a canary through each" if _changes(facts, "secrets") else ""
     keep = f"keep every key in the key store ({world.store.location})"
     if facts.wish.goal is Goal.DISABLE:
         new, made = "plaintext (identity)", keep
@@ -105,6 +105,9 @@ def _beginning(world: World, facts: Facts) -> list[str]:
         f"~ rewrite the values of {resources} {_engine(facts)} ({values} now){_second_pass(facts)}",
         f"= after {world.settle:.0f} s of settling, scan every etcd: nothing {_left_behind(facts)}, every value opens",
     ]
+    if facts.wish.compromised is not None:
+        what = f"what was stored under {facts.wish.compromised} until then"
+        steps.insert(5, f"save a snapshot once more, before anything is rewritten: {what} is listed at the end")
     if flag:
         steps.insert(2, f"~ add the encryption flag and its mount to the manifest of {', '.join(flag)}")
     return steps
@@ -113,7 +116,7 @@ def _beginning(world: World, facts: Facts) -> list[str]:
 def _sealing(world: World, facts: Facts) -> list[str]:
     """Up to the proof that no plaintext is left where it will not be read."""
     what, values = ", ".join(facts.change.resources), _values_of(facts)
-    canary = ", and that each writes with it, by a canary" if changes(facts, "secrets") else ""
+    canary = ", and that each writes with it, by a canary" if _changes(facts, "secrets") else ""
     return [
         f"save a snapshot of etcd in {world.snapshot_directory} and open every value in it",
         f"keep every key in the key store ({world.store.location})",
@@ -133,7 +136,7 @@ def _second_pass(facts: Facts) -> str:
 
 def _values_of(facts: Facts) -> int:
     """How many values there are now of what changes."""
-    return sum(g.values for g in facts.scan.groups if not g.infrastructure and changes(facts, g.resource))
+    return sum(g.values for g in facts.scan.groups if not g.infrastructure and _changes(facts, g.resource))
 
 
 def _left_behind(facts: Facts) -> str:
@@ -175,8 +178,5 @@ def _how(world: World) -> str:
     return "restarting one at a time" if restarted else "each loads it by itself within about a minute"
 
 
-def changes(facts: Facts, resource: str) -> bool:
-    """Whether the new key will write `resource`: it is to be covered, or its writer stands in an entry that changes."""
-    config = facts.servers[0].config
-    covering = effective.covering_entries(config, resource) if config is not None else ()
-    return covering[0] in facts.change.entries if covering else resource in facts.change.resources
+def _changes(facts: Facts, resource: str) -> bool:
+    return changes(facts.servers[0].config, facts.change, resource)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from keyctl.encryption_config import effective
 from keyctl.errors import RefusedError
-from keyctl.keys.key import Key
+from keyctl.keys.generate import generate
+from keyctl.keys.key import STATIC_PROVIDERS, Key
 from keyctl.rotation.known_keys import old_keys_of
 from keyctl.rotation.plan import Goal, Plan, ServerPlan
 from keyctl.rotation.preflight import Facts
@@ -13,15 +17,6 @@ from keyctl.rotation.world import World
 
 def make_plan(world: World, facts: Facts, rotation: str, new: Key | None) -> Plan:
     """The plan of `rotation` that brings `new`, None for plaintext; every file's text at every stage is made for it."""
-    files = Files(facts.change, facts.old, new, old_keys_of(world, facts.old))
-    retires = facts.wish.goal is not Goal.ENABLE
-    servers = []
-    for server in facts.servers:
-        base = None if server.file is None else server.file.content
-        name = f"{server.server.name}:{server.server.config_path}"
-        hashes = files.hashes(base, retires=retires, name=name)
-        flag_missing = not server.flags.encryption_provider_config
-        servers.append(ServerPlan(server.server.name, hashes, flag_missing))
     return Plan(
         rotation=rotation,
         goal=facts.wish.goal,
@@ -35,9 +30,38 @@ def make_plan(world: World, facts: Facts, rotation: str, new: Key | None) -> Pla
         engine=facts.wish.engine,
         second_pass=facts.wish.second_pass,
         settle=world.settle,
-        servers=tuple(servers),
+        servers=_server_plans(facts, Files(facts.change, facts.old, new, old_keys_of(world, facts.old))),
         compromised=facts.wish.compromised,
     )
+
+
+def check_files(facts: Facts, *, now: datetime) -> None:
+    """Every file lets itself be changed as is wished, there and back: tried with a key that nobody will see again.
+
+    Raises `RefusedError` or `UnusableInputError` where one does not, before anything is touched.
+    """
+    config, new = facts.servers[0].config, facts.writer or facts.renamed
+    if new is None and facts.provider in STATIC_PROVIDERS:
+        new = generate(facts.provider, now=now)
+    refs = {old.ref for old in facts.old}
+    old = () if config is None else tuple(key for key in effective.static_keys(config) if key.ref in refs)
+    try:
+        _server_plans(facts, Files(facts.change, facts.old, new, old))
+    except RefusedError as error:
+        # NOTE: what edits a text knows of no rules but those of the text.
+        error.rule = error.rule or "preflight"
+        raise
+
+
+def _server_plans(facts: Facts, files: Files) -> tuple[ServerPlan, ...]:
+    retires = facts.wish.goal is not Goal.ENABLE
+    found = []
+    for server in facts.servers:
+        base = None if server.file is None else server.file.content
+        name = f"{server.server.name}:{server.server.config_path}"
+        flag_missing = not server.flags.encryption_provider_config
+        found.append(ServerPlan(server.server.name, files.hashes(base, retires=retires, name=name), flag_missing))
+    return tuple(found)
 
 
 def check_still_so(facts: Facts) -> None:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from shlex import quote
 
 from keyctl.encryption_config import effective
-from keyctl.encryption_config.model import EncryptionConfig, StaticReader
+from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import RefusedError, UnreachableError
 from keyctl.keys.key import Key, KeyRef, Provider
-from keyctl.keys.ledger import KeyState
 from keyctl.kube.interface import ApiServer, ServerProbe
-from keyctl.rotation import membership, rights
+from keyctl.rotation import membership, reach, rights
 from keyctl.rotation.engine_check import check_engine
+from keyctl.rotation.etcd_room import MAKE_ROOM, alarm
 from keyctl.rotation.kms_values import HINT, first_unread
 from keyctl.rotation.loaded import Loads
+from keyctl.rotation.override_binding import check_overrides
 from keyctl.rotation.owner import check_owner
 from keyctl.rotation.plan import Engine, FileChange, Goal, History, OldKey
+from keyctl.rotation.renaming import renamed, writer_of
+from keyctl.rotation.same_bytes import names_of
 from keyctl.rotation.scan import Scan, name_first, scan
 from keyctl.rotation.server_facts import ServerFacts, check_etcds, check_file, check_flags, gaps_of, look
-from keyctl.rotation.stages import entries_of, entries_to_change, file_change, old_keys
+from keyctl.rotation.stages import entries_of, entries_to_change, file_change, old_keys, resource_options
 from keyctl.rotation.upgrade_check import check_no_upgrade
 from keyctl.rotation.world import Event, Reporter, World
 from keyctl.stored.decrypt import Opened, open_value
@@ -28,6 +30,7 @@ _MINIMUM_FREE = 16 * 1024 * 1024
 # API servers correct the kubernetes Endpoints every 10 s; on a busy machine one of them drops out until its next round.
 _CENSUS_WAIT = 20.0
 _CENSUS_POLL = 1.0
+_ROOM = (*MAKE_ROOM, "then run this again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ def check(world: World, wish: Wish, reporter: Reporter, *, loads: Loads | None =
     check_owner(
         world, servers[0].probe.version, enabling=wish.goal is Goal.ENABLE, template_updated=wish.template_updated
     )
+    _check_takes_writes(world)
     check_membership(world, tuple(facts.probe for facts in servers), reporter)
     check_no_upgrade((facts.server, facts.probe) for facts in servers)
     _check_downtime(world, wish)
@@ -98,17 +102,19 @@ def check(world: World, wish: Wish, reporter: Reporter, *, loads: Loads | None =
     if wish.compromised is None:
         entries = entries_to_change(config, wish.resources, wish.goal)
     else:
-        entries = entries_of(config, wish.compromised)
+        entries = entries_of(config, names_of(world, config, wish.compromised))
     old = old_keys(config, entries, wish.goal)
-    writer = _writer(config, entries)
+    writer = writer_of(config, entries)
     if wish.goal not in {Goal.ENABLE, Goal.REMOVE_IDENTITY}:
         _check_not_shared(config, entries, old)
     resources = _resources(config, entries, wish)
     _check_decisive(config, entries, resources)
     _check_resources(resources, served, api.aggregated_groups())
-    _check_rights(world, config, resources, served)
-    changing = (name for name in served if name in resources or (config and effective.is_covered(config, name)))
-    check_engine(wish.engine, api, served, changing)
+    check_overrides(world, config, api, served)
+    change = file_change(config, resources=resources, entries=entries, goal=wish.goal)
+    reached = reach.reached(config, change, served)
+    _check_rights(world, config, (*resources, *reached), served)
+    check_engine(wish.engine, api, served, reached)
     reporter.event(Event("step", "reading every value of etcd under the configuration in force"))
     found = scan(world.everything(), prefix=world.prefix, config=config)
     check_readable(found)
@@ -119,12 +125,12 @@ def check(world: World, wish: Wish, reporter: Reporter, *, loads: Loads | None =
         servers=servers,
         uid=uid,
         provider=_provider(config, entries, wish),
-        change=file_change(config, resources=resources, entries=entries, goal=wish.goal),
+        change=change,
         old=old,
         served=served,
         scan=found,
         writer=writer if wish.goal is Goal.REMOVE_IDENTITY else None,
-        renamed=_renamed(world, writer, wish),
+        renamed=None if wish.new_name is None else renamed(world, config, entries, wish.new_name),
         gaps=gaps,
     )
 
@@ -161,6 +167,7 @@ def check_binding(world: World, config: EncryptionConfig | None, api: ApiServer)
         raise UnreachableError(
             f"etcd holds no {key.decode()}",
             hint="check etcd.endpoints and etcd.prefix (kube-apiserver's --etcd-prefix) in the cluster file",
+            rule="preflight",
         )
     opened = open_value(effective.readers(config, "namespaces"), key, stored[0])
     if not isinstance(opened, Opened) or opened.object.uid != told:
@@ -168,6 +175,7 @@ def check_binding(world: World, config: EncryptionConfig | None, api: ApiServer)
             "this etcd is not the one behind these API servers",
             cause="the uid of namespace kube-system differs between raw etcd and the API",
             hint="point etcd.endpoints at the etcd of this cluster (kube-apiserver's --etcd-servers)",
+            rule="preflight",
         )
     return told
 
@@ -214,8 +222,7 @@ def _check_not_shared(config: EncryptionConfig | None, entries: tuple[int, ...],
             raise RefusedError(
                 f"{key.ref} is also a key of {', '.join(config.entries[others[0]].resources)}",
                 cause="a key that stays in use for other resources cannot be taken away",
-                hint="change it for all of them: "
-                + " ".join(f"--resources {quote(resource)}" for resource in resources),
+                hint=f"change it for all of them: {resource_options(resources)}",
                 rule="R3",
             )
 
@@ -282,7 +289,8 @@ def _check_resources(resources: tuple[str, ...], served: dict[str, str], aggrega
                 hint="rotate it with that server's own configuration",
                 rule="R18",
             )
-        if "*" not in resource and resource not in served:
+        # NOTE: `secrets.` is another way to write `secrets`.
+        if "*" not in resource and str(effective.GroupResource.parse(resource)) not in served:
             raise RefusedError(
                 f"the API serves no resource {resource}",
                 hint="write it as plural.group, for example deployments.apps; kubectl api-resources lists them",
@@ -303,6 +311,13 @@ def _check_rights(
             )
 
 
+def _check_takes_writes(world: World) -> None:
+    """Before anything that follows from it: servers that cannot renew their Leases look as if they were gone."""
+    room = alarm(place.etcd for place in world.etcds)
+    if room is not None:
+        raise RefusedError("etcd has no room left", cause=room.text, hint=_ROOM, rule="preflight")
+
+
 def _check_room(world: World, servers: tuple[ServerFacts, ...], found: Scan) -> tuple[str, ...]:
     """There is room for what will be written; returns what is not known of the hosts."""
     gaps: list[str] = []
@@ -321,7 +336,7 @@ def _check_room(world: World, servers: tuple[ServerFacts, ...], found: Scan) -> 
                 raise RefusedError(
                     f"rewriting would fill the database of {member.endpoint}",
                     cause=f"{member.db_size} bytes used, {found.size} to rewrite, quota {member.quota}",
-                    hint="compact and defragment etcd, or raise --quota-backend-bytes",
+                    hint=_ROOM,
                     rule="preflight",
                 )
     return tuple(gaps)
@@ -344,43 +359,11 @@ def _provider(config: EncryptionConfig | None, entries: tuple[int, ...], wish: W
     if len(static) > 1:
         raise RefusedError(
             f"the entries are written by different providers: {' and '.join(static)}",
+            cause="no provider was asked for, so the new key takes that of the key that writes",
             hint="say which one to use with --provider, or rotate one entry with --resources",
+            rule="preflight",
         )
     return static[0] if static else Provider.AESCBC
-
-
-def _writer(config: EncryptionConfig | None, entries: tuple[int, ...]) -> Key | None:
-    """The static key that writes all of `entries`; None where there is not exactly one."""
-    first = [] if config is None else [config.entries[index].providers[0].readers[0] for index in entries]
-    keys = {reader.key.ref: reader.key for reader in first if isinstance(reader, StaticReader)}
-    return next(iter(keys.values())) if len(keys) == 1 else None
-
-
-def _renamed(world: World, writer: Key | None, wish: Wish) -> Key | None:
-    """The bytes of `writer` under the name wished for, which must never have stood for any others (R5)."""
-    if wish.new_name is None:
-        return None
-    if writer is None:
-        raise RefusedError(
-            "not one key writes all of this, so there is none to give another name",
-            hint="say which entry with --resources",
-            rule="R5",
-        )
-    renamed = Key(writer.provider, wish.new_name, writer.material)
-    # NOTE: a run that was cut off before anything was planned has left it in the store, unused.
-    used = {record.ref for record in world.store.records() if record.state is not KeyState.PRE_ACTIVATION}
-    if renamed.ref in used or _has_other_bytes(world, renamed):
-        raise RefusedError(
-            f"the name {renamed.ref} is taken, in the key store at {world.store.location}",
-            hint="choose a name that was never used",
-            rule="R5",
-        )
-    return renamed
-
-
-def _has_other_bytes(world: World, key: Key) -> bool:
-    known = world.store.get(key.ref)
-    return known is not None and known.fingerprint != key.fingerprint
 
 
 def _plural(count: int, noun: str) -> str:

@@ -12,11 +12,11 @@ from itertools import islice
 
 from keyctl.errors import RefusedError
 from keyctl.kube.interface import Outcome, Patched
-from keyctl.rotation import outline
 from keyctl.rotation.outline import counted
 from keyctl.rotation.pacing import LARGEST_BATCH, Pace
 from keyctl.rotation.patching import seen_of
 from keyctl.rotation.preflight import Facts
+from keyctl.rotation.reach import reached
 from keyctl.rotation.refusals import Refusals
 from keyctl.rotation.world import Event, Reporter, World
 
@@ -50,7 +50,7 @@ def rehearse(world: World, facts: Facts, reporter: Reporter, *, breathe: Callabl
     it, and `UnreachableError` when the server cannot be asked.
     """
     told, api, clock = Rehearsal(), world.servers[0].api, world.clock
-    for resource in sorted(name for name in facts.served if outline.changes(facts, name)):
+    for resource in reached(facts.servers[0].config, facts.change, facts.served):
         reporter.event(Event("step", f"rehearsing the rewriting of {resource}: a dry run of every patch"))
         pace, objects = Pace(), api.list_objects(resource)
         while batch := list(islice(objects, min(pace.size, LARGEST_BATCH))):

@@ -41,6 +41,7 @@ class Revival:
                 "this is not the etcd of the cluster that the rotation began on",
                 cause="the uid of namespace kube-system is another one",
                 hint="use the cluster file that the rotation began with",
+                rule="preflight",
             )
 
     def first_server(self) -> tuple[ApiServer, int]:

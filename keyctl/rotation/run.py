@@ -14,9 +14,10 @@ from keyctl.rotation.closing import CLOSED, WindowClosedError, can_rest_in
 from keyctl.rotation.effects import NotServingError, ServerEffects, UnreadableThereError
 from keyctl.rotation.journal import Journal
 from keyctl.rotation.leaving import Job, Leaving
-from keyctl.rotation.loaded import Loads, known_of
+from keyctl.rotation.loaded import remembered
 from keyctl.rotation.observation import Observation, Proofs
 from keyctl.rotation.observe import Observer
+from keyctl.rotation.override_binding import check_overrides
 from keyctl.rotation.plan import Plan, Stage, State, Way
 from keyctl.rotation.preflight import check_binding
 from keyctl.rotation.readings import Readings
@@ -65,7 +66,7 @@ class Run:
         self._pause_after = pause_after
         files = Files(plan.change, plan.old, new, old)
         self._readings = Readings(world, plan, files, way=background.way, served=served)
-        loads = Loads(known_of(journal.records()))
+        loads = remembered(journal.records(), now=world.clock.now(), monotonic=world.clock.monotonic())
         self._observer = Observer(world, plan, way=background.way, loads=loads)
         self._effects = ServerEffects(
             world,
@@ -75,6 +76,7 @@ class Run:
             served=served,
             kms=lambda: self._readings.last.kms if self._readings.last else (),
             reporter=reporter,
+            write=self._write,
             pause=self._breathe,
         )
         self._job = Job(
@@ -88,13 +90,13 @@ class Run:
             self._write,
             self._breathe,
         )
-        self._leaving = Leaving(self._job, first_snapshots=background.first_snapshots, resecured=background.resecured)
-        self._leaving.late = background.late
+        self._leaving = Leaving(self._job, background)
         self._state = State.GENERATED
         self._changed_at = world.clock.monotonic()
         self._ever_promoted = background.ever_promoted
         self._holds_lease = False
-        self.between_proofs = self._nobody_up = False
+        # NOTE: until it is looked at, what the journal says of it.
+        self.between_proofs, self._nobody_up = background.let_go, False
         self._step: steps.Step | None = None
 
     def go(self) -> Scan:
@@ -146,7 +148,9 @@ class Run:
                 "this is not the cluster that the rotation began on",
                 cause="the uid of namespace kube-system is another one",
                 hint="use the cluster file that the rotation began with",
+                rule="preflight",
             )
+        check_overrides(self._world, self._readings.configs.promoted, api, api.discover())
 
     def _somebody_let_go(self, seen: Observation) -> bool:
         goal = seen.way.goal
@@ -222,7 +226,7 @@ class Run:
             case steps.ProveGone():
                 self._leaving.prove_gone(self._prove_server)
             case steps.TurnedUp():
-                raise _turned_up(self._leaving.late)
+                raise self._leaving.turned_up()
 
     def _write_file(self, step: steps.Step, server: str, stage: Stage) -> None:
         if stage is Stage.PROMOTED:
@@ -291,6 +295,7 @@ class Run:
     def _rewrite(self) -> None:
         if self._background.way is Way.FORWARD and not self._leaving.late:
             self._enter(State.REWRITING)
+        self._leaving.keep_exposed()
         rewrite(self._job, served=self._served, migrated=self._background.migrated)
         self._observer.proofs = replace(self._observer.proofs, left=0)
 
@@ -305,7 +310,8 @@ class Run:
             }
             self._reporter.event(Event("server", view.name, fields))
         self._enter(machine.state_of(seen))
-        self.between_proofs = bool(seen.late) or (seen.proofs.gone is None and self._somebody_let_go(seen))
+        without = self._somebody_let_go(seen) or any(view.disk is Stage.RETIRED for view in seen.servers)
+        self.between_proofs = bool(seen.late) or (seen.proofs.gone is None and without)
         if self._pause_after is None or self._state.position < self._pause_after.position or seen.late:
             return
         if self._state in {State.RETIRED, State.ABORTED} or (self._state is State.VERIFIED and not seen.leaves):
@@ -365,19 +371,6 @@ def _step_text(step: steps.Step) -> str:
         case steps.Restart(server, _):
             return f"{server}: restarting"
     return "proving by a canary through each server which key it writes with"
-
-
-def _turned_up(late: int) -> StoppedError:
-    values = "1 value" if late == 1 else f"{late} values"
-    return StoppedError(
-        f"{values} had landed under a key that was leaving: that key is back in every file, and they are rewritten",
-        cause="a request that was begun earlier outlasted the settle time",
-        hint=(
-            "every server reads every value: this state is safe",
-            "raise policy.settle if this happens again; go on with: keyctl rotate --resume",
-        ),
-        rule="R3",
-    )
 
 
 _FILES = {

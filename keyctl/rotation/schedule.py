@@ -87,7 +87,12 @@ def _keys_of(config: EncryptionConfig | None, resources: tuple[str, ...] | None)
             "a KMS plugin writes these values", hint="rotate the key at the KMS; keyctl rotates static keys", rule="R16"
         )
     if not any(isinstance(reader, StaticReader) for reader in first):
-        raise RefusedError("plaintext writes these values: there is no key to change", hint="keyctl enable")
+        raise RefusedError(
+            "plaintext writes these values: there is no key to change",
+            cause="identity is first in every entry that would change",
+            hint="keyctl enable",
+            rule="preflight",
+        )
     for reader in (reader for providers in lists for element in providers for reader in element.readers):
         if isinstance(reader, StaticReader):
             yield InUse(reader.ref, reader.key.fingerprint, writes=any(reader is one for one in first))
@@ -105,4 +110,5 @@ def _under_way(records: Iterable[Record]) -> StoppedError:
             "go on with: keyctl rotate --resume",
             *(() if back else ("or go back: keyctl rotate --abort",)),
         ),
+        rule="R8",
     )

@@ -144,6 +144,8 @@ def _examine(world: World, saved: SavedSnapshot, config: EncryptionConfig | None
 
 
 def _register(world: World, kept: KeptSnapshot) -> None:
+    # NOTE: every value was opened, with keys that were put into the store, and read back, before that.
+    prints = {record.ref: record.fingerprint for record in world.store.records()}
     world.store.note_backup(
         Backup(
             kind=BackupKind.SNAPSHOT,
@@ -152,6 +154,7 @@ def _register(world: World, kept: KeptSnapshot) -> None:
             revision=kept.revision,
             needs=kept.needs,
             sha256=kept.sha256,
+            fingerprints=tuple((ref, prints[ref]) for ref in kept.needs if ref in prints),
         )
     )
 

@@ -205,9 +205,14 @@ def _check_loaded(facts: ServerFacts) -> None:
             hint=f"restart {name} or wait for its reload, then run this again",
             rule="preflight",
         )
-    if facts.server.reloads and probe.loaded_hash is None and not reports(probe, REPORTS_RELOADS):
+    # NOTE: also where keyctl restarts it: with the flag it would reload between two looks, and nobody would know.
+    reloads = facts.server.reloads or facts.flags.automatic_reload
+    if reloads and probe.loaded_hash is None and not reports(probe, REPORTS_RELOADS):
         raise RefusedError(
             f"{name} runs Kubernetes {probe.version or 'of no version'}, which does not tell when it has reloaded",
-            hint=f"set activation of {name} to restart in the cluster file, then run this again",
+            hint=(
+                f"set activation of {name} to restart in the cluster file",
+                "take --encryption-provider-config-automatic-reload out of its manifest, then run this again",
+            ),
             rule="preflight",
         )

@@ -14,21 +14,23 @@ from keyctl.keys.key import STATIC_PROVIDERS, Key
 from keyctl.kube.interface import ApiServer
 from keyctl.rotation import agreed, outline
 from keyctl.rotation.background import Background, background_of
+from keyctl.rotation.etcd_room import alarm, full
 from keyctl.rotation.evidence import Evidence
 from keyctl.rotation.evidence import write as write_evidence
 from keyctl.rotation.exposure import Exposed, exposure
 from keyctl.rotation.exposure import write as write_list
 from keyctl.rotation.joining import joined_servers, plan_of
 from keyctl.rotation.journal import Journal, LocalLock, as_record
-from keyctl.rotation.key_states import note_compromised, note_end
+from keyctl.rotation.key_states import note_compromised, note_end, note_writes
 from keyctl.rotation.known_keys import known_key, old_keys_of
-from keyctl.rotation.loaded import Loads, known_of
+from keyctl.rotation.loaded import remembered
 from keyctl.rotation.observe import require_access
 from keyctl.rotation.plan import Engine, History, Plan, State, Way
-from keyctl.rotation.planning import check_still_so, make_plan
+from keyctl.rotation.planning import check_files, check_still_so, make_plan
 from keyctl.rotation.preflight import Facts, Wish, check
 from keyctl.rotation.rehearsal import rehearse
 from keyctl.rotation.run import Run
+from keyctl.rotation.same_bytes import names_of
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.secure import keep_keys, read_back, save_snapshots
 from keyctl.rotation.server_facts import check_etcd_flags, check_settle, flags_of
@@ -88,6 +90,7 @@ class Session:
 
         With `rehearsed` every patch is sent as a dry run first: see `rehearsal`.
         """
+        self._require_none_under_way()
         facts = self._check(wish)
         lines = outline.lines(self._world, facts)
         if rehearsed:
@@ -110,10 +113,7 @@ class Session:
         """Begin a new rotation and carry it to its end; with `plan`, only while all that it was made from stands."""
         self._lock.acquire()
         try:
-            if self._journal.unfinished():
-                raise RefusedError(
-                    "a rotation of this cluster is under way", hint="go on with it: keyctl rotate --resume", rule="R8"
-                )
+            self._require_none_under_way()
             return self._guarded(lambda: self._start(wish, confirm, plan))
         finally:
             self._lock.release()
@@ -148,6 +148,7 @@ class Session:
                 raise InterruptedEarlyError("interrupted; nothing was changed") from exc
             raise StoppedError("interrupted part-way", hint=self._way_on()) from exc
         except UnreachableError as exc:
+            self._blame_a_full_etcd(exc)
             if not self._begun:
                 raise
             raise StoppedError(f"stopped part-way: {exc}", cause=exc.cause, hint=(*exc.hints, *self._way_on())) from exc
@@ -160,6 +161,12 @@ class Session:
             # NOTE: who is impatient here must still be told how things stand; the Lease runs out by itself.
             with suppress(KeyboardInterrupt):
                 self._world.lease.release()
+
+    def _blame_a_full_etcd(self, exc: UnreachableError) -> None:
+        """Raise `StoppedError` where what failed may have failed because etcd takes no writes for want of space."""
+        room = alarm(place.etcd for place in self._world.etcds) if self._planned else None
+        if room is not None:
+            raise full(room, str(exc), standing=self._way_on()[:1]) from exc
 
     def _start(
         self, wish: Wish, confirm: Callable[[tuple[str, ...]], bool], plan_agreed: agreed.AgreedPlan | None
@@ -187,8 +194,22 @@ class Session:
         self._state(State.GENERATED)
         return self._run(plan, new, facts.served, Background(first_snapshots=first))
 
+    def _require_none_under_way(self) -> None:
+        records = self._journal.unfinished()
+        if records:
+            raise RefusedError(
+                "a rotation of this cluster is under way",
+                cause=f"rotation {records[0].get('rotation')} was begun at {records[0].get('at')}, and has had no end",
+                hint="go on with it: keyctl rotate --resume",
+                rule="R8",
+            )
+
     def _check(self, wish: Wish) -> Facts:
-        return check(self._world, wish, self._reporter, loads=Loads(known_of(self._journal.records())))
+        clock = self._world.clock
+        loads = remembered(self._journal.records(), now=clock.now(), monotonic=clock.monotonic())
+        facts = check(self._world, wish, self._reporter, loads=loads)
+        check_files(facts, now=self._world.clock.now())
+        return facts
 
     def _secure(self, facts: Facts, rotation: str) -> tuple[Key | None, tuple[Path, ...]]:
         self._write("intent", rotation, {"step": "keep-keys"})
@@ -217,6 +238,7 @@ class Session:
                 "no rotation of this cluster is under way here",
                 cause=f"{self._journal.path} has none that was begun and not ended",
                 hint="begin one: keyctl rotate",
+                rule="R17",
             )
         return plan_of(records)
 
@@ -312,7 +334,8 @@ class Session:
         found = run.go()
         state = _END[background.way, plan.retires]
         note_end(self._world, plan, state, lambda kind, fields: self._write(kind, plan.rotation, fields))
-        exposed = self._exposed(plan, background)
+        note_writes(self._world, plan, state, self._journal.of(plan.rotation))
+        exposed = self._exposed(plan)
         self._write("counts", plan.rotation, {"of": "after", "revision": found.revision, "groups": found.counts()})
         end: dict[str, object] = {"state": state.value, "revision": found.revision}
         # NOTE: before the journal's own last record: a run that dies in between comes back here.
@@ -322,12 +345,14 @@ class Session:
         self._write("end", plan.rotation, end)
         return Finished(plan, state, found, evidence, exposed)
 
-    def _exposed(self, plan: Plan, background: Background) -> Exposed | None:
+    def _exposed(self, plan: Plan) -> Exposed | None:
         """The list of what was ever stored under the key that has leaked."""
         if plan.compromised is None:
             return None
         self._reporter.event(Event("step", f"listing every object that was ever stored under {plan.compromised}"))
-        found = exposure(self._world, plan.compromised, background.first_snapshots)
+        known = background_of(self._journal.of(plan.rotation))
+        names = names_of(self._world, None, plan.compromised)
+        found = exposure(self._world, names, (*known.first_snapshots, *known.exposing))
         directory = self._journal.path.parent / "exposed"
         told = write_list(directory, found, self._world.prefix, rotation=plan.rotation)
         self._write("exposed", plan.rotation, told.to_record())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from shlex import quote
 
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode, hash_of
@@ -25,56 +26,123 @@ def entries_to_change(
     Raises `RefusedError` when the goal does not fit the file.
     """
     if goal is Goal.DISABLE and not resources and (config is None or not _has_static_writer(config)):
-        raise RefusedError("nothing is encrypted with a static key")
-    if goal is not Goal.ENABLE:
-        if config is None:
-            raise RefusedError("this cluster encrypts nothing yet", hint="turn it on first: keyctl enable")
-        selected = edit.selected_entries(config, resources)
-        return _with_spare_plaintext(config, selected) if goal is Goal.REMOVE_IDENTITY else selected
-    if config is None or not resources:
-        return ()
-    for resource in resources:
-        writer = effective.writer(config, resource)
-        if not isinstance(writer, IdentityReader):
-            raise RefusedError(
-                f"{resource} is encrypted already: {writer.ref} writes it", hint="to change the key: keyctl rotate"
-            )
-    covered = tuple(resource for resource in resources if effective.is_covered(config, resource))
-    return edit.selected_entries(config, covered) if covered else ()
+        raise RefusedError(
+            "nothing is encrypted with a static key",
+            cause="no server has the encryption flag" if config is None else "no entry is written with one",
+            rule="preflight",
+        )
+    if goal is Goal.ENABLE:
+        return _plaintext_entries(config, resources or ())
+    if config is None:
+        raise RefusedError(
+            "this cluster encrypts nothing yet",
+            cause="no server has the encryption flag",
+            hint="turn it on first: keyctl enable",
+            rule="preflight",
+        )
+    selected = edit.selected_entries(config, resources)
+    if goal is Goal.DISABLE and resources:
+        _check_whole(config, selected, resources)
+    return _with_spare_plaintext(config, selected) if goal is Goal.REMOVE_IDENTITY else selected
 
 
-def entries_of(config: EncryptionConfig | None, ref: KeyRef) -> tuple[int, ...]:
-    """Every entry that has the key `ref`. Raises `RefusedError` where none has it, or where plaintext writes."""
-    found = () if config is None else effective.holders(config, ref)
+def entries_of(config: EncryptionConfig | None, refs: tuple[KeyRef, ...]) -> tuple[int, ...]:
+    """Every entry that has one of `refs`, the names of one key.
+
+    Raises `RefusedError` where none has it, or where plaintext writes.
+    """
+    found = () if config is None else sorted({index for ref in refs for index in effective.holders(config, ref)})
     if config is None or not found:
         raise RefusedError(
-            f"no server's file has {ref}: there is nothing to take it out of",
+            f"no server's file has {refs[0]}: there is nothing to take it out of",
+            cause="no server has the encryption flag" if config is None else "no entry reads or writes with it",
             hint="keyctl verify-secrets tells which keys values stand under",
+            rule="preflight",
         )
     for index in found:
         if isinstance(config.entries[index].providers[0].readers[0], IdentityReader):
             what = config.entries[index].resources
             raise RefusedError(
-                f"plaintext writes {', '.join(what)}, and {ref} only reads there",
-                hint=f"finish that first: keyctl disable --resources {what[0]}",
+                f"plaintext writes {', '.join(what)}, and {refs[0]} only reads there",
+                cause=f"resources[{index}] of the file has identity first",
+                hint=f"finish that first: keyctl disable {resource_options(what)}",
+                rule="preflight",
             )
-    return found
+    return tuple(found)
+
+
+def _plaintext_entries(config: EncryptionConfig | None, resources: tuple[str, ...]) -> tuple[int, ...]:
+    """The entries in which plaintext writes `resources` now; what no entry covers gets one of its own."""
+    if config is None:
+        return ()
+    encrypted = [name for name in resources if not isinstance(effective.writer(config, name), IdentityReader)]
+    if encrypted:
+        rest = [name for name in resources if name not in encrypted]
+        raise RefusedError(
+            f"{encrypted[0]} is encrypted already: {effective.writer(config, encrypted[0]).ref} writes it",
+            hint=(
+                *([f"to encrypt what is not yet: keyctl enable {resource_options(rest)}"] if rest else []),
+                f"to change the key: keyctl rotate {resource_options(encrypted)}",
+            ),
+            rule="preflight",
+        )
+    covered = tuple(resource for resource in resources if effective.is_covered(config, resource))
+    return edit.selected_entries(config, covered) if covered else ()
+
+
+def _check_whole(config: EncryptionConfig, entries: tuple[int, ...], resources: tuple[str, ...]) -> None:
+    """Turning encryption off is for all that an entry names: no Secret becomes plaintext that nobody spoke of."""
+    asked = set(map(effective.GroupResource.parse, resources))
+    for index in entries:
+        named = config.entries[index].resources
+        others = [name for name in named if effective.GroupResource.parse(name) not in asked]
+        if others:
+            raise RefusedError(
+                f"{others[0]} would become plaintext, too",
+                cause=f"resources[{index}] of the file is one entry for {', '.join(named)}",
+                hint=(
+                    f"to turn all of it off: keyctl disable {resource_options(dict.fromkeys((*resources, *named)))}",
+                    "a single resource is not taken out of its entry: leave it encrypted otherwise",
+                ),
+                rule="preflight",
+            )
+
+
+def resource_options(resources: Iterable[str]) -> str:
+    """`resources` as the command line takes them."""
+    return " ".join(f"--resources {quote(resource)}" for resource in resources)
 
 
 def _with_spare_plaintext(config: EncryptionConfig, selected: tuple[int, ...]) -> tuple[int, ...]:
     """Those of `selected` that read plaintext besides the key that writes."""
     found = tuple(index for index in selected if index in effective.holders(config, IDENTITY))
     if not found:
-        raise RefusedError("no plaintext is read there any more: identity is in none of these entries")
+        raise RefusedError(
+            "no plaintext is read there any more",
+            cause="identity is in none of these entries: " + _places(selected),
+            hint="there is nothing to do; keyctl verify-secrets proves that no value is in plaintext",
+            rule="preflight",
+        )
     writers = {config.entries[index].providers[0].readers[0].ref for index in found}
     if IDENTITY in writers:
-        raise RefusedError("plaintext writes there: it cannot be taken away", hint="encrypt first: keyctl enable")
+        raise RefusedError(
+            "plaintext writes there: it cannot be taken away",
+            cause="identity is first in one of " + _places(found),
+            hint="encrypt first: keyctl enable",
+            rule="R3",
+        )
     if len(writers) > 1:
         raise RefusedError(
             f"these entries are written under different keys: {' and '.join(sorted(map(str, writers)))}",
+            cause="identity is in all of " + _places(found),
             hint="take identity out of one after the other, with --resources",
+            rule="preflight",
         )
     return found
+
+
+def _places(entries: tuple[int, ...]) -> str:
+    return ", ".join(f"resources[{index}]" for index in entries)
 
 
 def _has_static_writer(config: EncryptionConfig) -> bool:

@@ -34,6 +34,7 @@ class Standing:
     """What `report` tells. `changed` is when each server's file last changed, in Unix seconds, where that is known.
 
     `held` are the keys that etcd's history still needs, as the register has it; `scanned`: values were asked for.
+    `of_store` is what is wrong with the key store: then `records` and `backups` do not tell all.
     """
 
     facts: Facts
@@ -45,7 +46,7 @@ class Standing:
     changed: Mapping[str, float] = field(default_factory=dict)
     key_max_age: timedelta | None = None
     scanned: bool = True
-    store_problem: str = ""
+    of_store: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,8 @@ def report(standing: Standing) -> Report:
 def _findings(standing: Standing) -> tuple[Finding, ...]:
     skipped = set() if standing.scanned else {rules.NOT_READ.id}
     overdue = _overdue(standing)
-    return tuple(one for one in (*standing.found.findings, *overdue) if one.id not in skipped)
+    found = (*standing.found.findings, *standing.of_store, *overdue)
+    return tuple(one for one in found if one.id not in skipped)
 
 
 def _verdict(standing: Standing, findings: Iterable[Finding]) -> str:
@@ -146,7 +148,7 @@ def _writes(config: EncryptionConfig | None, facts: Facts) -> str:
 def _state(standing: Standing, server: ServerSeen) -> str:
     found = standing.found
     if not server.ready:
-        return "down"
+        return "down" if server.asked else "unknown"
     if server.name in found.flagless:
         return "no flag"
     if any(one.server == server.name for one in found.unread):
@@ -230,12 +232,9 @@ def _notes(standing: Standing) -> tuple[str, ...]:
     facts = standing.facts
     notes = [_rotation(facts.journal, standing)] if facts.journal is not None else []
     notes += [_due_note(standing)]
-    notes += [f"the key store was not read: {standing.store_problem}"] if standing.store_problem else []
     if not standing.scanned:
         notes.append("values were not read (--no-scan): whether every server reads them all is not known")
-    notes.append(
-        "HIST: values in etcd's history are not counted here; held: some are registered, and not yet compacted"
-    )
+    notes.append("HIST: etcd's history is not counted here; held: registered, not yet compacted")
     return tuple(note for note in notes if note)
 
 
@@ -259,7 +258,7 @@ def _rotation(journal: JournalSeen, standing: Standing) -> str:
 def _due(standing: Standing) -> Judgement | None:
     """Whether the keys in the files have to be changed; None where nobody asked, or the ledger is not to be had."""
     keys = tuple(InUse(key.ref, key.fingerprint, key.role == "write") for key in _keys(standing) if key.files)
-    if standing.key_max_age is None or standing.store_problem or not any(key.writes for key in keys):
+    if standing.key_max_age is None or standing.of_store or not any(key.writes for key in keys):
         return None
     return judge(keys, standing.records, now=standing.at, max_age=standing.key_max_age)
 

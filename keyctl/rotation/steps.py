@@ -48,7 +48,7 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class AwaitLoaded:
-    """Wait until `servers` are ready with the files on their disks loaded, without touching them."""
+    """Wait until `servers` are ready, those that reload with the files on their disks loaded, without touching them."""
 
     servers: tuple[str, ...]
 

@@ -59,4 +59,6 @@ def _check_read_by_all(world: World, writer: Server, canary: ObjectRef) -> None:
 
 
 def _not_so(message: str) -> StoppedError:
-    return StoppedError(message, hint="both keys are in place and readable; when mended: keyctl rotate --resume")
+    return StoppedError(
+        message, hint="both keys are in place and readable; when mended: keyctl rotate --resume", rule="R2"
+    )

@@ -256,7 +256,7 @@ MUTANTS = (
         "R18",
         "the refusal of resources that no API serves",
         PREFLIGHT,
-        'if "*" not in resource and resource not in served:',
+        'if "*" not in resource and str(effective.GroupResource.parse(resource)) not in served:',
         "if False:",
         f"{TEST_PREFLIGHT}::test_r18_a_resource_that_no_api_serves_is_refused",
     ),

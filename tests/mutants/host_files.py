@@ -56,8 +56,8 @@ MUTANTS = (
         "R13",
         "keeping the label of a file",
         LOCAL,
-        "        os.setxattr(descriptor, attribute, value)\n",
-        "",
+        "            os.setxattr(descriptor, attribute, value)\n",
+        "            pass\n",
         f"{TEST_LOCAL}::test_the_label_of_a_file_is_kept",
     ),
     Mutant(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.mutants import before, convergence, during, host_files, leaving, records, rewriting
+from tests.mutants import before, convergence, during, host_files, leaving, records, rewriting, scope
 from tests.mutants.mutant import Mutant
 
 PAGE = Path(__file__).parents[2] / "docs" / "mutants.md"
@@ -30,6 +30,7 @@ MUTANTS: tuple[Mutant, ...] = tuple(
             *leaving.MUTANTS,
             *records.MUTANTS,
             *rewriting.MUTANTS,
+            *scope.MUTANTS,
         ),
         key=lambda mutant: int(mutant.rule.removeprefix("R")),
     )

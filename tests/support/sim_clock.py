@@ -11,10 +11,13 @@ _EPOCH = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 
 class SimClock:
-    """A `Clock`. `after_step` runs after every event and every advance; `alive` runs before a sleep, and may raise."""
+    """A `Clock`. `after_step` runs after every event and every advance; `alive` runs before a sleep, and may raise.
+
+    `jumped` is what somebody has put the wall clock forward by, in seconds; time that is measured does not feel it.
+    """
 
     def __init__(self) -> None:
-        self._now = 0.0
+        self._now = self.jumped = 0.0
         self._order = itertools.count()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self.after_step: Callable[[], None] = lambda: None
@@ -24,7 +27,7 @@ class SimClock:
         return self._now
 
     def now(self) -> datetime:
-        return _EPOCH + timedelta(seconds=self._now)
+        return _EPOCH + timedelta(seconds=self._now + self.jumped)
 
     def sleep(self, seconds: float) -> None:
         self.alive()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from keyctl.errors import RefusedError, StoppedError, UnreachableError, WrongUsageError
+from keyctl.errors import RefusedError, RevisionLostError, UnreachableError, WrongUsageError
 from keyctl.etcd.interface import EndpointStatus, SavedSnapshot
 from keyctl.stored.source import SourceInfo, Value, ValueSource
 
@@ -72,6 +72,15 @@ class SimEtcd:
     def all(self) -> dict[bytes, bytes]:
         """Everything stored now."""
         return {key: value for key, (value, _) in self._now.items()}
+
+    def at(self, revision: int) -> dict[bytes, bytes]:
+        """Everything that was stored at `revision`, compacted or not."""
+        found = {key: value for mod, key, value in self._log if mod <= revision}
+        return {key: value for key, value in found.items() if value is not None}
+
+    def log(self) -> list[tuple[int, bytes, bytes | None]]:
+        """Every change ever made: its revision, the key, and the value, None where it was deleted."""
+        return self._log
 
     def forget_before(self, revision: int) -> None:
         """Compact as an API server does: not keyctl's doing."""
@@ -156,7 +165,7 @@ class SimEtcd:
         if revision < self.compacted and wanted:
             raise WrongUsageError(f"etcd {self.name} no longer has revision {revision}")
         if revision < self.compacted:
-            raise StoppedError(f"etcd {self.name} no longer has the revision that was being read")
+            raise RevisionLostError(f"etcd {self.name} no longer has the revision that was being read")
 
 
 class PinnedSource:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from keyctl.rotation.journal import Journal
+from keyctl.rotation.journal import Journal, Record, as_record
 
 T = TypeVar("T")
 
@@ -64,13 +64,19 @@ class KillSwitch:
 
 
 class KillableJournal(Journal):
-    """The real journal; each record is an effect of its own."""
+    """The real journal; each record is an effect of its own. `noted` is told of it once it is written."""
 
     def __init__(self, directory: Path, switch: KillSwitch) -> None:
         super().__init__(directory)
         self._switch = switch
+        self.noted: Callable[[Record], None] = lambda record: None
 
     def append(self, kind: str, at: datetime, fields: Mapping[str, object]) -> None:
         what = fields.get("step") or fields.get("state") or fields.get("of") or ""
-        write = super().append
-        self._switch.effect(f"journal {kind} {what}".strip(), lambda: write(kind, at, fields))
+        append = super().append
+
+        def write() -> None:
+            append(kind, at, fields)
+            self.noted(as_record(kind, at, fields))
+
+        self._switch.effect(f"journal {kind} {what}".strip(), write)

@@ -45,10 +45,15 @@ class SimObject:
     plain: bytes = field(repr=False)
 
 
-def new_object(resource: str, namespace: str | None, name: str, *, filler: bytes = b"x") -> SimObject:
-    """An object with a uid of its own. Custom resources are stored as JSON, all others as protobuf."""
+def new_object(
+    resource: str, namespace: str | None, name: str, *, filler: bytes = b"x", uid: str | None = None
+) -> SimObject:
+    """An object with a uid of its own, or another state of the one with that `uid`.
+
+    Custom resources are stored as JSON, all others as protobuf.
+    """
     about = SERVED.get(resource) or SimResource(resource, _custom_path(resource), "", "Thing")
-    uid = str(uuid.uuid4())
+    uid = uid or str(uuid.uuid4())
     if "/" in about.path:
         metadata = {"name": name, "namespace": namespace, "uid": uid}
         document = {"apiVersion": about.group_version or "gone.example/v1", "kind": about.kind, "metadata": metadata}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from keyctl.errors import RefusedError, StoppedError, UnreachableError
-from keyctl.hosts.interface import HostFile
+from keyctl.hosts.interface import HostFile, HostUnreachableError
 from keyctl.keys.backups import Backup
 from keyctl.keys.key import Key, KeyRef
 from keyctl.keys.ledger import KeyRecord
@@ -20,6 +20,7 @@ from tests.support.sim_kill import KillSwitch
 T = TypeVar("T")
 
 LEASE_SECONDS = 90.0
+_TAKEN = "when the other one is done: keyctl rotate --resume"
 
 
 @dataclass
@@ -37,7 +38,11 @@ class Watcher:
 
 
 class SimHost(MemoryHost):
-    """A host whose writes and restarts are effects. `before_write` may object; `ways`: each write, in place or not."""
+    """A host whose writes and restarts are effects. `before_write` may object; `ways`: each write, in place or not.
+
+    `jumped` is what its clock, which its server has, too, was put forward by lately, ours taken off, in seconds.
+    With `cut_off` nobody gets to it. `redo` are rewrites in place that were cut off, with what they were to write.
+    """
 
     def __init__(self, name: str, effect: Callable[[str, Callable[[], object]], object], alive: Callable[[], None]):
         super().__init__(name)
@@ -47,11 +52,20 @@ class SimHost(MemoryHost):
         self.do_restart: Callable[[], None] = lambda: None
         self.written_in_place: Callable[[], None] = lambda: None
         self.restarts = 0
-        self.fails = False
+        self.fails = self.cut_off = False
+        self.jumped: Callable[[], float] = lambda: 0.0
         self.swept: list[str] = []
+        self.redo: dict[str, bytes] = {}
         self.ways: list[tuple[str, bool]] = []
 
+    def read(self, path: str) -> HostFile | None:
+        self._reach()
+        found = super().read(path)
+        return found if found is None or found.ahead is None else replace(found, ahead=found.ahead + self.jumped())
+
     def write(self, path: str, content: bytes, *, expected: str | None, in_place: bool = False) -> HostFile:
+        self._reach()
+
         def act() -> None:
             self.before_write(path, content, in_place)
             self.ways.append((path, in_place))
@@ -63,6 +77,8 @@ class SimHost(MemoryHost):
         return self.files[path]
 
     def remove(self, path: str, *, expected: str) -> None:
+        self._reach()
+
         def act() -> None:
             self.before_remove(path)
             super(SimHost, self).remove(path, expected=expected)
@@ -71,10 +87,16 @@ class SimHost(MemoryHost):
 
     def sweep(self, path: str) -> tuple[str, ...]:
         self._alive()
+        self._reach()
         self.swept.append(path)
+        if path in self.redo:
+            self.place(path, self.redo.pop(path))
+            self.written_in_place()
         return super().sweep(path)
 
     def restart(self) -> None:
+        self._reach()
+
         def act() -> None:
             self.restarts += 1
             if self.fails:
@@ -82,6 +104,10 @@ class SimHost(MemoryHost):
             self.do_restart()
 
         self._effect(f"{self.name}: restart", act)
+
+    def _reach(self) -> None:
+        if self.cut_off:
+            raise HostUnreachableError(f"host {self.name} does not answer", cause="ssh: connection timed out")
 
 
 class SimStore(MemoryKeyStore):
@@ -142,7 +168,7 @@ class SimLease:
         self._switch.alive()
         now = self._clock.monotonic()
         if self._record.held(now) and self._record.place != self._place:
-            raise RefusedError("another rotation of this cluster is under way", rule="R8")
+            raise RefusedError("another rotation of this cluster is under way", hint="wait for it", rule="R8")
         if not self._answers():
             raise UnreachableError("no API server to hold a Lease through")
         self._record.place, self._record.renewed = self._place, now
@@ -155,7 +181,7 @@ class SimLease:
         if not self._answers():
             return
         if self._record.place != self._place:
-            raise StoppedError("the Lease was taken from this rotation", rule="R8")
+            raise StoppedError("the Lease was taken from this rotation", hint=_TAKEN, rule="R8")
         self._record.renewed = self._clock.monotonic()
 
     def release(self) -> None:

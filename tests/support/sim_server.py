@@ -46,6 +46,8 @@ class Plane(Protocol):
     conflicts: dict[bytes, int]
     lost_answers: int
     forbidden: set[tuple[str, str]]
+    jumps: dict[str, float]
+    on_probe: Callable[[str, bool], None]
     aggregated: frozenset[str]
 
     def raw(self, resource: str | None, key: bytes) -> tuple[bytes, int] | None: ...
@@ -83,7 +85,8 @@ class SimServer:
     It says what it has loaded from 1.34 on, and counts its reloads from 1.28 on. What may be wrong with it: `lagging`
     never reloads, `refusing` refuses to, `silent` does not say what it has loaded, `ahead` is what its clock is ahead;
     `list_problems` are its answers to a LIST of a resource or a GET of a name, `writes_as` is another configuration
-    than the one it says it has.
+    than the one it says it has. `frozen` it does nothing until it goes on, `cut_off` only keyctl gets no answer;
+    `boot_seconds` is how long it takes to start.
     """
 
     def __init__(self, plane: Plane, host: SimHost, spec: Spec, number: int) -> None:
@@ -94,34 +97,42 @@ class SimServer:
         self.phase = 7.0 + 13.0 * number
         self.running = self.ready = False
         self.lagging = self.refusing = self.silent = False
+        self.frozen = self.cut_off = False
+        self.boot_seconds = BOOT_SECONDS
         self.ahead: float | None = 0.0
         self.reloads, self.reloaded_at = 0, 0.0
         self.list_problems: dict[str, str] = {}
         self.on_list: Callable[[], None] = lambda: None
         self.writes_as: SimConfig | None = None
         self.ready_since = -1e9
-        self.start_time = 0.0
+        self.start_time, self.begun = 0.0, plane.clock.monotonic() - 86400.0
+        self.jumped_at_start = 0.0
         self.reload_failures = 0
         self.config = _NONE
         self._pinned: HostFile | None = None
 
+    @property
+    def answers(self) -> bool:
+        """Whether keyctl gets answers from it."""
+        return self.running and not self.frozen and not self.cut_off
+
     def flags(self) -> dict[str, str]:
-        manifest = self.host.read(MANIFEST_PATH)
+        manifest = self.host.files.get(MANIFEST_PATH)
         assert manifest is not None
         return _flags(manifest.content)
 
     def visible(self) -> HostFile | None:
         """The file as the container sees it: a mounted single file stays the inode it was at the start."""
-        found = self.host.read(CONFIG_PATH)
+        found = self.host.files.get(CONFIG_PATH)
         return self._pinned if self.spec.single_file and self.running else found
 
     def written_in_place(self) -> None:
         """The inode that the container has mounted was rewritten."""
-        self._pinned = self.host.read(CONFIG_PATH)
+        self._pinned = self.host.files.get(CONFIG_PATH)
 
     def on_disk(self) -> SimConfig:
         """What it would load if it started now. Raises `InvalidConfigError`."""
-        return self._load(self.host.read(CONFIG_PATH))
+        return self._load(self.host.files.get(CONFIG_PATH))
 
     def _load(self, file: HostFile | None) -> SimConfig:
         if "encryption-provider-config" not in self.flags():
@@ -137,14 +148,16 @@ class SimServer:
     def restart(self) -> None:
         """The process ends, and another begins; it is ready a little later, if at all."""
         self.stop()
+        self.frozen = False
         self.start_time = begun = self.now() + self.serial / 1e6
-        self.plane.clock.at(BOOT_SECONDS, lambda: self.boot() if self.start_time == begun else None)
+        self.begun, self.jumped_at_start = self.plane.clock.monotonic(), self.jumped
+        self.plane.clock.at(self.boot_seconds, lambda: self.boot() if self.start_time == begun else None)
 
     def boot(self) -> None:
         """Load the file; ready only when every stored value can be read (R10)."""
         self.running = True
         self.reloads, self.reloaded_at, self.reload_failures = 0, 0.0, 0
-        self._pinned = self.host.read(CONFIG_PATH)
+        self._pinned = self.host.files.get(CONFIG_PATH)
         try:
             self.config = self._load(self._pinned)
         except InvalidConfigError:
@@ -156,7 +169,7 @@ class SimServer:
     def poll(self) -> None:
         """What automatic reload does once a minute."""
         file = self.visible()
-        if not self.running or self.lagging or file is None or file.sha256 == self.config.sha256:
+        if not self.running or self.frozen or self.lagging or file is None or file.sha256 == self.config.sha256:
             return
         if self.flags().get("encryption-provider-config-automatic-reload") != "true":
             return
@@ -168,13 +181,21 @@ class SimServer:
                 self.reloads, self.reloaded_at = self.reloads + 1, self.now()
         except InvalidConfigError:
             self.reload_failures += 1
-        # What it could not read kept it from being ready, and it has tried again ever since.
+        self.try_again()
+
+    def try_again(self) -> None:
+        """What it could not read kept it from being ready, and it has tried again ever since."""
         if not self.ready and all(self.can_read(found) for found in self.plane.everything()):
             self.ready, self.ready_since = True, self.plane.clock.monotonic()
 
     def now(self) -> float:
         """Its clock, in Unix seconds."""
-        return EPOCH + self.plane.clock.monotonic() + (self.ahead or 0.0)
+        return EPOCH + self.plane.clock.monotonic() + (self.ahead or 0.0) + self.jumped
+
+    @property
+    def jumped(self) -> float:
+        """What the clock of its machine was put forward by."""
+        return self.plane.jumps.get(self.name, 0.0)
 
     def can_read(self, found: SimObject) -> bool:
         stored = self.plane.raw(found.resource, found.etcd_key)
@@ -220,19 +241,23 @@ class SimApi:
     def probe(self) -> ServerProbe:
         self._plane.alive()
         server = self._server
+        self._plane.on_probe(server.name, server.answers and server.ready)
         if not server.running:
             return ServerProbe(self._name, ready=False, problem="TCP: connection refused")
+        if not server.answers:
+            return ServerProbe(self._name, ready=False, problem="TCP: connection timed out")
         return ServerProbe(
             self._name,
             ready=server.ready,
             loaded_hash=server.config.sha256 if server.spec.minor >= 34 and not server.silent else None,
             id_hash=None if server.config.sha256 is None else f"sha256:{server.serial}",
-            start_time=server.start_time,
+            start_time=server.start_time + server.jumped - server.jumped_at_start,
             certificate_serial=server.serial,
             reloads=server.reloads,
             reloaded_at=server.reloaded_at,
             reload_failures=server.reload_failures,
-            ahead=server.ahead,
+            ahead=None if server.ahead is None else server.ahead + server.jumped - self._plane.clock.jumped,
+            begun=None if server.ahead is None else server.begun,
             version=server.spec.version,
             problem="" if server.ready else "not ready: informer-sync",
         )
@@ -312,7 +337,7 @@ class SimApi:
         plane, server = self._plane, self._server
         key = key_of(ref.resource, ref.namespace, ref.name)
         found, stored = plane.object_at(key), plane.raw(ref.resource, key)
-        if not server.running:
+        if not server.answers:
             return Patched(ref, Outcome.SLOWER, message="TCP: connection refused", refusal=Refusal.BUSY)
         if found is None or stored is None:
             return Patched(ref, Outcome.GONE, status=404)
@@ -358,5 +383,5 @@ class SimApi:
     def _ask(self) -> None:
         self._plane.alive()
         self._plane.clock.advance(0.01)
-        if not self._server.running:
+        if not self._server.answers:
             raise UnreachableError(f"API server {self._name} does not answer", cause="TCP: connection refused")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,7 +42,13 @@ MIXED = (Spec("cp1"), Spec("cp2", reloads=True), Spec("cp3", single_file=True))
 
 
 class SimCluster:
-    """See the module. `config` None: no server has the encryption flag. Objects are made through the first server."""
+    """See the module. `config` None: no server has the encryption flag. Objects are made through the first server.
+
+    `excused` are servers whose file is not keyctl's doing; `broken` those of which nothing is. `jumps` is, by server,
+    what the clock of its machine was put forward by. `on_probe` is told which server is asked, and whether it is ready.
+    """
+
+    switch_kind = KillSwitch
 
     def __init__(
         self,
@@ -53,19 +60,19 @@ class SimCluster:
         distribution: str = "kubeadm",
     ) -> None:
         self.directory, self.distribution, self.overrides = directory, distribution, overrides
-        self.clock, self.switch = SimClock(), KillSwitch()
+        self.clock, self.switch = SimClock(), self.switch_kind()
         self.settle, self.wait = 60.0, 180.0
         self.etcds = {name: self._etcd(name) for name in ("https://10.0.0.9:2379", "https://10.0.0.8:2379")}
         self.store_keys = SimStore(self.clock, self.switch)
         self.lease_record = LeaseRecord()
         self.migrations = SimMigrator(self)
         self.aggregated: frozenset[str] = frozenset({"metrics.k8s.io"})
-        self.forbidden: set[tuple[str, str]] = set()
-        self.webhook_refuses: set[bytes] = set()
-        self.conflicts: dict[bytes, int] = {}
-        self.lost_answers = 0
+        self.forbidden, self.webhook_refuses = set[tuple[str, str]](), set[bytes]()
+        self.conflicts, self.lost_answers = dict[bytes, int](), 0
+        self.jumps: dict[str, float] = {}
+        self.on_probe: Callable[[str, bool], None] = lambda name, ready: None
         self.before_patch: Callable[[ObjectRef], None] = lambda ref: None
-        self.excused: set[str] = set()
+        self.excused, self.broken = set[str](), set[str]()
         self.extra_entries: list[Server] = []
         self.objects: dict[bytes, SimObject] = {}
         self._hopeless: set[bytes] = set()
@@ -77,23 +84,20 @@ class SimCluster:
         self.servers = [self._start(spec, number, config) for number, spec in enumerate(specs, 1)]
         self.unlisted: list[SimServer] = []
         self._fill()
-        self.clock.after_step = self.check_promise
-        self.clock.alive = self.switch.alive
+        self.clock.after_step, self.clock.alive = self.check_promise, self.switch.alive
         self.check_promise()
 
     # -- what keyctl is given
 
     def world(self, *, place: str = "here") -> World:
         """The world as a new process at `place` builds it."""
-        main, other = self.etcds.items()
-        places = [EtcdPlace(main[1], (main[0],))]
-        if self.overrides:
-            places.append(EtcdPlace(other[1], (other[0],), self.overrides))
+        main, other = (EtcdPlace(etcd, (name,)) for name, etcd in self.etcds.items())
+        places = (main, replace(other, resources=self.overrides)) if self.overrides else (main,)
         return World(
             cluster="prod",
             distribution=self.distribution,
             prefix=PREFIX,
-            etcds=tuple(places),
+            etcds=places,
             servers=(*(self.listed(server) for server in self.servers), *self.extra_entries),
             store=self.store_keys,
             lease=SimLease(self.lease_record, place, self.clock, self.switch, self._anybody_answers),
@@ -132,8 +136,8 @@ class SimCluster:
     ) -> Session:
         """A session as a new process builds it."""
         journal, lock = self.journal(place=place), LocalLock(self.directory / "state" / place)
-        world, reporter = self.world(place=place), watcher or Watcher()
-        return Session(world, journal, lock, reporter, pause=pause, pause_after=pause_after)
+        told = watcher or Watcher()
+        return Session(self.world(place=place), journal, lock, told, pause=pause, pause_after=pause_after)
 
     # -- what simulated servers need (`sim_server.Plane`)
 
@@ -188,7 +192,7 @@ class SimCluster:
 
     def check_promise(self, moment: str = "a step of the clock") -> None:
         """Promise 1. `AssertionError` names the server, the value and the moment."""
-        for server in (*self.servers, *self.unlisted):
+        for server in self._judged():
             if server.ready:
                 self._check_reads(server.config, f"{server.name} at {moment}")
             if server.name not in self.excused:
@@ -199,13 +203,16 @@ class SimCluster:
         if self._late:
             self._excuse_no_longer()
 
+    def _judged(self) -> list[SimServer]:
+        return [server for server in (*self.servers, *self.unlisted) if server.name not in self.broken]
+
     def still_excused(self) -> set[bytes]:
         """Where values stand that landed too late, and that nobody has made readable everywhere yet."""
         return {key for key, _ in self._late}
 
     def _excuse_no_longer(self) -> None:
         """A value that landed too late, and that was unreadable somewhere, has no excuse once all servers read it."""
-        configs = {config for s in self.servers for config in (s.on_disk(), *((s.config,) if s.ready else ()))}
+        configs = {config for s in self._judged() for config in (s.on_disk(), *((s.config,) if s.ready else ()))}
         for (key, value), was_unreadable in list(self._late.items()):
             found = self.objects.get(key)
             stored = None if found is None else self.raw(found.resource, key)
@@ -243,7 +250,7 @@ class SimCluster:
         config = sim_config.load(content, "sha256:" + hashlib.sha256(content).hexdigest())
         for resource in config.named():
             writer = config.readers(resource)[0]
-            for other in (*self.servers, *self.unlisted):
+            for other in self._judged():
                 known = (other.config if other.ready else other.on_disk()).readers(resource)
                 assert writer in known, (
                     f"R2: {server.name} is given a writer of {resource} that {other.name} cannot read"
@@ -279,8 +286,7 @@ class SimCluster:
     def _start(self, spec: Spec, number: int, config: bytes | None) -> SimServer:
         host = SimHost(spec.name, self.effect, self.alive)
         host.now = lambda: EPOCH - 2 * 86400.0
-        text = sim_texts.manifest(spec, encrypts=config is not None, overrides=self.overrides)
-        host.place(MANIFEST_PATH, text)
+        host.place(MANIFEST_PATH, sim_texts.manifest(spec, encrypts=config is not None, overrides=self.overrides))
         if config is not None:
             host.place(CONFIG_PATH, config)
         server = SimServer(self, host, spec, number)
@@ -290,7 +296,8 @@ class SimCluster:
         host.before_remove = lambda path: self._allow_remove(server, path)
         server.start_time = EPOCH - 86400.0 + number
         server.boot()
-        host.now = lambda: EPOCH + self.clock.monotonic()
+        host.now = lambda: EPOCH + self.clock.monotonic() + server.jumped
+        host.jumped = lambda: server.jumped - self.clock.jumped
         server.ready_since = -1e9
         self.clock.every(POLL_SECONDS, server.poll, first=server.phase)
         return server
@@ -322,7 +329,7 @@ class SimCluster:
         return {b":".join(value.split(b":")[:5]) if value.startswith(b"k8s:enc:") else b"plaintext" for value in values}
 
     def _anybody_answers(self) -> bool:
-        return any(server.running for server in self.servers)
+        return any(server.answers for server in self.servers)
 
     # -- what goes wrong
 
@@ -350,8 +357,7 @@ class SimCluster:
 
         def turn() -> None:
             number = next(turns)
-            ready = [server for server in self.servers if server.ready]
-            if not ready:
+            if not (ready := [server for server in self.servers if server.ready]):
                 return
             server = ready[number % len(ready)]
             server.write(new_object("secrets", "default", f"busy-{number}"))

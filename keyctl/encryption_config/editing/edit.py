@@ -44,20 +44,31 @@ def selected_entries(config: EncryptionConfig, resources: tuple[str, ...] | None
             if isinstance(entry.providers[0].readers[0], StaticReader)
         )
         if not found:
-            raise RefusedError("no entry is written with a static key", hint="turn encryption on first: keyctl enable")
+            raise RefusedError(
+                "no entry is written with a static key",
+                cause=f"the first provider of every entry ({len(config.entries)}) is identity or a KMS plugin",
+                hint="turn encryption on first: keyctl enable",
+                rule="preflight",
+            )
         return found
     selected: set[int] = set()
     for resource in resources:
         wanted = GroupResource.parse(resource)
         covering = covering_entries(config, resource)
         if not covering:
-            raise RefusedError(f"no entry covers {resource}", hint="keyctl enable adds an entry for it")
+            raise RefusedError(
+                f"no entry covers {resource}",
+                cause=f"the file names {', '.join(text for entry in config.entries for text in entry.resources)}",
+                hint="keyctl enable adds an entry for it",
+                rule="preflight",
+            )
         naming = {i for i in covering if wanted in map(GroupResource.parse, config.entries[i].resources)}
         if not naming:
             raise RefusedError(
                 f"{resource} is covered only by a wildcard, in resources[{covering[0]}]",
                 cause="changing that entry's key changes the key of everything it covers",
                 hint=f"name the wildcard itself: {', '.join(config.entries[covering[0]].resources)}",
+                rule="preflight",
             )
         selected |= naming
     return tuple(sorted(selected))

@@ -36,7 +36,8 @@ class Diagnosis:
     """What is wrong, and what advice needs of it. `findings` are the worst first, in the order of the rules.
 
     `flagless` are the servers without a flag among encrypting ones; `strangers` those whose file is none of the
-    rotation that is under way. `lost` counts the values that no key at hand opens.
+    rotation that is under way; `hidden` those that run on a file that nobody has. `lost` counts the values that no key
+    at hand opens.
     """
 
     findings: tuple[Finding, ...]
@@ -47,6 +48,7 @@ class Diagnosis:
     flagless: tuple[str, ...] = ()
     strangers: tuple[str, ...] = ()
     not_loaded: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     lost: int = 0
 
     def has(self, rule: Rule) -> bool:
@@ -87,6 +89,7 @@ def diagnose(facts: Facts) -> Diagnosis:
         flagless=flagless,
         strangers=strangers,
         not_loaded=tuple(server.name for server in waiting),
+        hidden=_hidden(facts),
         lost=sum(group.values for group in facts.values or () if group.lost),
     )
 
@@ -188,6 +191,10 @@ def _encoded(facts: Facts) -> Iterator[Finding]:
 
 
 def _unknown(facts: Facts) -> Iterator[Finding]:
+    if not facts.servers:
+        message = "what the API servers have loaded is not known: the cluster file lists none"
+        fix = "list every one by its own address under apiServers in the cluster file"
+        yield rules.LOADED_UNKNOWN.finding(message, fix=fix, status=Status.UNKNOWN, evidence=Evidence.E0)
     for server in facts.servers:
         used = in_use(server, facts.texts)
         if used.config is not None and not used.assumed:
@@ -228,6 +235,17 @@ def _not_loaded(facts: Facts, server: ServerSeen) -> Finding:
     # NOTE: between two steps of our own rotation this is as it should be, and the rotation goes on from there.
     ours = facts.journal is not None and server.loaded_hash in _placed(facts, server.name) and under_way(facts)
     return replace(found, severity=Severity.MEDIUM) if ours and server.name not in _strangers(facts) else found
+
+
+def _hidden(facts: Facts) -> tuple[str, ...]:
+    """The servers that run on a file which neither is at hand nor was placed by the rotation that is under way."""
+    return tuple(
+        server.name
+        for server in facts.servers
+        if server.answers
+        and in_use(server, facts.texts).config is None
+        and not (under_way(facts) and server.loaded_hash in _placed(facts, server.name))
+    )
 
 
 def _placed(facts: Facts, name: str) -> frozenset[str | None]:

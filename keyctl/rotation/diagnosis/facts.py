@@ -53,6 +53,7 @@ class ServerSeen:
     `file` is None where there is none, or where `file_problem` says why it could not be read. `flag` is whether its
     manifest names the file, None when that is not known. `loaded_hash` is the file that it has loaded, None for none
     or an unknown one; `loaded_by` is what shows that (see `LoadedBy`), "" where nothing does: then `doubt` says why.
+    `asked` is False where there was no way to ask the process anything.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ServerSeen:
     file_problem: str = ""
     flag: bool | None = None
     reloads: bool | None = None
+    asked: bool = True
     answers: bool = False
     ready: bool = False
     problem: str = ""

@@ -33,6 +33,7 @@ _STATE_FILE, _CONFIG_OF_K3S = "encryption-state.json", "encryption-config.json"
 class Place:
     """Where one API server is. `host` and `api` are None where there is no way there: `no_host` and `no_api` say why.
 
+    `mend_api` says what makes a way to its API, where something does.
     `path` and `manifest` are those of the cluster file; what the flags name counts more.
     """
 
@@ -44,6 +45,7 @@ class Place:
     no_host: str = ""
     api: ApiServer | None = None
     no_api: str = ""
+    mend_api: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ def look_at(place: Place, server: Server = NEWEST_SERVER) -> Look:
         file_problem=file_problem,
         flag=flag,
         reloads=place.reloads if flags is None or not flag else flags.automatic_reload,
+        asked=place.api is not None,
         answers=place.api is not None and bool(probe.ready or probe.start_time or probe.version),
         ready=probe.ready,
         problem=place.no_api or probe.problem,

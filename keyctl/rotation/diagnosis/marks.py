@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from keyctl.encryption_config import effective
+from keyctl.keys.shown import shown_name
 from keyctl.rotation.diagnosis.facts import Facts, StageSeen
 
 # Where each tool keeps its file, told by the end of the path.
@@ -75,7 +76,7 @@ def _marks(facts: Facts) -> list[tuple[str, str]]:
         found.append((facts.distribution, "distribution in the cluster file"))
     names = [ref.name for text in facts.texts for ref in effective.refs(text.config)]
     for tool, pattern in _KEY_NAMES.items():
-        found += [(tool, f"a key called {name}") for name in names if pattern.fullmatch(name)][:1]
+        found += [(tool, f"a key called {shown_name(name)}") for name in names if pattern.fullmatch(name)][:1]
     return found
 
 

@@ -18,8 +18,9 @@ def journal_seen(journal: Journal) -> JournalSeen | None:
         records = journal.unfinished()
     except KeyctlError as error:
         return JournalSeen(path, problem=f"{error}{f' ({error.cause})' if error.cause else ''}")
-    except (OSError, KeyError) as error:
-        return JournalSeen(path, problem=f"the journal cannot be read ({type(error).__name__})")
+    except (OSError, KeyError, ValueError):
+        # NOTE: a line without its kind, or bytes that are no text.
+        return JournalSeen(path, problem="the journal is damaged: it holds what keyctl never writes")
     return _seen(path, records) if records else None
 
 

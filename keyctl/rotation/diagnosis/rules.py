@@ -120,7 +120,8 @@ UNREADABLE_JOURNAL = _rule(
     Severity.HIGH,
     "the journal cannot be read",
     "Whether a rotation is under way, and which, is not known.",
-    "read it as the user that rotates; it is called journal.jsonl",
+    "read it as the user that rotates, for example with sudo; move a damaged one away once nothing else is wrong here: "
+    "keyctl doctor",
 )
 NOT_READ = _rule(
     15,

@@ -43,16 +43,18 @@ _Fields = dict[str, object]
 class Union:
     """`config` reads everything. `divided` are the resources that it writes with a key some server lacks by now.
 
-    `brought` are the keys in it that no server's file has. `kms` holds the settings of its plugins.
+    `brought` are the keys in it that no server's file has. `kms` holds the settings of its plugins, and `lacking`
+    names those whose settings nobody has: without them there is no file to be made.
     """
 
     config: EncryptionConfig = field(repr=False)
     divided: tuple[str, ...]
     brought: tuple[KnownKey, ...]
     kms: tuple[KmsSettings, ...]
+    lacking: tuple[str, ...] = ()
 
     def text(self, *, as_json: bool) -> bytes:
-        """The whole file, with key bytes: YAML with a head of comments, or JSON, which k3s wants."""
+        """The whole file, with key bytes: YAML with a head of comments, or JSON, for k3s. Not with `lacking`."""
         document = _document(self.config, self.kms)
         if as_json:
             content = (json.dumps(document, indent=2) + "\n").encode()
@@ -92,6 +94,7 @@ def union(facts: Facts) -> Union | None:
         tuple(divided),
         _brought(facts, config),
         tuple(kms[one] for one in sorted(wanted) if one in kms),
+        tuple(name for name, _ in sorted(wanted - set(kms))),
     )
 
 
@@ -144,9 +147,11 @@ def _writer(
         for reader in dict.fromkeys(r for config in configs for r in effective.readers(config, name))
         if all(reader in effective.readers(config, name) for config in loaded)
     ]
-    # NOTE: what somebody encrypts is not written in plaintext again because only plaintext is common to all.
-    sealing = [reader for reader in (*everybodys, *votes) if not isinstance(reader, IdentityReader)]
-    encrypted = any(not isinstance(reader, IdentityReader) for reader in votes)
+    # NOTE: what somebody encrypts is not written in plaintext again because only plaintext is common to all. Where no
+    # server's configuration is known, what stands in etcd tells that it is encrypted.
+    writers = votes or values
+    sealing = [reader for reader in (*everybodys, *writers) if not isinstance(reader, IdentityReader)]
+    encrypted = any(not isinstance(reader, IdentityReader) for reader in writers)
     wanted = sealing if encrypted else [IdentityReader()]
     choice = [reader for reader in wanted if reader in everybodys] or wanted
     best = max(choice, key=lambda reader: (votes[reader], values[reader]))

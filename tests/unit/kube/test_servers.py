@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -126,6 +127,8 @@ def test_a_probe_tells_everything_from_one_new_connection(start: _Start) -> None
     )
     assert seen.ahead is not None
     assert abs(seen.ahead) < 2
+    assert seen.begun is not None
+    assert abs((time.monotonic() - seen.begun) - (time.time() - 17.5)) < 2
     server.kube_system_uid()
     server.probe()
     first, *_, last = (r.connection for r in api.requests)

@@ -362,3 +362,16 @@ def test_what_keeps_a_server_without_the_flag_from_coming_up_brings_the_flag_bac
     assert cluster.under("secrets") == {b"plaintext"}
     cluster.session().resume()
     assert_back(cluster, was)
+
+
+def test_the_ledger_says_by_when_a_key_that_was_given_up_did_not_write_any_more_and_not_that_it_does(
+    tmp_path: Path,
+) -> None:
+    cluster = BY_RESTART.cluster(tmp_path)
+    paused(cluster, BY_RESTART, State.SWITCHED)
+    abort(cluster)
+    (plan,) = plans(cluster)
+    lives = {record.ref: record for record in cluster.store_keys.records()}
+    given_up, kept = lives[plan.new], lives[plan.old_refs[0]]
+    assert (given_up.first_write, kept.first_write, kept.last_write) == (None, None, None)
+    assert given_up.last_write is not None

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from keyctl.errors import RefusedError, UnusableInputError
+from keyctl.errors import RefusedError, StoppedError, UnusableInputError
 from keyctl.keys.key import Provider
 from keyctl.rotation import agreed
 from keyctl.rotation.agreed import AgreedPlan
-from keyctl.rotation.plan import Goal, History
-from keyctl.rotation.preflight import Wish
+from keyctl.rotation.plan import Goal, History, State
+from keyctl.rotation.preflight import Wish, check
+from keyctl.rotation.world import World
+from tests.support.sim_parts import Watcher
 from tests.support.sim_server import CONFIG_PATH, MANIFEST_PATH
-from tests.support.sim_texts import KEY_0, KEY_1, SECRETS, secret_of
+from tests.support.sim_texts import EVERYTHING, KEY_0, KEY_1, SECRETS, secret_of
 from tests.support.simulator import THREE_RELOADING, SimCluster
-from tests.unit.rotation.scenes import ENABLE, ROTATE, SCENES, Scene, assert_done
+from tests.unit.rotation.refusals import refused
+from tests.unit.rotation.scenes import ENABLE, ROTATE, SCENES, Scene, assert_done, plans
 
 PLAN = AgreedPlan(
     cluster="prod",
@@ -56,6 +60,77 @@ def comment(cluster: SimCluster) -> None:
 def another_manifest(cluster: SimCluster) -> None:
     host = cluster.server("cp2").host
     host.place(MANIFEST_PATH, host.files[MANIFEST_PATH].content + b"# a comment\n")
+
+
+def observed_in(world: World) -> dict[str, str]:
+    return agreed.observed(world, check(world, ROTATE, Watcher()))
+
+
+def another_place_for_snapshots(world: World) -> World:
+    return replace(world, snapshot_directory=world.snapshot_directory / "elsewhere")
+
+
+def another_address(world: World) -> World:
+    first, *others = world.servers
+    return replace(world, servers=(replace(first, url_host="10.0.0.99"), *others))
+
+
+def a_restored_etcd(world: World) -> World:
+    etcd = world.etcds[0].etcd
+    status = etcd.status
+    restored = tuple(replace(member, cluster_id="c2") for member in status())
+    etcd.status = lambda: restored  # type: ignore[method-assign]
+    return world
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (another_place_for_snapshots, "place of snapshots was"),
+        (another_address, "address of cp1 was 10.0.0.1 cp1 10.0.0.1, and is 10.0.0.99 cp1 10.0.0.1"),
+        (a_restored_etcd, "members of the etcds was c1/m1, and is c2/m1"),
+    ],
+)
+def test_a_plan_is_for_these_servers_these_etcds_and_this_place_of_snapshots(
+    other: Callable[[World], World], named: str, tmp_path: Path
+) -> None:
+    cluster = SimCluster(tmp_path)
+    plan = replace(PLAN, observed=observed_in(cluster.world()))
+    agreed.require_the_same(plan, observed_in(cluster.world()))
+    with pytest.raises(RefusedError, match=re.escape(named)):
+        agreed.require_the_same(plan, observed_in(other(cluster.world())))
+
+
+def test_what_is_installed_since_and_would_be_rewritten_by_a_wildcard_is_named(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, config=EVERYTHING)
+    facts = check(cluster.world(), ROTATE, Watcher())
+    before = replace(PLAN, observed=agreed.observed(cluster.world(), facts))
+    more = replace(facts, served={**facts.served, "gadgets.example.com": "example.com/v1"})
+    with pytest.raises(RefusedError, match=r"resource gadgets\.example\.com was none, and is changes"):
+        agreed.require_the_same(before, agreed.observed(cluster.world(), more))
+
+
+def test_while_a_rotation_is_under_way_no_plan_of_another_one_is_made(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    with pytest.raises(StoppedError):
+        cluster.session(pause_after=State.READABLE).start(ROTATE, confirm=lambda _: True)
+    effects = list(cluster.switch.labels)
+    with pytest.raises(RefusedError, match="a rotation of this cluster is under way") as caught:
+        cluster.session().agree(ROTATE)
+    assert caught.value.rule == "R8"
+    assert plans(cluster)[0].rotation in (caught.value.cause or "")
+    assert cluster.switch.labels == effects
+
+
+def test_a_file_that_does_not_let_itself_be_changed_is_told_by_the_plan_and_before_anything_is_touched(
+    tmp_path: Path,
+) -> None:
+    tagged = SECRETS.replace(b'["secrets"]', b'[!!str "secrets"]')
+    cluster = SimCluster(tmp_path, config=tagged)
+    assert "uses YAML anchors, aliases or tags" in str(refused(cluster))
+    with pytest.raises(RefusedError, match="uses YAML anchors") as caught:
+        cluster.session().agree(ROTATE)
+    assert caught.value.rule == "preflight"
 
 
 def never(_: tuple[str, ...]) -> bool:

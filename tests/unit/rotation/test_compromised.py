@@ -11,18 +11,19 @@ import pytest
 
 from keyctl.errors import RefusedError, StoppedError, UnusableInputError
 from keyctl.keys.backups import Backup, BackupKind
-from keyctl.keys.key import KeyRef, Provider
+from keyctl.keys.key import Key, KeyRef, Provider
 from keyctl.keys.ledger import KeyState
 from keyctl.rotation.exposure import exposure
 from keyctl.rotation.plan import Goal, State, plan_from_record
 from keyctl.rotation.preflight import Wish
+from keyctl.rotation.same_bytes import names_of
 from keyctl.rotation.session import Finished
 from keyctl.rotation.world import World
 from keyctl.stored.source import Area, Coverage, Fragment, Remark, SourceInfo, Value
 from tests.support.sim_server import CONFIG_PATH
 from tests.support.sim_texts import KEY_0, KEY_1, configuration, secret_of
 from tests.support.simulator import SimCluster
-from tests.unit.rotation.scenes import Agree, begin, plans, skip_slow_parts, states_of_keys, stops
+from tests.unit.rotation.scenes import ROTATE, Agree, begin, head, plans, skip_slow_parts, states_of_keys, stops
 
 LEAKED = Wish(Goal.ROTATE, compromised=KEY_1.ref)
 BOTH = configuration((("secrets",), KEY_1), (("configmaps",), KEY_1))
@@ -86,6 +87,88 @@ def test_resumed_it_still_knows_why_and_lists_what_was_there_at_the_beginning(tm
     with pytest.raises(StoppedError):
         begin(cluster.session(pause_after=State.VERIFIED), LEAKED)
     assert len(names(listed(cluster.session().resume()))) == 7
+
+
+def test_what_was_written_under_it_until_the_switch_is_named_too(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, config=BOTH)
+    with pytest.raises(StoppedError):
+        begin(cluster.session(pause_after=State.READABLE), LEAKED)
+    cluster.create("secrets", "default", "came-while-it-was-paused")
+    gone = cluster.create("secrets", "default", "gone-again")
+    cluster.forget(gone.etcd_key)
+    told = listed(cluster.session().resume())
+    assert "secrets default/came-while-it-was-paused" in names(told)
+    assert len(names(told)) == 8, "what was created and deleted is in the history, which these snapshots do not have"
+    looked_at = told["lookedAt"]
+    assert isinstance(looked_at, list)
+    assert len(looked_at) == 2
+    assert looked_at[1].endswith("-switched-0.db")
+
+
+def test_that_snapshot_is_taken_once_before_the_first_value_is_rewritten_and_only_for_a_leak(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path / "leaked", config=BOTH)
+    with pytest.raises(StoppedError):
+        begin(cluster.session(pause_after=State.VERIFIED), LEAKED)
+    cluster.session().resume()
+    labels = cluster.switch.labels
+    assert labels.count("journal exposing") == 1
+    assert labels.index("journal proof switched") < labels.index("journal exposing")
+    assert labels.index("journal exposing") < labels.index("journal intent rewrite")
+    other = SimCluster(tmp_path / "other", config=BOTH)
+    begin(other.session(), ROTATE)
+    assert "journal exposing" not in other.switch.labels
+
+
+def test_the_plan_says_so(tmp_path: Path) -> None:
+    lines = SimCluster(tmp_path, config=BOTH).session().agree(LEAKED).lines
+    assert any("a snapshot once more, before anything is rewritten" in line for line in lines)
+
+
+# -- the same bytes under another name
+
+ALIAS = Key(Provider.AESCBC, "main", KEY_1.material)
+OTHER_PROVIDER = Key(Provider.SECRETBOX, "box", KEY_1.material)
+
+
+@pytest.mark.parametrize("alias", [ALIAS, OTHER_PROVIDER], ids=["another name", "another provider"])
+def test_the_same_bytes_under_another_name_have_leaked_with_it(alias: Key, tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, config=configuration((("secrets",), KEY_1), (("configmaps",), alias)))
+    finished = begin(cluster.session(), replace(LEAKED, provider=Provider.AESGCM))
+    for server in cluster.servers:
+        assert secret_of(KEY_1).encode() not in server.host.files[CONFIG_PATH].content
+    assert cluster.under("secrets") == cluster.under("configmaps") == {head(finished.plan.new)}
+    told = listed(finished)
+    assert len(names(told)) == 7
+    assert told["names"] == ["aescbc/key1", str(alias.ref)]
+    states = states_of_keys(cluster)
+    assert states[KEY_1.ref] == states[alias.ref] == KeyState.COMPROMISED
+
+
+def test_a_name_that_the_bytes_had_before_is_found_by_the_ledger(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, config=BOTH)
+    begin(cluster.session(), Wish(Goal.ROTATE, new_name="main"))
+    finished = begin(cluster.session(), replace(LEAKED, compromised=ALIAS.ref))
+    assert names_of(cluster.world(), None, ALIAS.ref) == (ALIAS.ref, KEY_1.ref)
+    told = listed(finished)
+    assert told["names"] == ["aescbc/main", "aescbc/key1"]
+    assert told["notLookedAt"] == []
+    assert states_of_keys(cluster)[KEY_1.ref] == KeyState.COMPROMISED
+
+
+def test_another_key_that_is_damaged_in_the_store_does_not_keep_a_leaked_one_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = SimCluster(tmp_path, config=BOTH)
+    cluster.store_keys.put(KEY_0, origin="imported")
+    get = cluster.store_keys.get
+
+    def damaged(ref: KeyRef) -> Key | None:
+        if ref == KEY_0.ref:
+            raise UnusableInputError("the key store's copy of aescbc/key0 is damaged")
+        return get(ref)
+
+    monkeypatch.setattr(cluster.store_keys, "get", damaged)
+    assert begin(cluster.session(), LEAKED).state is State.RETIRED
 
 
 def test_a_journal_from_before_knows_of_no_leak(tmp_path: Path) -> None:
@@ -154,7 +237,7 @@ def past_world(cluster: SimCluster, *locations: str, ref: KeyRef = KEY_1.ref) ->
 
 
 def test_history_and_freed_pages_count_and_a_longer_name_does_not(tmp_path: Path) -> None:
-    found = exposure(past_world(SimCluster(tmp_path)), KEY_1.ref, [tmp_path / "first.db"])
+    found = exposure(past_world(SimCluster(tmp_path)), (KEY_1.ref,), [tmp_path / "first.db"])
     told = found.to_record(b"/registry/", rotation="r1")
     assert told["objects"] == [
         {"resource": "secrets", "namespace": "a", "name": "gone", "firstRevision": 4, "lastRevision": 4, "live": False},
@@ -175,7 +258,7 @@ def test_registered_snapshots_that_need_it_are_looked_at_and_others_are_not(tmp_
     cluster = SimCluster(tmp_path)
     world = past_world(cluster, "/backup/old.db", "/backup/broken.db")
     past_world(cluster, "/backup/another.db", ref=KeyRef(Provider.AESCBC, "key11"))
-    found = exposure(world, KEY_1.ref, [])
+    found = exposure(world, (KEY_1.ref,), [])
     assert found.looked_at == ["/backup/old.db"]
     assert found.missed == {"/backup/broken.db": "/backup/broken.db is damaged"}
     assert not any(seen.live for seen in found.objects.values()), "what an old snapshot holds need not be there now"

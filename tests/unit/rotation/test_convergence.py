@@ -181,6 +181,19 @@ def test_reloads_that_are_never_told_are_not_waited_for(tmp_path: Path) -> None:
     begin(restarted.session(), ROTATE)
 
 
+def test_nor_do_they_go_on_beside_the_restarts(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, old(THREE_RESTARTED, "v1.27.9"))
+    host = cluster.server("cp2").host
+    flag = f"--encryption-provider-config={CONFIG_PATH}".encode()
+    reloading = flag + b"\n    - --encryption-provider-config-automatic-reload=true"
+    host.place(MANIFEST_PATH, host.files[MANIFEST_PATH].content.replace(flag, reloading))
+    cluster.server("cp2").restart()
+    cluster.clock.advance(30)
+    error = refused(cluster)
+    assert "cp2 runs Kubernetes v1.27.9" in str(error)
+    assert "automatic-reload out of its manifest" in error.hints[1]
+
+
 # -- while it goes on
 
 
@@ -241,6 +254,7 @@ def test_a_file_that_a_server_refuses_to_reload_is_told_at_once_and_not_waited_o
     with pytest.raises(StoppedError, match="cp2 has not loaded the new configuration") as caught:
         begin(cluster.session(watcher=watcher), ROTATE)
     assert "it refused 2 reloads" in (caught.value.cause or "")
+    assert "restart" not in " ".join(caught.value.hints), "it would not come up with that file"
     assert cluster.clock.monotonic() - begun < 200
     told = [event.message for event in watcher.events if "refused" in event.message]
     assert told == ["cp2 has refused to load the file; it looks at it again within a minute"]
@@ -256,6 +270,20 @@ def test_a_server_that_thinks_again_within_the_minute_is_not_given_up(tmp_path: 
     before(cluster, "journal state adding", lambda: cluster.clock.at(50, lambda: setattr(cp2, "refusing", False)))
     begin(cluster.session(), ROTATE)
     assert cp2.reload_failures == 1
+    assert_done(cluster, SCENES[3])
+
+
+def test_one_that_ignores_its_file_is_named_with_its_rule_and_that_a_restart_helps(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, THREE_RELOADING)
+    cluster.server("cp2").lagging = True
+    error = stops(cluster)
+    assert error.rule == "R9"
+    assert "it is ready with another configuration" in (error.cause or "")
+    assert error.hints[-1] == "see the log of kube-apiserver on cp2 or restart it, then: keyctl rotate --resume"
+    cluster.server("cp2").lagging = False
+    cluster.server("cp2").restart()
+    cluster.clock.advance(30)
+    cluster.session().resume()
     assert_done(cluster, SCENES[3])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -361,6 +362,35 @@ def test_a_registered_snapshot_that_needs_it_keeps_the_key_wherever_it_is_now(cl
     assert (caught.value.cause or "").startswith("the snapshot /backup/a.db of 2026-11-21T10:00:00+00:00 needs it")
     assert "keyctl keys destroy aescbc:key0 --forget-backup /backup/a.db" in caught.value.hints[0]
     assert len(reasons(cluster)) == 1
+
+
+def test_what_a_hint_tells_to_type_is_quoted_for_a_shell(cluster: SimCluster) -> None:
+    for location in ("/backup/my $(date) db", "https://10.0.0.77:2379/?a;b"):
+        kind = BackupKind.SNAPSHOT if location.startswith("/") else BackupKind.HISTORY
+        cluster.store_keys.note_backup(replace(SNAPSHOT, kind=kind, location=location))
+    with pytest.raises(RefusedError) as caught:
+        destruction(cluster).carry_out()
+    told = [hint for hint in caught.value.hints if "--forget-backup" in hint]
+    assert [shlex.split(hint.partition(": ")[2])[-1] for hint in told] == [
+        "/backup/my $(date) db",
+        "https://10.0.0.77:2379/?a;b",
+    ]
+
+
+def test_a_snapshot_that_was_opened_by_its_bytes_keeps_the_key_whatever_the_snapshot_calls_it(
+    cluster: SimCluster,
+) -> None:
+    renamed = KeyRef(OLD.provider, "renamed")
+    noted = replace(SNAPSHOT, needs=(renamed,), fingerprints=((renamed, OLD.fingerprint),))
+    cluster.store_keys.note_backup(noted)
+    cluster.switch.labels.clear()
+    assert only_reason(cluster).startswith("the snapshot /backup/a.db")
+
+
+def test_an_escrow_that_holds_the_key_does_not_need_it(cluster: SimCluster) -> None:
+    held = ((OLD.ref, OLD.fingerprint),)
+    cluster.store_keys.note_backup(replace(SNAPSHOT, kind=BackupKind.ESCROW, needs=(OLD.ref,), fingerprints=held))
+    assert destruction(cluster).carry_out().state == "destroyed"
 
 
 def test_a_snapshot_that_needs_other_keys_is_no_reason(cluster: SimCluster) -> None:

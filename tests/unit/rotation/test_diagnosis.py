@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -16,164 +16,30 @@ from keyctl.keys.key import Key, KeyRef, Provider
 from keyctl.rotation.diagnosis import rules
 from keyctl.rotation.diagnosis.advice import needs_union, steps
 from keyctl.rotation.diagnosis.diagnose import diagnose
-from keyctl.rotation.diagnosis.facts import Facts, JournalSeen, KnownKey, ServerSeen, StageSeen
+from keyctl.rotation.diagnosis.facts import Facts, JournalSeen, KnownKey
 from keyctl.rotation.diagnosis.look import read_text
 from keyctl.rotation.diagnosis.readability import in_use
 from keyctl.rotation.diagnosis.union import union
 from keyctl.rotation.diagnosis.values import DECODED, ENCODED, Trial
 from keyctl.rotation.plan import FileChange, Goal, History, Plan, ServerPlan
 from tests.support import seal
-from tests.support.accidents import PREFIX, UID, Stored, facts, server, text, value
+from tests.support.accidents import PREFIX, UID, facts, server, text, value
 from tests.support.hints import wrong_commands
-
-OLD, NEW = seal.key("old", fill=1), seal.key("new", fill=2)
-OTHER_NEW = seal.key("new", fill=3)
-GONE = seal.key("gone", fill=9)
-
-ONLY_OLD, BOTH, PROMOTED, ONLY_NEW = (
-    seal.config(OLD),
-    seal.config(OLD, NEW),
-    seal.config(NEW, OLD),
-    seal.config(NEW),
+from tests.unit.rotation.accident_cases import (
+    BOTH,
+    CASES,
+    GONE,
+    NEW,
+    OLD,
+    ONLY_NEW,
+    ONLY_OLD,
+    OTHER_NEW,
+    PROMOTED,
+    SECRETS_NEW,
+    SECRETS_OLD,
+    STRANGER,
+    three,
 )
-HASHES = ("a" * 64, "b" * 64)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """An accident: the ids that must be among the findings (and no other critical one), and what the steps say."""
-
-    facts: Facts
-    ids: tuple[str, ...]
-    said: tuple[str, ...]
-    lost: int = 0
-    writer: Key | None = None
-
-
-def three(first: EncryptionConfig, others: EncryptionConfig) -> tuple[ServerSeen, ...]:
-    return server("cp1", first), server("cp2", others), server("cp3", others)
-
-
-def stages(*told: tuple[str, str, str], tool: str = "k3s") -> tuple[StageSeen, ...]:
-    return tuple(StageSeen(node, tool, stage, digest) for node, stage, digest in told)
-
-
-SECRETS_OLD: Stored = ("secrets", OLD, 5)
-SECRETS_NEW: Stored = ("secrets", NEW, 3)
-
-CASES = {
-    "read before write broken: RKE1, KubeOne and k3s rotate-keys place the new key first at once": Case(
-        facts(three(PROMOTED, ONLY_OLD), (SECRETS_OLD, SECRETS_NEW)),
-        ("KC-ROT-002", "KC-ROT-003", "KC-SRV-001"),
-        ("restart nothing", "cp2, cp3 and cp1, in that order", "what it writes every server reads already"),
-        writer=OLD,
-    ),
-    "new key first on one server, and nothing written yet": Case(
-        facts(three(PROMOTED, ONLY_OLD), (SECRETS_OLD,)),
-        ("KC-ROT-002", "KC-SRV-001"),
-        ("--union-config",),
-        writer=OLD,
-    ),
-    "the old key was dropped on one server while values are under it": Case(
-        facts(three(ONLY_NEW, PROMOTED), (SECRETS_OLD, SECRETS_NEW), store=(OLD, NEW)),
-        ("KC-ROT-003", "KC-SRV-001"),
-        ("make the one file that reads everything: ", "put it in the place of the file on cp1, cp2 and cp3"),
-        writer=NEW,
-    ),
-    "the old key was dropped everywhere; the key store has it": Case(
-        facts(three(ONLY_NEW, ONLY_NEW), (SECRETS_OLD, SECRETS_NEW), store=(OLD, NEW)),
-        ("KC-ROT-003",),
-        ("with aescbc/old from the key store: keyctl doctor --union-config union.yaml",),
-        writer=NEW,
-    ),
-    "the old key was dropped everywhere; an old copy of the file has it": Case(
-        facts(three(ONLY_NEW, ONLY_NEW), (SECRETS_OLD,), copies=(ONLY_OLD,)),
-        ("KC-ROT-003",),
-        ("with aescbc/old from copy1.yaml",),
-        writer=NEW,
-    ),
-    "the old key was dropped everywhere; a bare key file has it, whatever it is called": Case(
-        facts(three(ONLY_NEW, ONLY_NEW), (SECRETS_OLD,), key_files=(OLD,)),
-        ("KC-ROT-003",),
-        ("from file1",),
-        writer=NEW,
-    ),
-    "the old key was dropped everywhere, and nobody has it": Case(
-        facts(three(ONLY_NEW, ONLY_NEW), (SECRETS_OLD, SECRETS_NEW)),
-        ("KC-ROT-001",),
-        ("look for the key of 5 values", "delete no key and no value"),
-        lost=5,
-    ),
-    "the same name with different bytes on two servers": Case(
-        facts(
-            (server("cp1", seal.config(NEW)), server("cp2", seal.config(OTHER_NEW))),
-            (SECRETS_NEW, ("secrets", OTHER_NEW, 2)),
-        ),
-        ("KC-ROT-002", "KC-ROT-003", "KC-ROT-005", "KC-SRV-001"),
-        ("keyctl rotates no key whose name has two meanings",),
-    ),
-    "kubespray made a new key under the old name: the files agree, the key store has the right one": Case(
-        facts(three(seal.config(OTHER_NEW), seal.config(OTHER_NEW)), (SECRETS_NEW,), store=(NEW,)),
-        ("KC-ROT-003", "KC-ROT-005"),
-        ("with aescbc/new from the key store",),
-    ),
-    "a key was renamed on every server: the bytes are there, the name is not": Case(
-        facts([server("cp1", seal.config(Key(OLD.provider, "renamed", OLD.material)))], (SECRETS_OLD,)),
-        ("KC-ROT-003",),
-        ("--union-config",),
-    ),
-    "KubeOne: the file lacks a key that the running server still has": Case(
-        facts(
-            (server("cp1", PROMOTED, ONLY_NEW), server("cp2", PROMOTED, ONLY_NEW)), (SECRETS_OLD,), copies=(PROMOTED,)
-        ),
-        ("KC-ROT-004", "KC-ROT-007"),
-        ("restart nothing",),
-        writer=NEW,
-    ),
-    "a server has not loaded its file": Case(
-        facts((server("cp1", BOTH), server("cp2", ONLY_OLD, BOTH)), (SECRETS_OLD,), copies=(ONLY_OLD,)),
-        ("KC-ROT-007",),
-        ("have every server load its file (restart cp1 and cp2",),
-    ),
-    "one server lost its flag: it writes plaintext": Case(
-        facts((server("cp1", ONLY_OLD), server("cp2", None, flag=False)), (SECRETS_OLD, ("secrets", None, 2))),
-        ("KC-ROT-008", "KC-DAT-001"),
-        ("put --encryption-provider-config and its mount back into the manifest of cp2",),
-        writer=OLD,
-    ),
-    "plaintext left from before encryption": Case(
-        facts(three(ONLY_OLD, ONLY_OLD), (SECRETS_OLD, ("secrets", None, 4))),
-        ("KC-DAT-001",),
-        ("then rewrite every value under a new key: keyctl rotate",),
-    ),
-    "values of a resource that no file names any more": Case(
-        facts(three(ONLY_OLD, ONLY_OLD), (SECRETS_OLD, ("configmaps", OLD, 2))),
-        ("KC-ROT-003",),
-        ("--union-config",),
-        writer=OLD,
-    ),
-    "k3s rotate-keys: the first server is done, the others have the file from before": Case(
-        facts(
-            three(ONLY_NEW, ONLY_OLD),
-            (SECRETS_NEW, ("secrets", OLD, 1)),
-            stages=stages(("n1", "reencrypt_finished", HASHES[0]), ("n2", "start", HASHES[1])),
-        ),
-        ("KC-ROT-002", "KC-ROT-003", "KC-ROT-011", "KC-SRV-001"),
-        ("--union-config union.json", "k3s secrets-encrypt status", "restart the k3s servers whose hash differs"),
-    ),
-    "k3s classic, stopped after prepare": Case(
-        facts(three(BOTH, BOTH), (SECRETS_OLD,), stages=stages(("n1", "prepare", HASHES[0]))),
-        ("KC-ROT-011",),
-        ("restart every k3s server, one at a time, then: k3s secrets-encrypt rotate",),
-    ),
-    "RKE2, its rewriting died": Case(
-        facts(
-            three(PROMOTED, PROMOTED), (SECRETS_OLD,), stages=stages(("n1", "reencrypt_active", "c" * 64), tool="rke2")
-        ),
-        ("KC-ROT-011",),
-        ("rke2 secrets-encrypt reencrypt --force --skip",),
-    ),
-}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -184,6 +50,7 @@ def test_an_accident_is_recognised_and_the_next_step_is_safe(name: str) -> None:
     assert ids == set(case.ids)
     advice = "\n".join(steps(case.facts, found))
     assert [said for said in case.said if said not in advice] == []
+    assert [said for said in case.silent if said in advice] == []
     assert found.lost == case.lost
     if case.writer is not None:
         assert found.union is not None
@@ -239,9 +106,8 @@ def test_what_cannot_be_seen_is_unknown_and_never_fine() -> None:
     down = replace(
         server("cp2", ONLY_OLD), answers=False, ready=False, loaded_hash=None, loaded_by="", problem="refused"
     )
-    stranger = replace(server("cp3", ONLY_OLD), loaded_hash="sha256:" + "f" * 64)
     silent = replace(server("cp4", ONLY_OLD), loaded_hash=None, loaded_by="", doubt="its host does not tell")
-    seen = facts([server("cp1", ONLY_OLD), down, stranger, silent], [SECRETS_OLD])
+    seen = facts([server("cp1", ONLY_OLD), down, STRANGER, silent], [SECRETS_OLD])
     unknown = [finding for finding in diagnose(seen).findings if finding.status is Status.UNKNOWN]
     assert [finding.id for finding in unknown] == ["KC-ROT-012"] * 3
     assert ["refused" in unknown[0].message, "not at hand" in unknown[1].message] == [True, True]
@@ -473,3 +339,43 @@ def test_the_tool_is_known_by_its_marks(seen: Facts, tool: str | None) -> None:
     found = diagnose(seen).tool
     assert (found.name if found else None) == tool
     assert found is None or found.way
+
+
+# -- what nobody can know
+
+
+def test_without_any_server_nothing_is_fine_and_nothing_is_written_in_plaintext() -> None:
+    seen = facts([], [SECRETS_OLD], store=(OLD, NEW, OTHER_NEW))
+    found = diagnose(seen)
+    (unknown,) = [finding for finding in found.findings if finding.status is Status.UNKNOWN]
+    assert "the cluster file lists none" in unknown.message
+    assert steps(seen, found) == ("mend what could not be looked at, then run this again: keyctl doctor",)
+    assert found.union is not None
+    assert writer(found.union.config, "secrets") == StaticReader(OLD)
+
+
+def test_a_union_is_not_made_up_where_nobody_knows_how_its_plugin_is_reached() -> None:
+    sealed = seal.seal_kms_v2("vault", PREFIX + b"/secrets/default/k", seal.secret("k"))
+    seen = facts(three(ONLY_OLD, ONLY_OLD), [SECRETS_OLD, ("secrets", sealed, 1)])
+    found = diagnose(seen)
+    assert found.union is not None
+    assert found.union.lacking == ("vault",)
+    (step,) = steps(seen, found)
+    assert "how the KMS plugin vault is reached" in step
+    assert wrong_commands(step) == []
+
+
+def test_an_earlier_file_of_our_own_rotation_is_nobodys_secret_and_freezes_nothing() -> None:
+    seen = facts((server("cp1", BOTH), server("cp2", ONLY_OLD, BOTH)), (SECRETS_OLD,), journal=journal())
+    assert in_use(seen.servers[1], seen.texts).config is None
+    found = diagnose(seen)
+    assert found.hidden == ()
+    assert steps(seen, found) == ("go on: keyctl rotate --resume; or go back: keyctl rotate --abort",)
+    assert diagnose(replace(seen, journal=None)).hidden == ("cp2",)
+
+
+def test_a_lost_flag_during_our_own_rotation_comes_back_before_anything_else() -> None:
+    seen = facts((server("cp1", BOTH), server("cp2", None, flag=False)), (SECRETS_OLD,), journal=journal())
+    (step,) = steps(seen, diagnose(seen))
+    assert step.startswith("put --encryption-provider-config and its mount back into the manifest of cp2")
+    assert "before anything else is changed" in step

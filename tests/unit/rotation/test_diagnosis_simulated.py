@@ -7,17 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from keyctl.encryption_config.decode import hash_of
 from keyctl.encryption_config.editing import edit
 from keyctl.errors import StoppedError
 from keyctl.findings import Status
 from keyctl.keys.key import Key, Provider
 from keyctl.rotation.diagnosis import advice
 from keyctl.rotation.diagnosis.diagnose import diagnose
-from keyctl.rotation.diagnosis.facts import Facts
+from keyctl.rotation.diagnosis.earlier import earlier
+from keyctl.rotation.diagnosis.facts import ConfigText, Facts
 from keyctl.rotation.diagnosis.look import Place, keys_in, keys_of, look_at
 from keyctl.rotation.diagnosis.records import journal_seen
 from keyctl.rotation.diagnosis.values import Trial
-from keyctl.rotation.plan import State
+from keyctl.rotation.plan import Stage, State
+from keyctl.rotation.stages import Files
 from tests.support.sim_objects import PREFIX
 from tests.support.sim_server import BOOT_SECONDS, CONFIG_PATH, MANIFEST_PATH, SimApi, Spec
 from tests.support.sim_texts import KEY_1, SECRETS, manifest
@@ -44,10 +47,12 @@ def see(cluster: SimCluster) -> Facts:
         Place(s.name, CONFIG_PATH, MANIFEST_PATH, s.spec.reloads, host=s.host, api=SimApi(s)) for s in cluster.servers
     ]
     looks = [look_at(place) for place in places]
-    texts = tuple(look.seen.file for look in looks if look.seen.file is not None)
+    files = tuple(look.seen.file for look in looks if look.seen.file is not None)
     kept, problems = keys_in(cluster.store_keys)
     assert problems == ()
-    keys = (*keys_of(texts), *kept)
+    keys = (*keys_of(files), *kept)
+    journal = journal_seen(cluster.journal())
+    texts = (*files, *earlier(journal.plan if journal else None, looks, (known.key for known in keys)))
     trial = Trial(PREFIX.encode(), keys, [text.config for text in texts])
     for batch in cluster.world().everything().batches(PREFIX.encode()):
         trial.add(batch)
@@ -60,7 +65,7 @@ def see(cluster: SimCluster) -> Facts:
         keys=keys,
         values=trial.groups(),
         uid=SimApi(ready[0]).kube_system_uid() if ready else "",
-        journal=journal_seen(cluster.journal()),
+        journal=journal,
     )
 
 
@@ -146,6 +151,72 @@ def test_a_rotation_of_ours_stopped_anywhere_is_no_accident(tmp_path: Path, stat
     assert advice.steps(seen, found) == ("go on: keyctl rotate --resume; or go back: keyctl rotate --abort",)
     assert seen.journal is not None
     assert seen.journal.state == state.value
+
+
+@pytest.mark.parametrize(
+    ("state", "behind"),
+    [(State.READABLE, 1), (State.SWITCHED, 1), (State.SWITCHED, 2)],
+    ids=["the file from before", "the one that reads the new key", "two files behind"],
+)
+def test_a_server_that_lags_behind_in_our_own_rotation_is_known_by_the_file_it_had_before(
+    tmp_path: Path, state: State, behind: int
+) -> None:
+    cluster = SimCluster(tmp_path, THREE_RESTARTED)
+    with pytest.raises(StoppedError):
+        cluster.session(pause_after=state).start(ROTATE, confirm=lambda _: True)
+    cluster.clock.after_step = lambda: None
+    host = cluster.server("cp2").host
+    now = host.files[CONFIG_PATH].content
+    seen = see(cluster)
+    assert seen.journal is not None
+    assert seen.journal.plan is not None
+    plan = seen.journal.plan
+    stage = plan.server("cp2").stage_of(hash_of(now))
+    assert stage is not None
+    new, old = cluster.store_keys.get(plan.new), cluster.store_keys.get(KEY_1.ref)
+    assert new is not None
+    assert old is not None
+    content: bytes | None = now
+    for step in range(behind):
+        have = Stage(stage - step)
+        content = Files(plan.change, plan.old, new, (old,)).step(content, have, Stage(have - 1), name="cp2")
+    assert content is not None
+    load(cluster, "cp2", content)
+    host.place(CONFIG_PATH, now)
+
+    seen = see(cluster)
+    found = diagnose(seen)
+    assert hash_of(content) == seen.servers[1].loaded_hash
+    assert hash_of(content) not in {one.sha256 for one in texts_of_hosts(seen)}
+    assert [one.id for one in found.findings if one.status is Status.UNKNOWN] == []
+    assert found.not_loaded == ("cp2",)
+    # Two files behind, it does not read what the others write; one behind, it does.
+    assert bool(found.unwritable) == (behind == 2)
+    assert advice.steps(seen, found)[-1].startswith("go on: keyctl rotate --resume")
+
+
+def texts_of_hosts(seen: Facts) -> list[ConfigText]:
+    return [server.file for server in seen.servers if server.file is not None]
+
+
+def test_a_flag_lost_where_nobody_reads_plaintext_comes_back_with_the_union(cluster: SimCluster) -> None:
+    sealed = SECRETS.replace(b"  - identity: {}\n", b"")
+    assert sealed != SECRETS
+    for name in ("cp1", "cp2", "cp3"):
+        load(cluster, name, sealed)
+    cluster.server("cp3").host.place(MANIFEST_PATH, manifest(Spec("cp3"), encrypts=False))
+    load(cluster, "cp3", None)
+    cluster.create("secrets", "default", "naked", through="cp3")
+    seen = see(cluster)
+    told = advice.steps(seen, diagnose(seen))
+    placing, flag = (next(n for n, step in enumerate(told) if word in step) for word in ("in the place", "manifest of"))
+    assert placing < flag
+    cluster.server("cp3").host.place(MANIFEST_PATH, manifest(Spec("cp3"), encrypts=True))
+    load(cluster, "cp3", None)
+    # The flag alone does not bring it up: it cannot read what stands in plaintext.
+    assert not cluster.server("cp3").ready
+    follow(cluster)
+    assert_healed(cluster)
 
 
 def test_looking_changes_nothing(cluster: SimCluster) -> None:

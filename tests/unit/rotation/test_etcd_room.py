@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from keyctl.errors import StoppedError
+from keyctl.errors import RefusedError, StoppedError, UnreachableError
 from keyctl.etcd.interface import EndpointStatus
 from keyctl.rotation.etcd_room import Verdict, judge
-from tests.support.sim_parts import Watcher
+from keyctl.rotation.plan import State
+from tests.support.sim_parts import SimLease, Watcher
 from tests.support.simulator import SimCluster
 from tests.unit.rotation.scenes import ROTATE, SCENES, after, assert_done, begin
 
@@ -94,3 +95,38 @@ def test_at_the_quota_or_with_the_alarm_it_stops_at_once(tmp_path: Path) -> None
     etcd.alarm = ""
     cluster.session().resume()
     assert_done(cluster, BY_RESTART)
+
+
+def test_a_full_etcd_is_why_a_rotation_is_refused_before_anything_that_only_follows_from_it(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    cluster.etcds[MAIN].alarm = "memberID:7 alarm:NOSPACE "
+    with pytest.raises(RefusedError, match="etcd has no room left") as caught:
+        begin(cluster.session(), ROTATE)
+    assert caught.value.rule == "preflight"
+    assert "NOSPACE" in (caught.value.cause or "")
+    assert "keyctl sanitize" in " ".join(caught.value.hints)
+
+
+def test_what_cannot_be_written_any_more_is_blamed_on_the_alarm_and_not_on_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = SimCluster(tmp_path)
+    etcd = cluster.etcds[MAIN]
+    with pytest.raises(StoppedError, match="paused"):
+        begin(cluster.session(pause_after=State.SWITCHED), ROTATE)
+    etcd.alarm = "memberID:7 alarm:NOSPACE "
+    with monkeypatch.context() as patch:
+        patch.setattr(SimLease, "acquire", _not_written)
+        with pytest.raises(StoppedError, match="no room for more revisions: cp1 did not update leases") as caught:
+            cluster.session().resume()
+        etcd.alarm = ""
+        with pytest.raises(UnreachableError, match="cp1 did not update leases"):
+            cluster.session().resume()
+    assert caught.value.rule == "R15"
+    assert caught.value.hints[-1] == "then: keyctl rotate --resume"
+    cluster.session().resume()
+    assert_done(cluster, BY_RESTART)
+
+
+def _not_written(_: SimLease) -> None:
+    raise UnreachableError("cp1 did not update leases", hint="see the log of that server")

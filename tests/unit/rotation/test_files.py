@@ -298,6 +298,26 @@ def test_r9_while_another_server_is_down_none_is_restarted(tmp_path: Path) -> No
     assert_done(cluster, BY_RESTART)
 
 
+@pytest.mark.parametrize("nth", [1, 2, 3], ids=["adding", "promoting", "retiring"])
+def test_a_server_that_gave_no_answer_for_a_moment_with_its_new_file_placed_is_restarted_once_it_is_back(
+    nth: int, tmp_path: Path
+) -> None:
+    cluster = SimCluster(tmp_path)
+    server = cluster.server("cp2")
+
+    def stand_still() -> None:
+        server.frozen = True
+        cluster.clock.at(12, go_on)
+
+    def go_on() -> None:
+        server.frozen = False
+
+    after(cluster, f"cp2: write {CONFIG_PATH}", stand_still, nth=nth)
+    begin(cluster.session(), ROTATE)
+    assert_done(cluster, BY_RESTART)
+    assert server.host.restarts == 3
+
+
 def test_the_only_server_killed_in_mid_restart_is_started_again_without_a_lease(tmp_path: Path) -> None:
     cluster = SimCluster(tmp_path, (Spec("cp1"),))
     host = cluster.server("cp1").host

@@ -24,7 +24,7 @@ from keyctl.rotation.loaded import (
 
 FILE, OTHER = "sha256:aa", "sha256:bb"
 DAY = 86_400.0
-PROBE = ServerProbe("cp1", True, start_time=DAY, certificate_serial=7, ahead=0.2, version="v1.33.13")
+PROBE = ServerProbe("cp1", True, start_time=DAY, certificate_serial=7, ahead=0.2, begun=500.0, version="v1.33.13")
 # Its file and its manifest are from the hour before.
 DISK = OnDisk(FILE, DAY - 3600, DAY - 3600, 0.0)
 
@@ -129,7 +129,12 @@ def test_metrics_that_cannot_be_read_show_nothing() -> None:
 
 
 def started(at: float) -> ServerProbe:
-    return replace(PROBE, start_time=at)
+    return replace(PROBE, start_time=at, begun=500.0 + at - DAY)
+
+
+def with_its_clock_set(probe: ServerProbe, by: float) -> ServerProbe:
+    """The same process: when it started, by its own clock, is counted back from now."""
+    return replace(probe, start_time=probe.start_time + by)
 
 
 def test_while_it_neither_starts_nor_reloads_it_stays_with_what_it_had_whatever_becomes_of_the_file() -> None:
@@ -152,8 +157,8 @@ def test_a_manifest_that_was_changed_to_restart_it_does_not_matter_but_one_that_
     loads.watch(PROBE, DISK)
     assert loads.seen(started(DAY + 59), reads(touched)) == Loaded(FILE, LoadedBy.START)
     loads.watch(started(DAY + 59), DISK)
-    other = replace(touched, flag="/etc/other.yaml")
-    assert loads.seen(started(DAY + 59.5), reads(other)).by is None
+    other = replace(touched, flag="/etc/other.yaml", manifest_changed=DAY + 70)
+    assert loads.seen(started(DAY + 64), reads(other)).by is None
 
 
 def test_without_that_look_in_between_the_clocks_decide() -> None:
@@ -203,6 +208,48 @@ def test_a_restart_before_it_reloaded_our_file_is_judged_as_a_start() -> None:
     loads.wrote("cp1", FILE, reads(ours))
     between = replace(started(DAY + 59.5), reloads=1, reloaded_at=DAY + 60.2)
     assert loads.seen(between, reads(ours)).by is None, "it may have read the old file when it started"
+
+
+@pytest.mark.parametrize("by", [-3600.0, -1.0, 1.0, 3600.0])
+def test_a_process_whose_clock_is_set_is_not_taken_for_one_that_has_started_since(by: float) -> None:
+    loads, ours = Loads(), changed(DAY + 60, OTHER)
+    loads.seen(PROBE, reads(DISK))
+    loads.wrote("cp1", FILE, reads(ours))
+    loads.seen(PROBE, never)
+    for _ in range(2):
+        found = loads.seen(with_its_clock_set(PROBE, by), never)
+        assert (found.by, found.mend) == (None, "restart its kube-apiserver")
+        assert found.doubt.startswith("its clock was set")
+    assert loads.seen(PROBE, never).is_file(FILE), "set back, it is the one that it was"
+    assert loads.seen(started(DAY + 90), reads(ours)) == Loaded(OTHER, LoadedBy.START)
+
+
+def test_nor_is_one_of_which_nothing_else_is_known() -> None:
+    loads, ours = Loads(), changed(DAY + 60, OTHER)
+    loads.watch(PROBE, ours)
+    assert loads.seen(with_its_clock_set(PROBE, 3600.0), never).by is None
+
+
+def test_without_the_time_in_its_answers_another_start_may_be_another_clock() -> None:
+    loads, ours = Loads(), changed(DAY + 60, OTHER)
+    loads.watch(replace(PROBE, begun=None), ours)
+    assert loads.seen(replace(started(DAY + 61), begun=None), reads(ours)).by is None
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known before", "never seen before"])
+@pytest.mark.parametrize("answers", [0, 1, 2, 5])
+def test_however_often_the_old_process_answers_after_the_look_the_start_of_the_next_one_counts(
+    known: bool, answers: int
+) -> None:
+    loads, ours = Loads(), changed(DAY + 60, OTHER)
+    if known:
+        loads.seen(PROBE, reads(DISK))
+        loads.wrote("cp1", FILE, reads(ours))
+    loads.watch(PROBE, ours)
+    for _ in range(answers):
+        assert not loads.seen(PROBE, reads(ours)).is_file(OTHER)
+        assert not loads.seen(ServerProbe("cp1", False, problem="TCP: connection refused"), never).is_file(OTHER)
+    assert loads.seen(started(DAY + 60.5), reads(ours)) == Loaded(OTHER, LoadedBy.START)
 
 
 def test_what_is_not_known_is_looked_at_again_each_time() -> None:

@@ -146,6 +146,49 @@ def test_an_object_that_is_gone_meanwhile_proves_nothing_and_harms_nothing() -> 
     assert place.journal[0]["of"] == "second-pass"
 
 
+def test_an_object_whose_patch_meets_a_conflict_is_asked_about_again_and_not_taken_for_proven() -> None:
+    place = Place()
+    key = key_of(place.refs[7])
+    place.servers[1].answers[key] = (409, "the object has been modified")
+    asked = [0]
+
+    def let_it_through(verb: str, resource: str) -> None:
+        asked[0] += verb == "patch"
+        if asked[0] > 30:
+            place.servers[1].answers.pop(key, None)
+
+    place.servers[1].before = let_it_through
+    place.go()
+    assert place.servers[1].requests.count(("patch", "secrets")) > 30
+    assert place.journal[0]["servers"] == [
+        {"server": "cp1", "objects": 30, "moved": 0},
+        {"server": "cp2", "objects": 30, "moved": 1},
+        {"server": "cp3", "objects": 30, "moved": 0},
+    ]
+
+
+def test_one_that_meets_nothing_but_conflicts_leaves_no_proof() -> None:
+    place = Place()
+    place.servers[1].answers[key_of(place.refs[7])] = (409, "the object has been modified")
+    with pytest.raises(StoppedError, match="1 objects move") as caught:
+        place.go()
+    assert "shop/db-7" in (caught.value.cause or "")
+    assert place.journal == []
+
+
+def test_an_object_that_was_replaced_is_none_of_those_that_it_is_about() -> None:
+    place = Place()
+
+    def replace_one(verb: str, resource: str) -> None:
+        if verb == "patch" and place.refs[7].uid == place.cluster.objects[key_of(place.refs[7])].uid:
+            place.cluster.add("secrets", "shop", "db-7")
+
+    place.cluster.objects[key_of(place.refs[7])].stale = True
+    place.servers[1].before = replace_one
+    place.go()
+    assert place.journal[0]["of"] == "second-pass"
+
+
 def test_a_server_that_is_down_leaves_no_proof() -> None:
     place = Place()
     place.servers[1].down = True

@@ -17,6 +17,7 @@ from tests.support.sim_objects import SimObject, new_object
 from tests.support.sim_server import CONFIG_PATH
 from tests.support.sim_texts import EVERYTHING, KEY_0, KEY_1, SECRETS, configuration
 from tests.support.simulator import THREE_RELOADING, SimCluster
+from tests.unit.rotation.refusals import refused
 from tests.unit.rotation.scenes import (
     DISABLE,
     REMOVE_IDENTITY,
@@ -196,6 +197,14 @@ def test_r5_a_name_that_ever_stood_for_a_key_is_not_given_to_another(name: str, 
     assert error.rule == "R5"
     assert f"the name aescbc/{name} is taken" in str(error)
     assert cluster.switch.labels == labels
+
+
+@pytest.mark.parametrize("name", ["key1", "key0"])
+def test_r5_nor_one_that_a_file_has_which_the_key_store_has_not_seen(name: str, tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, config=EVERYTHING)
+    error = refused(cluster, Wish(Goal.ROTATE, resources=("secrets",), new_name=name))
+    assert (str(error), error.rule) == (f"the name aescbc/{name} is taken", "R5")
+    assert error.cause == "it is in the servers' files"
 
 
 def test_r5_of_two_keys_that_write_none_is_renamed(tmp_path: Path) -> None:

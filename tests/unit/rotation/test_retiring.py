@@ -306,3 +306,21 @@ def test_r3_a_write_that_hangs_with_its_server_for_longer_than_the_settle_time_i
     assert proofs_of(cluster).count("verified") == 1
     assert not cluster.were_unreadable
     assert_done(cluster, BY_RESTART)
+
+
+# -- the ledger: since when and until when a key wrote
+
+
+def test_the_ledger_is_told_by_which_revisions_the_new_key_wrote_and_the_old_one_did_not(tmp_path: Path) -> None:
+    cluster = BY_RESTART.cluster(tmp_path)
+    begin(cluster.session(), BY_RESTART.wish)
+    proofs = {record["of"]: record for record in cluster.journal().records() if record["kind"] == "proof"}
+    (plan,) = plans(cluster)
+    lives = {record.ref: record for record in cluster.store_keys.records()}
+    began, ended = lives[plan.new].first_write, lives[plan.old_refs[0]].last_write
+    assert began is not None
+    assert ended is not None
+    assert (began.revision, began.at) == (proofs["switched"]["revision"], proofs["switched"]["at"])
+    assert (ended.revision, ended.at) == (proofs["verified"]["revision"], proofs["verified"]["at"])
+    assert began.revision <= ended.revision
+    assert lives[plan.new].last_write is None

@@ -6,14 +6,13 @@ import errno
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from keyctl.errors import KeyctlError, RefusedError, StoppedError, UnreachableError
-from keyctl.etcd import fitness
+from keyctl.etcd import fitness, partial
 from keyctl.etcd.connections import Connections, Endpoint, is_authorisation
 from keyctl.etcd.interface import EndpointStatus, SavedSnapshot
 from keyctl.etcd.rpc import CallError, Session, StatusAnswer
@@ -57,8 +56,9 @@ def save_snapshot(
     start, where its stream breaks. Raises `RefusedError` when `path` exists or its disk has no room, or no member is
     like that, before the first byte; `UnreachableError` when no stream is whole and matches its SHA-256;
     `StoppedError` when the disk refuses. Whatever fails or interrupts it, it leaves nothing, unless the disk refuses
-    that, too.
+    that, too; what a killed run left, the next one for the same `path` takes away.
     """
+    partial.sweep(path)
     if os.path.lexists(path):
         raise RefusedError(f"{path} exists already", hint="give the snapshot a new name, or move the old one away")
     silent: list[tuple[Endpoint, CallError]] = []
@@ -162,21 +162,20 @@ def _require_room(path: Path, needed: int) -> None:
 def _save(
     connections: Connections, endpoint: Endpoint, path: Path, progress: Callable[[int, int], None] | None
 ) -> tuple[int, str, tuple[int, int]]:
-    # mkstemp creates with O_EXCL and 0600; a neighbour, so that the rename stays on one disk.
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    partial, ours = Path(name), os.fstat(descriptor)
+    descriptor, arriving = partial.create(path)
+    ours = os.fstat(descriptor)
     try:
         with open(descriptor, "wb") as file:  # noqa: PTH123 — a descriptor, not a path
             size, digest = connections.ask(endpoint, lambda session: _receive(session, endpoint, file, progress))
             file.flush()
             os.fsync(file.fileno())
-        _give_name(partial, path)
-        partial.unlink(missing_ok=True)
+        _give_name(arriving, path)
+        arriving.unlink(missing_ok=True)
         _sync_directory(path.parent)
         return size, digest, (ours.st_dev, ours.st_ino)
     except BaseException:
         # NOTE: an interrupt may come right after the file got its name, so both names are looked at.
-        for left in (path, partial):
+        for left in (path, arriving):
             _remove(left, ours)
         raise
 
@@ -188,17 +187,17 @@ def _remove(path: Path, ours: os.stat_result) -> None:
             path.unlink()
 
 
-def _give_name(partial: Path, path: Path) -> None:
+def _give_name(arrived: Path, path: Path) -> None:
     """Let `path` name the file, unless something came there while the snapshot arrived."""
     try:
-        path.hardlink_to(partial)
+        path.hardlink_to(arrived)
     except FileExistsError:
         raise RefusedError(f"{path} exists already", hint="give the snapshot a new name") from None
     except OSError:
         # A file system without hard links: between the look and the rename there is a moment left.
         if os.path.lexists(path):
             raise RefusedError(f"{path} exists already", hint="give the snapshot a new name") from None
-        partial.rename(path)
+        arrived.rename(path)
 
 
 def _receive(

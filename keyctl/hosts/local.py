@@ -21,8 +21,8 @@ from keyctl.hosts.interface import HostFile
 from keyctl.hosts.refusals import MAX_BYTES, changed, check_size, other_than, sha256, wrong_kind
 from keyctl.hosts.restarting import run_restart
 
-# The label, and the access list: where there is one, the group bits of the mode are only its mask, and copied
-# without it they would open the file to the whole group.
+# The label, and the access list: where there is one, the group bits of the mode are only its mask. Copied without it
+# they would open the file to the whole group, and beside a list that the directory gives its files, to all on that one.
 _ATTRIBUTES = ("security.selinux", "system.posix_acl_access")
 
 
@@ -238,14 +238,22 @@ def _copy_attributes(source: Path, descriptor: int) -> None:
     # Refused by the kernel, it stops the write: the old group bits for another group would widen access.
     os.fchown(descriptor, wanted.st_uid, wanted.st_gid)
     for attribute in _ATTRIBUTES:
-        try:
-            value = os.getxattr(source, attribute, follow_symlinks=False)
-        except OSError as error:
-            if error.errno in (errno.ENODATA, errno.ENOTSUP):
-                continue
-            raise
-        os.setxattr(descriptor, attribute, value)
+        value = _value_of(attribute, source)
+        if value is not None:
+            os.setxattr(descriptor, attribute, value)
+        elif _value_of(attribute, descriptor) is not None:
+            os.removexattr(descriptor, attribute)
     os.fchmod(descriptor, stat.S_IMODE(wanted.st_mode) & 0o777)
+
+
+def _value_of(attribute: str, file: Path | int) -> bytes | None:
+    """An attribute of a file, None where it has none of that name; a link is not followed."""
+    try:
+        return os.getxattr(file, attribute, follow_symlinks=isinstance(file, int))
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.ENOTSUP):
+            return None
+        raise
 
 
 def _overwrite(target: Path, content: bytes) -> None:

@@ -97,9 +97,11 @@ class _Talk:
             said = self._serve(0.0 if over else _LOOK_EVERY)
             if len(self._output) > self._most:
                 return self._ended(Cut.SIZE)
-            if over and not said:
+            late = time.monotonic() > self._deadline
+            # What it left running may go on talking for ever.
+            if over and (late or not said):
                 return self._ended(None)
-            if not over and time.monotonic() > self._deadline:
+            if late:
                 return self._ended(Cut.TIME)
 
     def close(self) -> None:

@@ -94,7 +94,7 @@ make_directories() {
   [ ! -d "$1" ] || return 0
   make_directories "${1%/*}"
   step=directory
-  mkdir -- "$1" || [ -d "$1" ] || failed
+  mkdir -m 700 -- "$1" || [ -d "$1" ] || failed
   sync_path "${1%/*}/"
 }
 
@@ -141,6 +141,8 @@ write() {
   exec 4>"$prefix$mark"
   set +C
   temporary=$prefix$mark
+  # Where the directory gives its files an access list, no umask holds.
+  chmod 600 -- "$temporary" || failed
   [ "$expected" = none ] || [ "$in_place" = yes ] || keep_attributes
   step=content
   dd bs=65536 conv=fsync status=none >&4 || failed

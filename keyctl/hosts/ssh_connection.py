@@ -83,7 +83,10 @@ class SshConnection:
     def _login(self) -> Path:
         """The socket of the shared connection, which is opened if it is not there, or no longer."""
         if self._socket is None:
-            directory = _private_directory()
+            try:
+                directory = _private_directory()
+            except OSError as error:
+                raise _no_folder(self.place, error) from None
             self._socket = directory / "s"
             weakref.finalize(self, _close, self._leaving(self._socket), directory)
         if not _answers(self._socket):
@@ -120,6 +123,14 @@ def _cannot_start(place: Place, error: OSError) -> KeyctlError:
     )
 
 
+def _no_folder(place: Place, error: OSError) -> KeyctlError:
+    return HostUnreachableError(
+        f"host {place.host}: there is no folder here for the connection's socket",
+        cause=error.strerror,
+        hint="name one that this user may write in, on a disk with free space: TMPDIR",
+    )
+
+
 def _environment() -> dict[str, str]:
     """The user's, for agent and configuration; in English, for messages are told apart, and with nobody to ask."""
     kept = {name: value for name, value in os.environ.items() if name not in {"SSH_ASKPASS", "DISPLAY"}}
@@ -141,6 +152,8 @@ def _private_directory() -> Path:
 def _answers(place: Path) -> bool:
     """Whether somebody serves the socket: one that was killed leaves its file behind."""
     with socket.socket(socket.AF_UNIX) as one:
+        # One that takes nobody in, for it hangs, is as good as gone.
+        one.settimeout(_CLOSE_SECONDS)
         try:
             one.connect(str(place))
         except OSError:

@@ -90,15 +90,16 @@ def _is_serious(finding: Finding) -> bool:
 
 
 def _finding_lines(findings: Sequence[Finding], style: _Style, *, wide: bool) -> Iterator[str]:
-    for finding in findings:
-        if finding.status in _FOLDED and not wide:
-            continue
+    shown = [finding for finding in findings if wide or finding.status not in _FOLDED]
+    fixes = [finding.fix for finding in shown]
+    for number, finding in enumerate(shown):
         where = _where(finding.location)
         # A failed check is named by how bad it is: that is what --fail-on goes by.
         word = str(finding.severity if finding.status is Status.FAIL else finding.status)
         text = f"{finding.message}: {where}" if where else finding.message
         yield f"{style.paint(word, style.mark(word))} {_inert(f'{finding.id} {text}')}"
-        if finding.fix:
+        # What mends several that stand together is said once, behind the last of them.
+        if finding.fix and fixes[number + 1 : number + 2] != [finding.fix]:
             yield f"    {_inert(finding.fix)}"
 
 

@@ -21,7 +21,7 @@ from keyctl.hosts.ssh import SshHost
 from keyctl.hosts.ssh_connection import SshConnection
 from keyctl.hosts.static_pod import StaticPodHost
 from tests.support.memory_host import MemoryHost
-from tests.support.remote_shell import RemoteShell
+from tests.support.remote_shell import RemoteShell, busybox_shell
 from tests.support.sshd import ADDRESS, Sshd, running_sshd
 
 _TEMPORARY = ".keyctl-enc.yaml.0123456789abcdef"
@@ -97,7 +97,8 @@ class _OnDisk:
 
 class _Shell(_OnDisk):
     def __init__(self, directory: Path, shell: str) -> None:
-        self._remote = RemoteShell(directory / "tools", shell)
+        tools = directory / "tools"
+        self._remote = busybox_shell(tools) if shell == "busybox" else RemoteShell(tools, shell)
         super().__init__(directory)
 
     def build(self, restart: tuple[str, ...] | None) -> Host:
@@ -139,7 +140,9 @@ class _Command(_OnDisk):
         )
 
 
-_ON_DISK = ("local", "dash", "bash", "ssh", "static pod")
+# Where everything about a file can be kept; busybox's cp keeps no access list, so its script refuses what may have one.
+_KEEPING = ("local", "dash", "bash", "ssh", "static pod")
+_ON_DISK = (*_KEEPING, "busybox")
 
 
 def _on_disk(request: pytest.FixtureRequest, directory: Path) -> _OnDisk:
@@ -175,6 +178,18 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> _Scene:
 def seeing(request: pytest.FixtureRequest, tmp_path: Path) -> _Scene:
     """A host that sees more of a file than what it holds: all but those behind a user's commands."""
     return _Memory() if request.param == "memory" else _on_disk(request, tmp_path)
+
+
+@pytest.fixture(params=["memory", *_KEEPING])
+def keeping(request: pytest.FixtureRequest, tmp_path: Path) -> _Scene:
+    """A host that keeps every mode."""
+    return _Memory() if request.param == "memory" else _on_disk(request, tmp_path)
+
+
+@pytest.fixture(params=_KEEPING)
+def keeping_disk(request: pytest.FixtureRequest, tmp_path: Path) -> _OnDisk:
+    """A host that keeps every mode, whose files can be looked at from here."""
+    return _on_disk(request, tmp_path)
 
 
 @pytest.fixture(params=_ON_DISK)
@@ -231,18 +246,18 @@ def test_a_new_file_is_private(seeing: _Scene) -> None:
 
 
 def test_an_expected_file_is_replaced(scene: _Scene) -> None:
-    scene.place(b"old and longer", 0o640)
+    scene.place(b"old and longer", 0o600)
     written = scene.host.write(scene.path, b"new", expected=_hash(b"old and longer"))
     assert written.content == b"new"
     assert scene.host.read(scene.path) == written
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-def test_a_replaced_file_keeps_its_mode(seeing: _Scene, in_place: bool) -> None:
-    seeing.place(b"old and longer", 0o640)
-    written = seeing.host.write(seeing.path, b"new", expected=_hash(b"old and longer"), in_place=in_place)
+def test_a_replaced_file_keeps_its_mode(keeping: _Scene, in_place: bool) -> None:
+    keeping.place(b"old and longer", 0o640)
+    written = keeping.host.write(keeping.path, b"new", expected=_hash(b"old and longer"), in_place=in_place)
     assert (written.content, written.mode) == (b"new", 0o640)
-    assert seeing.host.read(seeing.path) == written
+    assert keeping.host.read(keeping.path) == written
 
 
 @pytest.mark.parametrize("in_place", [False, True])
@@ -359,10 +374,10 @@ def test_only_a_file_written_in_place_stays_the_same_inode_and_nothing_is_left_b
 
 @pytest.mark.parametrize("in_place", [False, True])
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
-def test_a_mode_is_kept_without_a_umask(disk: _OnDisk, open_umask: None, mode: int, in_place: bool) -> None:
-    disk.place(b"old", mode)
-    assert disk.host.write(disk.path, b"new", expected=_hash(b"old"), in_place=in_place).mode == mode
-    assert stat.S_IMODE(disk.file.stat().st_mode) == mode
+def test_a_mode_is_kept_without_a_umask(keeping_disk: _OnDisk, open_umask: None, mode: int, in_place: bool) -> None:
+    keeping_disk.place(b"old", mode)
+    assert keeping_disk.host.write(keeping_disk.path, b"new", expected=_hash(b"old"), in_place=in_place).mode == mode
+    assert stat.S_IMODE(keeping_disk.file.stat().st_mode) == mode
 
 
 def test_a_setuid_bit_is_not_carried_over(disk: _OnDisk) -> None:
@@ -393,18 +408,43 @@ def test_owner_and_group_are_kept(disk: _OnDisk, in_place: bool) -> None:
     assert (disk.file.stat().st_uid, disk.file.stat().st_gid) == (12345, 23456)
 
 
-def test_an_access_list_is_kept_and_does_not_open_the_file_to_the_group(disk: _OnDisk) -> None:
-    # user::rw-, user:12345:r--, group::---, mask::r--, other::---
-    entries = [(1, 6, 0xFFFFFFFF), (2, 4, 12345), (4, 0, 0xFFFFFFFF), (16, 4, 0xFFFFFFFF), (32, 0, 0xFFFFFFFF)]
-    value = b"\2\0\0\0" + b"".join(
+def test_an_access_list_is_kept_and_does_not_open_the_file_to_the_group(keeping_disk: _OnDisk) -> None:
+    value = _access_list(somebody=4, mask=4)
+    keeping_disk.place(b"old", 0o600)
+    os.setxattr(keeping_disk.file, "system.posix_acl_access", value)
+    keeping_disk.host.write(keeping_disk.path, b"new", expected=_hash(b"old"))
+    assert os.getxattr(keeping_disk.file, "system.posix_acl_access") == value
+    assert stat.S_IMODE(keeping_disk.file.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_the_access_list_that_a_directory_gives_its_files_opens_no_file_to_anybody(
+    keeping_disk: _OnDisk, in_place: bool
+) -> None:
+    keeping_disk.place(b"old", 0o640)
+    os.setxattr(keeping_disk.file.parent, "system.posix_acl_default", _access_list(somebody=6, mask=7))
+    keeping_disk.host.write(keeping_disk.path, b"new", expected=_hash(b"old"), in_place=in_place)
+    assert os.listxattr(keeping_disk.file) == []
+    assert stat.S_IMODE(keeping_disk.file.stat().st_mode) == 0o640
+
+
+def test_a_new_file_in_such_a_directory_is_private(disk: _OnDisk) -> None:
+    disk.file.parent.mkdir()
+    os.setxattr(disk.file.parent, "system.posix_acl_default", _access_list(somebody=6, mask=7))
+    path = disk.file.parent / "new" / "enc.yaml"
+    assert disk.host.write(str(path), b"new", expected=None).mode == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def _access_list(*, somebody: int, mask: int) -> bytes:
+    """user::rwx or rw-, user:12345 as `somebody`, group::---, `mask`, other::---, as the kernel wants it."""
+    nobody = 0xFFFFFFFF
+    owner = 7 if mask == 7 else 6
+    entries = [(1, owner, nobody), (2, somebody, 12345), (4, 0, nobody), (16, mask, nobody), (32, 0, nobody)]
+    return b"\2\0\0\0" + b"".join(
         tag.to_bytes(2, "little") + permission.to_bytes(2, "little") + who.to_bytes(4, "little")
         for tag, permission, who in entries
     )
-    disk.place(b"old", 0o600)
-    os.setxattr(disk.file, "system.posix_acl_access", value)
-    disk.host.write(disk.path, b"new", expected=_hash(b"old"))
-    assert os.getxattr(disk.file, "system.posix_acl_access") == value
-    assert stat.S_IMODE(disk.file.stat().st_mode) == 0o640
 
 
 def test_only_regular_files_are_read_and_none_is_waited_for(disk: _OnDisk) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from keyctl.errors import RefusedError, UnusableInputError
-from keyctl.keys.backups import Backup, BackupKind
+from keyctl.keys.backups import Backup, BackupKind, Proof, Proven
 from keyctl.keys.file_store import FileKeyStore
 from keyctl.keys.interface import KeyStore
 from keyctl.keys.key import Key, KeyRef, Provider
+from keyctl.keys.ledger import Moment
+from tests.support import bao_store
 from tests.support.memory_store import MemoryKeyStore
 
 _KEY = Key(Provider.AESCBC, "key1", bytes(range(32)))
@@ -31,9 +33,12 @@ def _memory_store(directory: Path) -> KeyStore:
     return MemoryKeyStore(clock=lambda: datetime(2026, 11, 21, 10, 0, 5, tzinfo=UTC))
 
 
-@pytest.fixture(params=[_memory_store, _file_store], ids=["memory", "file"])
+@pytest.fixture(params=[_memory_store, _file_store, None], ids=["memory", "file", "vault"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> KeyStore:
-    make: Callable[[Path], KeyStore] = request.param
+    make: Callable[[Path], KeyStore] | None = request.param
+    if make is None:
+        # NOTE: asked for by name, so that the others start no server.
+        return bao_store.store(request.getfixturevalue("bao"), request.getfixturevalue("mount"), tmp_path)
     return make(tmp_path)
 
 
@@ -204,3 +209,50 @@ def test_nothing_that_the_store_hands_out_shows_key_bytes(store: KeyStore) -> No
     shown = f"{record!r} {store.records()!r} {store.get(_KEY.ref)!r} {store!r} {store.location}"
     assert "\\x01\\x02" not in shown
     assert "AAEC" not in shown
+
+
+def test_what_a_rotation_has_proven_of_writes_is_kept_beside_the_states(store: KeyStore) -> None:
+    store.put(_KEY, origin="imported")
+    first, last = Moment(40, "2026-11-20T10:00:00+00:00"), Moment(80, "2026-11-21T09:00:00+00:00")
+    assert store.note_writes(_KEY.ref, first=first).first_write == first
+    store.note_state(_KEY.ref, "deactivated")
+    store.note_writes(_KEY.ref, first=Moment(60, "later"), last=last)
+    (record,) = store.records()
+    assert (record.first_write, record.last_write, record.state) == (first, last, "deactivated")
+    with pytest.raises(UnusableInputError, match="there is no key"):
+        store.note_writes(_SECOND.ref, first=first)
+
+
+def test_a_whole_life_is_restored_as_it_was_and_a_second_time_changes_nothing(store: KeyStore) -> None:
+    other = MemoryKeyStore(clock=lambda: datetime(2025, 1, 1, tzinfo=UTC))
+    other.put(_KEY, origin="generated")
+    other.note_state(_KEY.ref, "active")
+    other.put(_SECOND, origin="imported")
+    other.note_state(_SECOND.ref, "deactivated")
+    gone = other.destroy(_SECOND.ref)
+    lived = other.note_writes(_KEY.ref, first=Moment(40, "2025-01-02T00:00:00+00:00"))
+    for _ in range(2):
+        assert store.restore(lived, _KEY) == lived
+        assert store.restore(gone, None) == gone
+    assert store.records() == (lived, gone)
+    assert (store.get(_KEY.ref), store.get(_SECOND.ref)) == (_KEY, None)
+    with pytest.raises(RefusedError, match="was destroyed"):
+        store.put(_SECOND, origin="imported")
+
+
+def test_another_life_of_a_key_is_not_restored_over_the_one_that_is_there(store: KeyStore) -> None:
+    record = store.put(_KEY, origin="imported")
+    other = MemoryKeyStore(clock=lambda: datetime(2025, 1, 1, tzinfo=UTC)).put(_OTHER_BYTES, origin="imported")
+    with pytest.raises(RefusedError) as caught:
+        store.restore(other, _OTHER_BYTES)
+    assert caught.value.rule == "R5"
+    assert (store.records(), store.get(_KEY.ref)) == ((record,), _KEY)
+
+
+def test_what_opened_a_backup_and_what_a_test_has_proven_comes_back(store: KeyStore) -> None:
+    prints = ((_KEY.ref, _KEY.fingerprint), (KeyRef(Provider.AESGCM, "a:b"), "00" * 16))
+    tested = replace(_SNAPSHOT, fingerprints=prints, tested=Proven("2026-11-21T12:00:00+00:00", Proof.SERVED))
+    escrow = replace(tested, kind=BackupKind.ESCROW, location="/mnt/keys.age", revision=0)
+    for one in (tested, escrow):
+        store.note_backup(one)
+    assert store.backups() == (tested, escrow)

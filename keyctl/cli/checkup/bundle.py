@@ -11,6 +11,7 @@ import base64
 import io
 import json
 import platform
+import re
 import tarfile
 from collections.abc import Iterable, Iterator
 from importlib import metadata
@@ -23,6 +24,7 @@ from keyctl.cli.checkup.examine import Examination
 from keyctl.cli.checkup.writing import write_new
 from keyctl.encryption_config.repair.masking import masked_text
 from keyctl.encryption_config.repair.readable import Masks
+from keyctl.errors import KeyctlError
 from keyctl.findings import Report
 from keyctl.keys.key import Key
 from keyctl.keys.shown import reads_like_key, shown_name
@@ -44,6 +46,7 @@ journal.jsonl             what was done, step by step
 No key bytes and no contents of Secrets are in here. Names of Secrets and of hosts are.
 """
 _LIBRARIES = ("click", "cryptography", "etcd3", "grpcio", "kubernetes", "protobuf", "PyNaCl", "PyYAML")
+_USER_INFO = re.compile(r"//[^/@\s]+@")
 _SECRETIVE = ("passw", "token", "secret", "credential")
 # Fields of the journal that are digests, which read like keys and are none.
 _DIGESTS = frozenset({"hashes", "fingerprint", "sha256", "loaded", "evidenceHash", "hash", "uid", "clusterUid"})
@@ -144,12 +147,17 @@ def _flags(look: Look) -> str:
     for name, value in look.flags.given:
         secretive = any(word in name for word in _SECRETIVE) and not name.endswith(("-file", "-files"))
         hidden = secretive or reads_like_key(value)
-        lines.append(f"--{name}={'<left out>' if hidden else shown_name(value)}\n")
+        shown = "<left out>" if hidden else _USER_INFO.sub("//<left out>@", shown_name(value))
+        lines.append(f"--{name}={shown}\n")
     return "".join(lines)
 
 
 def _journal(cluster: str) -> str:
-    records = Journal(wiring.state_directory(cluster)).records()
+    try:
+        records = Journal(wiring.state_directory(cluster)).records()
+    except (KeyctlError, OSError, ValueError) as error:
+        # NOTE: one that cannot be read is why somebody asks for help.
+        return json.dumps({"problem": f"the journal was not read: {type(error).__name__}"}) + "\n"
     return "".join(json.dumps(_told(record)) + "\n" for record in records)
 
 

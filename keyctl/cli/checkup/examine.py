@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -19,8 +20,9 @@ from keyctl.keys.interface import KeyStore
 from keyctl.rotation.diagnosis import advice
 from keyctl.rotation.diagnosis import rules as state_rules
 from keyctl.rotation.diagnosis.diagnose import Diagnosis, diagnose, told, under_way
+from keyctl.rotation.diagnosis.earlier import earlier
 from keyctl.rotation.diagnosis.facts import ConfigText, Facts, KnownKey, StageSeen, ValueGroup
-from keyctl.rotation.diagnosis.look import Look, keys_of, look_at, sentence, stage_of
+from keyctl.rotation.diagnosis.look import KEY_STORE, Look, keys_of, look_at, sentence, stage_of
 from keyctl.rotation.diagnosis.records import journal_seen
 from keyctl.rotation.diagnosis.values import Trial
 from keyctl.rotation.journal import Journal
@@ -80,8 +82,10 @@ def see(subject: Subject, given: Given, *, values: bool = True) -> Seen:
     found = etcds.look_at_etcds(subject)
     store, kept, store_items = keeping.open_store(subject)
     of_servers = tuple(look.seen.file for look in looks if look.seen.file is not None)
-    texts = (*of_servers, *given.texts)
     keys = (*keys_of(of_servers), *kept, *keys_of(given.texts), *given.keys)
+    journal = journal_seen(Journal(wiring.state_directory(subject.settings.name))) if subject.described else None
+    before = earlier(journal.plan if journal else None, looks, (known.key for known in keys))
+    texts = (*of_servers, *before, *given.texts)
     configs = tuple(text.config for text in of_servers)
     required = dict.fromkeys(name for config in configs for name in effective.required_resources(config))
     facts = Facts(
@@ -93,7 +97,7 @@ def see(subject: Subject, given: Given, *, values: bool = True) -> Seen:
         unread="not asked for",
         uid=_uid(looks),
         required=tuple(required) or (effective.SECRETS,),
-        journal=journal_seen(Journal(wiring.state_directory(subject.settings.name))) if subject.described else None,
+        journal=journal,
         stages=_stages(subject, looks),
     )
     if values:
@@ -113,7 +117,7 @@ def examine(seen: Seen, *, union: bool) -> Examination:
         *hosts.look_at_hosts(seen.looks, seen.subject.settings.api_servers),
         *seen.store_items,
         *_keeping(seen),
-        *_state(seen.facts, found),
+        *_state(seen, found),
         *_values(seen.facts, found),
     ]
     if union or advice.needs_union(found):
@@ -148,9 +152,8 @@ def _stages(subject: Subject, looks: tuple[Look, ...]) -> tuple[StageSeen, ...]:
     for look, server in zip(looks, subject.settings.api_servers, strict=True):
         if look.seen.ready:
             try:
-                connection = wiring.kube_connection(subject.settings, server)
-                told = [stage_of(*one) for one in rotation_stages(connection)]
-                connection.close()
+                with contextlib.closing(wiring.kube_connection(subject.settings, server)) as connection:
+                    told = [stage_of(*one) for one in rotation_stages(connection)]
             except KeyctlError:
                 break
             if any(told):
@@ -206,23 +209,37 @@ class _Clients:
 
 def _keeping(seen: Seen) -> Iterator[Item]:
     if seen.store is not None:
-        kept = [known for known in seen.facts.keys if known.origin == "the key store"]
+        kept = [known for known in seen.facts.keys if known.origin == KEY_STORE]
         texts = [look.seen.file for look in seen.looks if look.seen.file is not None]
         yield from keeping.look_at_keys(kept, texts)
     yield from keeping.look_at_snapshots(seen.subject, seen.store)
 
 
-def _state(facts: Facts, found: Diagnosis) -> Iterator[Item]:
+def _state(seen: Seen, found: Diagnosis) -> Iterator[Item]:
+    facts = seen.facts
     told_here = [finding for finding in found.findings if finding.id not in _OF_VALUES]
     yield from (Item(Area.STATE, finding.id, finding) for finding in told_here)
     checks = Checks(Area.STATE)
-    if facts.journal is None:
-        yield checks.ok(state_rules.UNFINISHED, "journal", "no rotation by keyctl is under way from this machine")
+    yield from _journal(seen)
     if not told_here:
         message = "every server has loaded its file, and reads what every other writes"
         yield checks.ok(state_rules.WRITES_UNREAD, "servers", message)
-    elif under_way(facts) and not found.unwritable:
+    elif under_way(facts) and not found.unwritable and not found.has(state_rules.LOADED_UNKNOWN):
         yield checks.ok(state_rules.WRITES_UNREAD, "servers", "every server reads what every other writes")
+
+
+def _journal(seen: Seen) -> Iterator[Item]:
+    """That nothing is under way, as far as this user's journal tells; what is, is a finding of the diagnosis."""
+    checks = Checks(Area.STATE)
+    if not seen.subject.described:
+        message = (
+            "whether a rotation by keyctl is under way was not looked at: no cluster file says whose journal it is"
+        )
+        item = checks.unknown(state_rules.UNFINISHED, "journal", message, fix=rules.CLUSTER_FILE.fix)
+        yield replace(item, finding=replace(item.finding, severity=Severity.INFO))
+    elif seen.facts.journal is None:
+        where = wiring.state_directory(seen.subject.settings.name)
+        yield checks.ok(state_rules.UNFINISHED, "journal", f"no rotation by keyctl is under way, as {where} has it")
 
 
 def _values(facts: Facts, found: Diagnosis) -> Iterator[Item]:

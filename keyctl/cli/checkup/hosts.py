@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
+from shlex import quote
 
 from keyctl.cli.checkup import rules
 from keyctl.cli.checkup.item import Area, Checks, Item
@@ -47,9 +48,12 @@ def _file(look: Look, judged: dict[bytes, str]) -> Iterator[Item]:
         return
     yield _CHECKS.ok(rules.FILE, name, f"{file.path}, SHA-256 {short(file.sha256)}")
     if file.mode is None:
-        yield _CHECKS.unknown(rules.MODE, name, "who may read the file is not told by the way to this host")
+        message = "who may read the file is not told by the way to this host"
+        yield _CHECKS.unknown(rules.MODE, name, message, fix=f"look there: ls -l {quote(file.path)}")
     elif file.mode & _OTHERS:
-        yield _CHECKS.bad(rules.MODE, name, f"{file.path} has mode {file.mode:04o}", fix=f"chmod 600 {file.path}")
+        yield _CHECKS.bad(
+            rules.MODE, name, f"{file.path} has mode {file.mode:04o}", fix=f"chmod 600 {quote(file.path)}"
+        )
     else:
         yield _CHECKS.ok(rules.MODE, name, f"mode {file.mode:04o}")
     if file.ahead is not None and abs(file.ahead) > SKEW:
@@ -69,9 +73,8 @@ def _no_file(look: Look) -> Iterator[Item]:
     elif look.seen.flag:
         yield _CHECKS.bad(rules.MISSING_FILE, name, f"{look.seen.path} is not there, and the server is told to read it")
     elif look.seen.flag is None:
-        yield _CHECKS.unknown(
-            rules.FILE, name, f"there is no {look.seen.path}; whether the server needs one is not known"
-        )
+        message = f"there is no {look.seen.path}; whether the server needs one is not known"
+        yield _CHECKS.unknown(rules.FILE, name, message, fix=_flags_fix(look))
     else:
         yield _CHECKS.ok(rules.FILE, name, "no file, and no flag that names one")
 
@@ -91,10 +94,18 @@ def _finding(name: str, finding: Finding) -> Item:
     return Item(Area.HOSTS, name, replace(finding, message=f"{finding.id} {finding.message}{line}"))
 
 
+def _flags_fix(look: Look) -> str:
+    """What makes the flags of the server known."""
+    if look.place.manifest is None:
+        return f"say where its static pod's manifest is: apiServers[].manifest of {look.place.name} in the cluster file"
+    return "run keyctl where the manifest can be read, or list its host in the cluster file"
+
+
 def _manifest(look: Look) -> Iterator[Item]:
     name, file = look.place.name, look.manifest
     if file is None or look.flags is None:
-        yield _CHECKS.unknown(rules.FLAGS, name, f"its flags are not known: {look.manifest_problem}")
+        message = f"its flags are not known: {look.manifest_problem}"
+        yield _CHECKS.unknown(rules.FLAGS, name, message, fix=_flags_fix(look))
         return
     try:
         findings = judge_manifest(file.content, file.path)
@@ -119,12 +130,14 @@ def _replaceable(host: Host, look: Look, server: ApiServerSettings) -> Iterator[
     except KeyctlError as error:
         yield _CHECKS.unknown(rules.ROOM, name, f"free space was not told: {sentence(error)}")
         return
+    parent = quote(str(PurePosixPath(path).parent))
     if free is None:
-        yield _unsure(name, "free space is not told by the way to this host")
+        yield _unsure(name, "free space is not told by the way to this host", f"look there: df -h {parent}")
     elif free < _ROOM:
         yield _CHECKS.bad(rules.ROOM, name, f"only {free // 1024} KiB free beside {path}", fix="make room")
     if not isinstance(server.host, LocalHostSettings):
-        yield _unsure(name, f"whether {path} can be replaced is found out by doing it, not here")
+        message = f"whether {path} can be replaced is found out by doing it, not here"
+        yield _unsure(name, message, f"look there: ls -ld {parent}")
     elif not os.access(PurePosixPath(path).parent, os.W_OK | os.X_OK):
         told = f"this user cannot write in {PurePosixPath(path).parent}"
         yield _CHECKS.bad(rules.ROOM, name, told, fix="run keyctl as the owner of the directory, for example with sudo")
@@ -132,6 +145,6 @@ def _replaceable(host: Host, look: Look, server: ApiServerSettings) -> Iterator[
         yield _CHECKS.ok(rules.ROOM, name, "can be replaced, and there is room")
 
 
-def _unsure(name: str, message: str) -> Item:
-    item = _CHECKS.unknown(rules.ROOM, name, message)
+def _unsure(name: str, message: str, fix: str) -> Item:
+    item = _CHECKS.unknown(rules.ROOM, name, message, fix=fix)
     return replace(item, finding=replace(item.finding, status=Status.UNKNOWN, severity=Severity.INFO))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 from keyctl.backup.register import is_former
 from keyctl.cli import wiring
@@ -30,7 +32,7 @@ def open_store(subject: Subject) -> tuple[KeyStore | None, tuple[KnownKey, ...],
         message = "no cluster file names a key store"
         return None, (), (_CHECKS.unknown(rules.KEPT, "key store", message, fix=rules.CLUSTER_FILE.fix),)
     try:
-        store = wiring.key_store(subject.settings)
+        store = wiring.key_store(subject.settings, only_read=True)
     except KeyctlError as error:
         return None, (), (_CHECKS.of_error(rules.STORE, "key store", error),)
     known, problems = keys_in(store)
@@ -60,6 +62,7 @@ def look_at_snapshots(subject: Subject, store: KeyStore | None) -> Iterator[Item
     settings = subject.settings
     directory = settings.backups.directory or wiring.state_directory(settings.name) / "snapshots"
     yield _directory(directory)
+    yield from _left(directory)
     try:
         backups = store.backups() if store is not None else ()
     except KeyctlError as error:
@@ -71,6 +74,14 @@ def look_at_snapshots(subject: Subject, store: KeyStore | None) -> Iterator[Item
         yield _CHECKS.bad(rules.SNAPSHOTS, "snapshot", f"{location} is registered, and is not there")
     if snapshots and not gone:
         yield _CHECKS.ok(rules.SNAPSHOTS, "snapshots", f"all {len(snapshots)} registered ones are there")
+
+
+def _left(directory: Path) -> Iterator[Item]:
+    """What saves that were killed left: as private as a snapshot, and nobody asks for it any more."""
+    with suppress(OSError):
+        for path in sorted(directory.glob(".*.part")):
+            told = f"{path} is left of a save that was killed, if none is under way; it holds what etcd held"
+            yield _CHECKS.bad(rules.SNAPSHOTS, "snapshots", told, fix=f"rm {quote(str(path))}")
 
 
 def _directory(directory: Path) -> Item:
@@ -88,5 +99,5 @@ def _directory(directory: Path) -> Item:
     if status.st_mode & _OTHERS:
         mode = stat.S_IMODE(status.st_mode)
         told = f"{directory} can be used by others than its owner (mode {mode:04o})"
-        return _CHECKS.bad(rules.SNAPSHOTS, label, told, fix=f"chmod 700 {directory}")
+        return _CHECKS.bad(rules.SNAPSHOTS, label, told, fix=f"chmod 700 {quote(str(directory))}")
     return _CHECKS.ok(rules.SNAPSHOTS, label, str(directory))

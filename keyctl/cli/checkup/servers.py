@@ -33,7 +33,8 @@ def look_at_servers(looks: tuple[Look, ...]) -> Iterator[Item]:
 def _reach(look: Look) -> Iterator[Item]:
     name, probe = look.place.name, look.probe
     if look.place.api is None:
-        yield _CHECKS.unknown(rules.SERVER_REACH, name, f"not asked: {look.place.no_api}")
+        fix = look.place.mend_api or None
+        yield _CHECKS.unknown(rules.SERVER_REACH, name, f"not asked: {look.place.no_api}", fix=fix)
         return
     if probe.refuses_us:
         fix = "check the kubeconfig: kubectl auth whoami"
@@ -68,13 +69,13 @@ def look_at_rotation(subject: Subject, looks: tuple[Look, ...], config: Encrypti
     ready = tuple(look for look in looks if look.seen.ready)
     if not ready:
         message = "rights, census and binding were not checked: no API server is ready"
-        yield _CHECKS.unknown(rules.RIGHTS, "rotation", message)
+        yield _CHECKS.unknown(rules.RIGHTS, "rotation", message, fix=rules.SERVER_REACH.fix)
         return
     try:
         world = wiring.rotation_parts(subject.settings).world
     except KeyctlError as error:
         message = f"rights, census and binding were not checked: {sentence(error)}"
-        yield _CHECKS.unknown(rules.RIGHTS, "rotation", message)
+        yield _CHECKS.unknown(rules.RIGHTS, "rotation", message, fix="; ".join(error.hints) or None)
         return
     try:
         yield from _together(subject, world, looks, config)
@@ -139,10 +140,9 @@ def _rights(world: World, looks: tuple[Look, ...], config: EncryptionConfig | No
 
 
 def _flags(world: World, looks: tuple[Look, ...]) -> Iterator[Item]:
-    """What preflight asks of each server's flags; what cannot be read was told before."""
+    """What preflight asks of each server's flags; those that cannot be read are told with the files."""
     for look in looks:
         if look.flags is None:
-            yield _CHECKS.unknown(rules.FLAGS, look.place.name, f"its flags are not known: {look.manifest_problem}")
             continue
         server = world.server(look.place.name)
         try:

@@ -8,23 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from keyctl.cli import wiring
-from keyctl.cli.files import read_regular, unreadable
+from keyctl.cli import own_manifest, wiring
 from keyctl.cli.options import Connection
+from keyctl.cli.own_manifest import OwnManifest
 from keyctl.cluster_file.read import load
 from keyctl.cluster_file.settings import (
     ApiServerSettings,
     ClusterSettings,
     EtcdConnection,
-    EtcdOverride,
-    EtcdSettings,
     FileKeySettings,
     KubernetesSettings,
     ReloadActivation,
     StaticPodActivation,
 )
 from keyctl.errors import KeyctlError, WrongUsageError
-from keyctl.hosts.manifests import Flags, read_flags
 from keyctl.rotation.diagnosis.look import Place, sentence
 
 T = TypeVar("T")
@@ -54,7 +51,7 @@ class Subject:
     def connections(self) -> tuple[tuple[str, EtcdConnection], ...]:
         """Every etcd, the main one first, with what it is called."""
         etcd = self.settings.etcd
-        return (("", etcd.connection), *((other.resources[0], other.connection) for other in etcd.overrides))
+        return (("", etcd.connection), *((other.resources[0], other.connection) for other in etcd.others))
 
 
 def find(given: Connection) -> Subject:
@@ -65,8 +62,8 @@ def find(given: Connection) -> Subject:
     path = wiring.find_cluster_file(given.cluster)
     if path is not None:
         settings, origin, described = load(path), str(path), True
-    elif _is_file(wiring.MANIFEST):
-        settings, origin, described = _of_manifest(wiring.MANIFEST), str(wiring.MANIFEST), False
+    elif (own := own_manifest.find()) is not None:
+        settings, origin, described = _around(own), str(own.path), False
     else:
         raise WrongUsageError(
             "no cluster file, and no API server's manifest on this machine",
@@ -74,14 +71,14 @@ def find(given: Connection) -> Subject:
             "node; to try it: keyctl lab up",
         )
     etcd = replace(settings.etcd, connection=wiring.with_flags(settings.etcd.connection, given))
-    etcd = replace(etcd, prefix=given.etcd_prefix or etcd.prefix)
+    etcd = replace(etcd, prefix=f"/{given.etcd_prefix.strip('/')}" if given.etcd_prefix else etcd.prefix)
     return Subject(replace(settings, etcd=etcd), origin, described)
 
 
 def place(subject: Subject, server: ApiServerSettings) -> Place:
     """The ways to one API server; a way that there is not is a sentence."""
-    host, no_host = _way(lambda: wiring.host(server))
-    api, no_api = _way(lambda: wiring.api_server(subject.settings, server))
+    host, no_host, _ = _way(lambda: wiring.host(server))
+    api, no_api, mend_api = _way(lambda: wiring.api_server(subject.settings, server))
     return Place(
         name=server.name,
         path=server.encryption_config,
@@ -91,36 +88,21 @@ def place(subject: Subject, server: ApiServerSettings) -> Place:
         no_host=no_host,
         api=api,
         no_api=no_api,
+        mend_api=mend_api,
     )
 
 
-def _way(make: Callable[[], T]) -> tuple[T | None, str]:
+def _way(make: Callable[[], T]) -> tuple[T | None, str, str]:
+    """The way, or why there is none and what mends that."""
     try:
-        return make(), ""
+        return make(), "", ""
     except KeyctlError as error:
-        return None, sentence(error)
+        return None, sentence(error), "; ".join(error.hints)
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError as exc:
-        raise unreadable("the API server's manifest", path, exc) from exc
-
-
-def _of_manifest(path: Path) -> ClusterSettings:
-    flags = read_flags(read_regular(path, "the API server's manifest"), name=str(path))
-    connection = EtcdConnection(
-        endpoints=flags.etcd_servers,
-        cacert=_path(flags, "etcd-cafile"),
-        cert=_path(flags, "etcd-certfile"),
-        key=_path(flags, "etcd-keyfile"),
-    )
-    # kube-apiserver reaches every etcd with the same files.
-    overrides = tuple(
-        EtcdOverride((resource,), replace(connection, endpoints=endpoints))
-        for resource, endpoints in flags.etcd_servers_overrides
-    )
+def _around(own: OwnManifest) -> ClusterSettings:
+    """A cluster of which nothing is known but this machine's API server."""
+    flags = own.flags
     address = flags.get("advertise-address") or flags.get("bind-address") or "127.0.0.1"
     host = f"[{address}]" if ":" in address else address
     activation = ReloadActivation() if flags.automatic_reload else StaticPodActivation()
@@ -128,27 +110,17 @@ def _of_manifest(path: Path) -> ClusterSettings:
         name="this API server",
         url=f"https://{host}:{flags.get('secure-port') or '6443'}",
         encryption_config=flags.encryption_provider_config or _FILE,
-        manifest=str(path),
+        manifest=str(own.path),
         activation=activation,
     )
     kubeconfig = None if os.environ.get("KUBECONFIG") or not _readable(_KUBECONFIG) else _KUBECONFIG
     return ClusterSettings(
         name="this cluster",
-        etcd=EtcdSettings(connection, _prefix(flags), overrides=overrides),
+        etcd=own.etcd,
         keys=FileKeySettings(Path("keys")),
         kubernetes=KubernetesSettings(kubeconfig),
         api_servers=(server,),
     )
-
-
-def _prefix(flags: Flags) -> str:
-    # As kube-apiserver reads it: a leading slash is added, a trailing one means nothing.
-    return "/" + (flags.etcd_prefix or "registry").strip("/")
-
-
-def _path(flags: Flags, name: str) -> Path | None:
-    value = flags.get(name)
-    return Path(value) if value else None
 
 
 def _readable(path: Path) -> bool:

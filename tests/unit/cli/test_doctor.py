@@ -54,6 +54,7 @@ spec:
     - --advertise-address=127.0.0.1
     - --secure-port=1
     - --basic-auth-password=hunter2hunter2
+    - --audit-endpoint=https://auditor:hunter2hunter2@127.0.0.1:3
     - --encryption-provider-config=FILE
     volumeMounts:
     - {name: enc, mountPath: DIRECTORY}
@@ -111,7 +112,8 @@ def test_on_a_node_everything_is_taken_from_the_manifest_and_what_is_not_looked_
     assert document["values"] is None
     assert main.run(["status"]) == ExitCode.UNREACHABLE
     screen = capsys.readouterr().out
-    assert "✗ down" in screen
+    assert "? unknown" in screen
+    assert "down" not in screen
     assert "not everything could be looked at" in screen
 
 
@@ -318,6 +320,7 @@ def test_the_bundle_holds_no_key_in_any_encoding_and_no_secrets_content(
         assert key.material not in everything
     assert [form for form in forms if form.encode("latin-1", "replace") in everything] == []
     assert b"hunter2" not in everything
+    assert b"--audit-endpoint=https://<left out>@127.0.0.1:3" in everything
     config = texts["keyctl-bundle/configs/this_API_server.yaml"].decode()
     assert KEY.fingerprint in config
     assert "name: key1" in config

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import stat
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from keyctl.errors import RefusedError, StoppedError, UnreachableError
+from keyctl.etcd import partial
 from keyctl.etcd.maintenance import member_status, save_snapshot
 from keyctl.etcd.rpc import CallError, SnapshotChunk
 from tests.support.scripted_etcd import Answer, Chunk, Header, ScriptedEtcd, ScriptedSession, Status, Step, install
@@ -261,3 +263,40 @@ def test_a_snapshot_tells_who_sent_it(scripted: ScriptedEtcd, tmp_path: Path) ->
     assert saved.member is not None
     assert (saved.member.cluster_id, saved.member.member_id, saved.member.leader) == ("abc", "def", "def")
     assert (saved.member.endpoint, saved.member.version) == ("https://etcd1:2379", "3.7.3")
+
+
+def test_what_a_killed_run_left_is_taken_away_by_the_next_one_for_the_same_name(
+    scripted: ScriptedEtcd, tmp_path: Path
+) -> None:
+    path = tmp_path / "s[1].db"
+    killed, arriving = partial.create(path)
+    other, of_another = partial.create(tmp_path / "s[1].db.b")
+    mine = tmp_path / ".s1.db.x.part"
+    mine.write_bytes(b"not ours")
+    save_snapshot(scripted.connect(streaming(*WHOLE)), path)
+    # Somebody writes it still: its lock is held.
+    assert arriving.exists()
+    os.close(killed)
+    os.close(other)
+    path.unlink()
+    save_snapshot(scripted.connect(streaming(*WHOLE)), path)
+    assert sorted(tmp_path.iterdir()) == sorted((path, of_another, mine))
+
+
+def test_a_file_that_was_swept_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+    swept: list[Path] = []
+
+    def meanwhile(descriptor: int, operation: int) -> None:
+        if not swept:
+            swept.extend(tmp_path.iterdir())
+            swept[0].unlink()
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", meanwhile)
+    descriptor, name = partial.create(tmp_path / "s.db")
+    os.close(descriptor)
+    assert swept != [name]
+    assert list(tmp_path.iterdir()) == [name]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from keyctl.hosts import process
 from keyctl.hosts.process import Cut, Ended, run
 from tests.support.effects import open_descriptors
 
@@ -66,6 +67,13 @@ def test_what_it_leaves_running_with_its_pipes_is_not_waited_for() -> None:
     begun = time.monotonic()
     ended = run(("sh", "-c", "sleep 20 & echo done"), seconds=15.0, most=1000)
     assert (ended.status, ended.output, ended.cut) == (0, b"done\n", None)
+    assert time.monotonic() - begun < 10
+
+
+def test_what_it_leaves_running_is_not_listened_to_for_longer_than_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process._Talk, "_serve", lambda talk, seconds: True)
+    begun = time.monotonic()
+    assert run(("true",), seconds=0.5, most=1000).status == 0
     assert time.monotonic() - begun < 10
 
 

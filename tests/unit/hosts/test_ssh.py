@@ -19,8 +19,7 @@ from keyctl.hosts import ssh
 from keyctl.hosts.interface import Host
 from keyctl.hosts.process import Cut, Ended
 from keyctl.hosts.ssh_failures import ConnectionLostError
-from tests.support.debian import debian_packages, do_without
-from tests.support.remote_shell import RemoteShell
+from tests.support.remote_shell import RemoteShell, busybox_shell
 
 _OLD = b"old: " + b"o" * 200
 _NEW = b"new: " + b"n" * 300
@@ -466,17 +465,9 @@ def test_no_refusal_shows_what_a_file_holds(remote: RemoteShell, path: Path) -> 
     assert "secret-new" not in told
 
 
-def test_busybox_does_it_too(tmp_path: Path, path: Path) -> None:
-    unpacked = None if shutil.which("busybox") else debian_packages("busybox", ("busybox-static",))
-    busybox = shutil.which("busybox") or (unpacked / "bin" / "busybox" if unpacked else None)
-    if busybox is None:
-        do_without("no busybox, and no apt-get to fetch Debian's package with (install busybox)")
-    tools = tmp_path / "busybox"
-    tools.mkdir()
-    for name in (*_EFFECTS, "sh", "date", "chown", "timeout", "sleep"):
-        (tools / name).symlink_to(busybox)
-    remote = RemoteShell(tools)
-    remote.environment["PATH"] = str(tools)
+def test_busybox_does_it_too_without_any_program_of_coreutils(tmp_path: Path, path: Path) -> None:
+    remote = busybox_shell(tmp_path / "busybox", "cp")
+    remote.environment["PATH"] = str(remote.tools)
     _write(remote, path)
     remote.host().write(str(path), b"three", expected=_hash(_NEW), in_place=True)
     found = remote.host().read(str(path))

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import tempfile
+import threading
+from pathlib import Path
+
 import pytest
 
 from keyctl.errors import KeyctlError, UnreachableError
 from keyctl.hosts.interface import HostUnreachableError
+from keyctl.hosts.ssh_connection import SshConnection, _answers
 from keyctl.hosts.ssh_failures import ConnectionLostError, Place, no_login, not_begun, not_done
 
 PLACE = Place("cp1", "ssh -l ops cp1.example")
@@ -91,3 +98,33 @@ def test_only_words_of_the_file_system_are_quoted_of_what_a_program_says() -> No
 
 def test_what_ssh_says_cannot_act_on_a_terminal() -> None:
     assert "\x1b" not in _told(no_login(PLACE, b"\x1b[2JPermission denied (publickey).\n"))
+
+
+def test_without_a_folder_for_the_socket_the_host_is_out_of_reach_and_nothing_breaks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(**_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with pytest.raises(HostUnreachableError, match="cp1: there is no folder") as caught:
+        SshConnection("cp1", "127.0.0.1").run("true", b"", seconds=1.0, most=1)
+    assert caught.value.cause == "No space left on device"
+
+
+def test_a_connection_that_takes_nobody_in_is_not_waited_for(tmp_path: Path) -> None:
+    place = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as server, contextlib.ExitStack() as clients:
+        server.bind(str(place))
+        server.listen(0)
+        assert _answers(place)
+        for _ in range(3):
+            client = clients.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect(str(place))
+        answers: list[bool] = []
+        asking = threading.Thread(target=lambda: answers.append(_answers(place)), daemon=True)
+        asking.start()
+        asking.join(20)
+        assert answers == [False]

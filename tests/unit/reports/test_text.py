@@ -120,3 +120,11 @@ def test_no_tick_stands_beside_a_cross_whatever_the_exit_code_is(severity: Sever
     finding = Finding("KC-X", severity, status, "m")
     report = Report("X", ExitCode.OK, "read to its end", (finding,))
     assert text.render(report, width=None, color=False, unicode=True, wide=False).endswith(f"{mark}: read to its end")
+
+
+def test_what_mends_several_findings_in_a_row_stands_once_behind_them() -> None:
+    bad = FINDINGS[0]
+    other = Finding("KC-4", Severity.HIGH, Status.FAIL, "worse", fix="mend that")
+    shown = render(Report("Test", ExitCode.STALE, "x", (bad, bad, other, bad)))
+    lines = ["✗ high KC-1 bad: /registry/x"] * 2 + ["    mend it", "✗ high KC-4 worse", "    mend that"]
+    assert shown.splitlines()[:7] == [*lines, "✗ high KC-1 bad: /registry/x", "    mend it"]

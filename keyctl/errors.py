@@ -38,8 +38,9 @@ class ExitCode(IntEnum):
     INCOMPLETE = (
         15,
         (
-            "verify `--residue`: an area that had to be looked at could not be; "
-            "snapshot save: the manifest does not know every key"
+            "verify `--residue`, sanitize: an area that had to be looked at could not be; sanitize: not every server's "
+            "configuration was read; snapshot save: the manifest does not know every key; snapshot restore-test: only "
+            "a KMS plugin could tell"
         ),
     )
     FINDINGS = 20, "audit, certs check, config validate, status, doctor: a finding at or above `--fail-on`, or at high"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from keyctl.lab.topology import EtcdAccess
+from tests.support.openbao import RunningBao, running_bao
 from tests.support.plane import ControlPlanes, control_planes, etcd_alone
 
 # NOTE: a shell starts its background jobs with SIGINT ignored, and every child inherits that; Ctrl-C is tested here.
@@ -27,6 +29,19 @@ def etcd_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdAccess
     """One real etcd with mutual TLS for the whole run: give every test a prefix of its own."""
     with etcd_alone(tmp_path_factory.mktemp("etcd")) as lab:
         yield lab.etcd
+
+
+@pytest.fixture(scope="session")
+def bao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningBao]:
+    """One real OpenBao over TLS for the whole run: give every test a mount of its own, and leave it unsealed."""
+    with running_bao(tmp_path_factory.mktemp("bao")) as running:
+        yield running
+
+
+@pytest.fixture
+def mount(bao: RunningBao) -> str:
+    """A KV engine of version 2 that nobody else uses."""
+    return bao.engine(f"keyctl-{secrets.token_hex(4)}")
 
 
 @pytest.fixture

@@ -28,10 +28,10 @@ _BEHIND = (Area.FREE_PAGES, Area.WAL, Area.SNAP_DIR)
 _UNKNOWN = "(cut before its name)"
 
 
-def to_report(found: Inspection, flags: Sequence[str] = ()) -> Report:
+def to_report(found: Inspection, flags: Sequence[str] = (), notes: Sequence[str] = ()) -> Report:
     """`found` for a reader and for machines (the `SnapshotInspection` of `keyctl/v1`).
 
-    `flags` are repeated in the command that judges it.
+    `flags` are repeated in the command that judges it; `notes` come last.
     """
     return Report(
         kind="SnapshotInspection",
@@ -40,7 +40,7 @@ def to_report(found: Inspection, flags: Sequence[str] = ()) -> Report:
         findings=tuple(_findings(found)),
         data=_data(found),
         tables=tuple(_tables(found)),
-        notes=tuple(_notes(found)),
+        notes=(*_notes(found), *notes),
         next_steps=tuple(_next_steps(found, flags)),
     )
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from keyctl.backup.key_needs import KeyNeed, static_refs
 from keyctl.errors import RefusedError
 from keyctl.keys import backups
-from keyctl.keys.backups import Backup, BackupKind, needing
+from keyctl.keys.backups import Backup, BackupKind, Proven, needing
 from keyctl.keys.interface import KeyStore
 from keyctl.keys.key import KeyRef
 from keyctl.keys.private_files import is_gone
@@ -54,8 +55,56 @@ def make_way(store: KeyStore, path: Path, at: datetime) -> str | None:
     location = former.location + _FORMER
     older = known(store, Path(location))
     needs = tuple(dict.fromkeys((*(older.needs if older else ()), *former.needs)))
-    store.note_backup(replace(former, location=location, at=at.isoformat(), needs=needs))
+    prints = tuple(dict.fromkeys((*(older.fingerprints if older else ()), *former.fingerprints)))
+    moved = replace(former, location=location, at=at.isoformat(), needs=needs, fingerprints=prints, tested=None)
+    store.note_backup(moved)
     return location
+
+
+def entry(path: Path, needs: Sequence[KeyNeed], *, at: datetime, revision: int, sha256: str) -> Backup:
+    """What the register is told of the snapshot `path`: the keys of its values, by the bytes that opened them."""
+    refs = static_refs(needs)
+    prints = {need.ref: need.fingerprint for need in needs if need.opened and need.fingerprint and need.ref in refs}
+    return Backup(
+        BackupKind.SNAPSHOT, str(path.absolute()), at.isoformat(), revision, refs, sha256, tuple(prints.items())
+    )
+
+
+def register(store: KeyStore, noted: Backup, needs: Sequence[KeyNeed]) -> None:
+    """Note a snapshot that somebody else saved, once it was read with every key of `store`.
+
+    Raises `RefusedError` for one of which none of the encrypted values opened: it is of another cluster, or its keys
+    are lost, and it would hold back keys that have nothing to do with it; and where the register has another snapshot
+    of that name.
+    """
+    static = [need for need in needs if need.ref in noted.needs]
+    if static and not any(need.opened for need in static):
+        raise RefusedError(
+            f"the snapshot {noted.location} is not registered",
+            cause=f"no key of the key store {store.location} opens any of its values: is it of another cluster?",
+            hint="name the cluster file of its cluster, or the file that has its keys: --encryption-config CONFIG",
+        )
+    former = known(store, Path(noted.location))
+    if former is not None and former.sha256 not in ("", noted.sha256):
+        raise RefusedError(
+            f"the key store {store.location} knows another snapshot by the name {noted.location}",
+            cause=f"that one has SHA-256 {former.sha256}, this one {noted.sha256 or 'none'}",
+            hint="give the file a new name",
+        )
+    store.note_backup(noted if former is None else replace(noted, tested=former.tested))
+
+
+def note_test(store: KeyStore, path: Path, sha256: str, tested: Proven) -> bool:
+    """Write `tested` to every snapshot of the register that is this one, by its SHA-256 or, without, by its name.
+
+    False where the register does not know it.
+    """
+    location = str(path.absolute())
+    noted = [one for one in store.backups() if one.kind is BackupKind.SNAPSHOT]
+    same = [one for one in noted if (one.sha256 == sha256 if sha256 else one.location == location)]
+    for one in same:
+        store.note_backup(replace(one, tested=tested))
+    return bool(same)
 
 
 def forgetting(store: KeyStore, files: Sequence[Path]) -> Forgetting:

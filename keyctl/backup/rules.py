@@ -76,4 +76,30 @@ PLAINTEXT = Rule(
     "keyctl verify-secrets names the values; encrypt them (keyctl enable --dry-run), save anew, remove this one",
     "every value of the snapshot",
 )
+KEYS_LOST = Rule(
+    "KC-SNAP-009",
+    Severity.CRITICAL,
+    "a backup with values that no key at hand opens",
+    "An API server that is started on it without their key never becomes ready, and no key of the key store or of the "
+    "configuration that was named opens them.",
+    "bring the key back: keyctl keys import --escrow FILE --identity IDENTITY; or name an older configuration file",
+    "every value of the backup, opened with every key of the key store",
+)
+NOT_SERVED = Rule(
+    "KC-SNAP-010",
+    Severity.CRITICAL,
+    "a backup of which an API server does not give everything back",
+    "The backup was restored into an etcd of its own, and a real API server with the keys that it needs was asked for "
+    "every encrypted resource. It refused one, or listed fewer objects than there are values.",
+    "look at the resource: a custom one needs its definition, and the webhook that converts it, on the server",
+    "a throw-away control plane, restored from the backup",
+)
+NOT_TRIED = Rule(
+    "KC-SNAP-011",
+    Severity.MEDIUM,
+    "a backup with values that only a KMS plugin opens",
+    "Whether they come back depends on the plugin and on the key behind it, which nobody here has asked.",
+    "restore it where the plugin runs, and see that the key it names is still there",
+    "every value of the backup",
+)
 RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from keyctl.backup import manifest as manifests
 from keyctl.backup.contents import Contents, plaintext, read_live
+from keyctl.backup.every_key import every_key, kept
 from keyctl.backup.interface import Clock, OpenSnapshot, Unwatched, Watch
-from keyctl.backup.key_needs import key_needs, static_refs
+from keyctl.backup.key_needs import KeyNeed, key_needs, static_refs
 from keyctl.backup.manifest import Manifest
+from keyctl.backup.register import entry, make_way
 from keyctl.backup.register import known as store_knows
-from keyctl.backup.register import make_way
 from keyctl.backup.told import Told
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
@@ -86,26 +87,26 @@ def save(job: Job, path: Path, watch: Watch | None = None) -> Saved:
     watch = watch or Unwatched()
     check_free(job.store, path)
     former = make_way(job.store, path, job.clock.now()) if job.store is not None else None
-    entry = _Entry(job, path)
+    noted = _Entry(job, path)
     # NOTE: registered before it is there: a run that is cut off leaves no snapshot that nobody knows of.
-    entry.note("", 0, _possible(job))
+    noted.note_possible(_possible(job))
     try:
         saved = job.etcd.save_snapshot(path, progress=watch.arriving)
     except RefusedError:
         # What stands there now is somebody else's.
-        entry.forget()
+        noted.forget()
         raise
     except BaseException:
         # NOTE: a file that is there and forgotten would not hold back the destruction of the keys that it needs.
         if is_gone(path):
-            entry.forget()
+            noted.forget()
         raise
     inode = saved.inode or _inode(path)
     try:
-        return replace(_finish(job, saved, inode, entry, watch), former=former)
+        return replace(_finish(job, saved, inode, noted, watch), former=former)
     except BaseException as error:
         if _take_away(path, inode):
-            entry.forget()
+            noted.forget()
         elif isinstance(error, KeyctlError) and _is_ours(path, inode):
             error.hints = (*error.hints, _still_there(path))
         raise
@@ -133,11 +134,16 @@ class _Entry:
         self._store, self._clock, self._location = job.store, job.clock, str(path.absolute())
         self._noted: list[Backup] = []
 
-    def note(self, sha256: str, revision: int, needs: tuple[KeyRef, ...]) -> None:
-        """Register it, or what is known of it now."""
+    def note_possible(self, needs: tuple[KeyRef, ...]) -> None:
+        """Register what may be there in a moment."""
+        self._note(Backup(BackupKind.SNAPSHOT, self._location, self._clock.now().isoformat(), 0, needs))
+
+    def note(self, sha256: str, revision: int, needs: tuple[KeyNeed, ...]) -> None:
+        """Register what is known of it now."""
+        self._note(entry(Path(self._location), needs, at=self._clock.now(), revision=revision, sha256=sha256))
+
+    def _note(self, backup: Backup) -> None:
         if self._store is not None:
-            at = self._clock.now().isoformat()
-            backup = Backup(BackupKind.SNAPSHOT, self._location, at, revision, needs, sha256)
             self._noted.append(backup)
             self._store.note_backup(backup)
 
@@ -149,7 +155,7 @@ class _Entry:
                     self._store.forget_backup(self._location)
 
 
-def _finish(job: Job, saved: SavedSnapshot, inode: _Inode, entry: _Entry, watch: Watch) -> Saved:
+def _finish(job: Job, saved: SavedSnapshot, inode: _Inode, noted: _Entry, watch: Watch) -> Saved:
     """Read the snapshot, and write down what is known of it."""
     try:
         contents = read_live(Told(job.open_snapshot(saved.path), watch.reading), prefix=job.prefix, config=job.config)
@@ -171,12 +177,25 @@ def _finish(job: Job, saved: SavedSnapshot, inode: _Inode, entry: _Entry, watch:
     written = manifests.beside(saved.path)
     manifest_inode = _write(written, made)
     try:
-        entry.note(saved.sha256, contents.info.revision, static_refs(needs))
+        noted.note(saved.sha256, contents.info.revision, _registered_needs(job, saved.path, needs))
         plain = plaintext(contents.live.groups, job.config).total()
         return Saved(saved.path, written, made, contents, job.store.location if job.store else None, plain)
     except BaseException:
         _take_away(written, manifest_inode)
         raise
+
+
+def _registered_needs(job: Job, path: Path, needs: tuple[KeyNeed, ...]) -> tuple[KeyNeed, ...]:
+    """`needs`; where the configuration in force leaves one open, those found by trying every key that the store has."""
+    static = [need for need in needs if need.ref in static_refs(needs)]
+    if job.store is None or all(need.opened == need.values for need in static):
+        return needs
+    try:
+        known = every_key(kept(job.store), job.config)
+    except UnusableInputError:
+        # NOTE: a damaged key file is no reason to have no backup; what the values name is held back all the same.
+        return needs
+    return key_needs(read_live(job.open_snapshot(path), prefix=job.prefix, config=known), known)
 
 
 def _possible(job: Job) -> tuple[KeyRef, ...]:

@@ -16,6 +16,7 @@ from keyctl.cli import files, terminal, wiring
 from keyctl.cli.engine_options import engine_options
 from keyctl.cli.last_words import last_words
 from keyctl.cli.progress import JsonLines, LiveTable, PlainLines
+from keyctl.cli.resources import checked
 from keyctl.cli.signals import handled
 from keyctl.cli.told import told
 from keyctl.cli.window import warn_outside
@@ -72,11 +73,11 @@ class Change:
         )
 
     def wish(self, goal: Goal, provider: str | None, resources: tuple[str, ...]) -> Wish:
-        """What the user asks for; what is left out is None."""
+        """What the user asks for; what is left out is None. Raises `WrongUsageError` for what names no resource."""
         return Wish(
             goal=goal,
             provider=Provider(provider) if provider else None,
-            resources=resources or None,
+            resources=tuple(dict.fromkeys(map(checked, resources))) or None,
             allow_downtime=self.allow_downtime,
             template_updated=self.template_updated,
             engine=self.engine or Engine.PATCH,

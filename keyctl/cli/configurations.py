@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from keyctl.cli import wiring
-from keyctl.cli.files import name_of, read_file, read_regular, unreadable
+from keyctl.cli import own_manifest, wiring
+from keyctl.cli.files import name_of, read_file, read_regular
+from keyctl.cli.own_manifest import OwnManifest
 from keyctl.cluster_file.read import load
 from keyctl.cluster_file.settings import ApiServerSettings
 from keyctl.encryption_config import effective
@@ -25,7 +26,6 @@ from keyctl.hosts.manifests import read_flags
 from keyctl.stored.display import display
 
 WHAT = "the encryption configuration"
-_MANIFEST = "the API server's manifest"
 _DIFFER = "the API servers differ: each must be able to read what any other writes"
 _SAME_MEANING = "these files differ in layout only"
 
@@ -96,12 +96,13 @@ def find(path: str | None, cluster: Path | None, server: Server) -> Found:
         found = _of_cluster(load(cluster_file).api_servers, server)
         told = f"the cluster is that of {display(str(cluster_file))}"
         return found if cluster is not None else replace(found, notes=(told, *found.notes))
-    if not _is_file(wiring.MANIFEST):
+    own = own_manifest.find()
+    if own is None:
         raise WrongUsageError(
             "no encryption configuration is named, and none is found from here",
             hint="name the file, or give --cluster, or run this on a control-plane node",
         )
-    return Found((_of_manifest(wiring.MANIFEST, server),), (f"taken from {wiring.MANIFEST}",))
+    return Found((_of_own(own, server),), (f"taken from {own.path}",))
 
 
 def _of_cluster(api_servers: tuple[ApiServerSettings, ...], server: Server) -> Found:
@@ -165,15 +166,8 @@ def of_server(one: ApiServerSettings, server: Server) -> Configuration:
     )
 
 
-def _of_manifest(manifest: Path, server: Server) -> Configuration:
-    path = read_flags(read_regular(manifest, _MANIFEST), name=str(manifest)).encryption_provider_config
+def _of_own(own: OwnManifest, server: Server) -> Configuration:
+    path = own.flags.encryption_provider_config
     if path is None:
-        return Configuration((), f"{manifest} has no --encryption-provider-config", None)
+        return Configuration((), f"{own.path} has no --encryption-provider-config", None)
     return Configuration((), name_of(path), decode(read_regular(path, WHAT), name=name_of(path), server=server))
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError as exc:
-        raise unreadable(_MANIFEST, path, exc) from exc

@@ -15,6 +15,8 @@ from keyctl.encryption_config.server import NEWEST, OLDEST, Server
 
 F = TypeVar("F", bound=Callable[..., object])
 
+# NOTE: kept with the click context, for every command below `keys` takes it and only `wiring` reads it.
+_STORE = "keyctl.store"
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -73,6 +75,29 @@ def cluster_option(command: F) -> F:
         envvar="KEYCTL_CLUSTER",
         help="The cluster file. Default: ./keyctl.yaml, then the one in the user's configuration directory.",
     )(command)
+
+
+def store_option(command: click.Command) -> click.Command:
+    """--store, for every command that works with the key store; `chosen_store` tells what was said."""
+    return click.option(
+        "--store",
+        type=click.Choice(["file", "vault"]),
+        expose_value=False,
+        callback=_take_store,
+        help="The key store to use. Default: the one of the cluster file. What that file does not say of the other: "
+        "keys beside it, or the usual mount of the Vault that VAULT_ADDR names.",
+    )(command)
+
+
+def chosen_store() -> str | None:
+    """What --store says in the command that runs; None when it says nothing."""
+    context = click.get_current_context(silent=True)
+    chosen = context.meta.get(_STORE) if context else None
+    return chosen if isinstance(chosen, str) else None
+
+
+def _take_store(context: click.Context, _option: click.Parameter, value: str | None) -> None:
+    context.meta[_STORE] = value
 
 
 def etcd_options(command: F) -> F:

@@ -92,10 +92,10 @@ def _resume(cluster: Path | None, asked: Asked, change: changing.Change) -> None
 
 
 def _abort(cluster: Path | None, asked: Asked, change: changing.Change) -> None:
-    if asked.wishes(change) or _planned(change) or change.pause_after or change.history:
+    if asked.wishes(change) or _planned(change) or change.pause_after or change.history or change.rehearsed:
         raise WrongUsageError(
             "--abort goes all the way back",
-            hint="of the other flags it takes --cluster, --dry-run, --engine, -o, -q and --yes",
+            hint="of the other flags it takes --cluster, --dry-run=client, --engine, -o, -q and --yes",
         )
     changing.abort(cluster, change)
 

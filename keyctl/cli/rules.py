@@ -33,3 +33,15 @@ RULES = {
     "R18": "Wildcards mean the resources that the API serves. Values under a path that no API serves are orphans and "
     "block by name; aggregated API servers hold keys of their own and are refused.",
 }
+
+# The states that a refusal can name in the place of a rule: what they ask for is on the same page.
+STATES = {
+    "preflight": "What must be true before anything is touched: servers that agree and are ready, flags and etcds that "
+    "the cluster file knows, files that are loaded, rights, room, no upgrade, and a change that the files allow.",
+    "secured": "Every key is in the key store and read back, and every value of a fresh snapshot opens, before any "
+    "file changes.",
+    "verified": "A scan that began when older requests had landed found nothing left under the key that goes, and "
+    "something under the one that stays.",
+    "resecured": "Before a key leaves a file, the key store's copy of it has opened what was under it in the first "
+    "snapshot, which is still there.",
+}

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from keyctl.cli import configurations, wiring
-from keyctl.cli.files import read_regular, unreadable
+from keyctl.cli import configurations, own_manifest, wiring
+from keyctl.cli.files import read_regular
 from keyctl.cli.options import Connection
 from keyctl.cluster_file.read import load
-from keyctl.cluster_file.settings import ClusterSettings, EtcdConnection, EtcdOverride
+from keyctl.cluster_file.settings import ClusterSettings, EtcdConnection, EtcdSettings
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig, ProviderElement, ResourceEntry
@@ -20,7 +20,6 @@ from keyctl.encryption_config.server import NEWEST_SERVER, Server
 from keyctl.errors import KeyctlError, UnreachableError, WrongUsageError
 from keyctl.etcd.interface import MAIN, Etcd
 from keyctl.hosts.interface import HostUnreachableError
-from keyctl.hosts.manifests import Flags, read_flags
 from keyctl.keys.backups import Backup
 from keyctl.keys.key import KeyRef
 from keyctl.kube.interface import ApiServer
@@ -93,7 +92,7 @@ class Target:
         if self.settings is None:
             return (), frozenset()
         try:
-            store = wiring.key_store(self.settings)
+            store = wiring.key_store(self.settings, only_read=True)
         except WrongUsageError:
             return (), frozenset()
         gone = {KeyState.DEACTIVATED, KeyState.COMPROMISED, KeyState.DESTROYED}
@@ -151,51 +150,30 @@ def _target(
     api: ApiServer | None = None
     notes: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
-    overrides: tuple[EtcdOverride, ...] = ()
     settings: ClusterSettings | None = None
-    prefix: str | None = None
-    main = EtcdConnection()
+    etcd = EtcdSettings(EtcdConnection())
     if path is not None:
         settings = load(path)
-        main, prefix, overrides = settings.etcd.connection, settings.etcd.prefix, settings.etcd.overrides
+        etcd = settings.etcd
         if encryption_config is None:
             configs, unread = _configs(settings, server, KeyctlError if tolerant else HostUnreachableError)
         api = _api(settings) if file is None else None
         notes = (f"the cluster is that of {path}",) if given.cluster is None else ()
-    elif (file is not None or not given.complete) and _on_this_machine(wiring.MANIFEST):
-        main, prefix, in_force, overrides = _from_manifest(wiring.MANIFEST)
+    elif (file is not None or not given.complete) and (own := own_manifest.find()) is not None:
+        etcd = own.etcd
         if encryption_config is None:
-            configs, unread = _config_of_manifest(in_force, server, tolerant=tolerant)
-        notes = (f"taken from {wiring.MANIFEST}",)
+            configs, unread = _config_of_manifest(own.flags.encryption_provider_config, server, tolerant=tolerant)
+        notes = (f"taken from {own.path}",)
     if encryption_config is not None:
         configs = (_read_config(encryption_config, server),)
-    root = given.etcd_prefix or prefix or "/registry"
+    root = given.etcd_prefix or etcd.prefix
     if file is not None:
         return Target((), root, configs, None, revision, notes, unread, file, settings=settings)
-    main = wiring.with_flags(main, given)
-    others = _apart(main, overrides)
-    connections = (main, *(other.connection for other in others))
-    names = (MAIN, *(other.resources[0] for other in others))
+    etcd = replace(etcd, connection=wiring.with_flags(etcd.connection, given))
+    connections = (etcd.connection, *(other.connection for other in etcd.others))
+    names = (MAIN, *(other.resources[0] for other in etcd.others))
     etcds = tuple(map(wiring.etcd, connections))
     return Target(etcds, root, configs, api, revision, notes, unread, None, connections, settings, names)
-
-
-def _apart(main: EtcdConnection, overrides: tuple[EtcdOverride, ...]) -> tuple[EtcdOverride, ...]:
-    """The etcds beside `main`, each once: several resources may be kept in one, and some in the main one again."""
-    found: dict[frozenset[str], EtcdOverride] = {}
-    for other in overrides:
-        place = frozenset(other.connection.endpoints)
-        known = found.get(place)
-        found[place] = replace(known, resources=(*known.resources, *other.resources)) if known else other
-    found.pop(frozenset(main.endpoints), None)
-    return tuple(found.values())
-
-
-def _on_this_machine(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError as exc:
-        raise unreadable("the API server's manifest", path, exc) from exc
 
 
 def _check_binding(found: Target, api: ApiServer) -> None:
@@ -256,23 +234,6 @@ def _api(settings: ClusterSettings) -> ApiServer | None:
     return next((server for server in servers if server.probe().ready), None)
 
 
-def _from_manifest(path: Path) -> tuple[EtcdConnection, str | None, str | None, tuple[EtcdOverride, ...]]:
-    """The main etcd, the prefix, where the configuration is, and the etcds for some resources."""
-    flags = read_flags(read_regular(path, "the API server's manifest"), name=str(path))
-    connection = EtcdConnection(
-        endpoints=flags.etcd_servers,
-        cacert=_flag_path(flags, "etcd-cafile"),
-        cert=_flag_path(flags, "etcd-certfile"),
-        key=_flag_path(flags, "etcd-keyfile"),
-    )
-    # kube-apiserver reaches every etcd with the same files.
-    overrides = tuple(
-        EtcdOverride((resource,), replace(connection, endpoints=endpoints))
-        for resource, endpoints in flags.etcd_servers_overrides
-    )
-    return connection, flags.etcd_prefix, flags.encryption_provider_config, overrides
-
-
 def _config_of_manifest(path: str | None, server: Server, *, tolerant: bool) -> _Read:
     """The configuration that the manifest names, or why it was not read."""
     try:
@@ -281,11 +242,6 @@ def _config_of_manifest(path: str | None, server: Server, *, tolerant: bool) -> 
         if not tolerant:
             raise
         return (None,), (f"the configuration of this machine's API server was not read: {error}",)
-
-
-def _flag_path(flags: Flags, name: str) -> Path | None:
-    value = flags.get(name)
-    return Path(value) if value else None
 
 
 def _read_config(path: Path, server: Server) -> EncryptionConfig:

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from keyctl.cli.options import Connection
+from keyctl.cli.cluster_hints import naming
+from keyctl.cli.options import Connection, chosen_store
 from keyctl.cluster_file.read import load
 from keyctl.cluster_file.settings import (
     ApiServerSettings,
@@ -32,6 +33,7 @@ from keyctl.cluster_file.settings import (
     ReloadActivation,
     SshHostSettings,
     StaticPodActivation,
+    VaultKeySettings,
     WindowSettings,
 )
 from keyctl.errors import UnusableInputError, WrongUsageError
@@ -84,7 +86,17 @@ def require_cluster(given: Path | None) -> ClusterSettings:
             "no cluster file: keyctl must know every API server by its own address to change anything",
             hint="write keyctl.yaml (docs/cluster-file.md) or name one with --cluster; to try it: keyctl lab up",
         )
-    return load(path)
+    return with_store(load(path), path.absolute().parent)
+
+
+def with_store(settings: ClusterSettings, directory: Path) -> ClusterSettings:
+    """`settings` with the key store that `--store` names; one the file says nothing of is at its usual place."""
+    named = chosen_store()
+    if named == "file" and not isinstance(settings.keys, FileKeySettings):
+        return replace(settings, keys=FileKeySettings(directory / "keys"))
+    if named == "vault" and isinstance(settings.keys, FileKeySettings):
+        return replace(settings, keys=VaultKeySettings())
+    return settings
 
 
 def with_flags(settings: EtcdConnection, given: Connection) -> EtcdConnection:
@@ -248,13 +260,16 @@ class RotationParts:
         return Destruction(self.world, journal, lock, reporter, ref, forget=forget)
 
 
-def key_store(settings: ClusterSettings) -> KeyStore:
-    """The key store of the cluster file. Raises `WrongUsageError` for a kind that this version does not have."""
+def key_store(settings: ClusterSettings, *, only_read: bool = False) -> KeyStore:
+    """The key store of the cluster file; one that is `only_read` leaves even what was left half-done as it is."""
+    if not isinstance(settings.keys, FileKeySettings):
+        from keyctl.cli.vault_wiring import vault_store
+
+        return vault_store(settings.keys, settings.name, state=state_directory(settings.name), only_read=only_read)
     from keyctl.keys.file_store import FileKeyStore
 
-    if not isinstance(settings.keys, FileKeySettings):
-        raise WrongUsageError("this version keeps keys in files only", hint="set keys: {store: file, directory: keys}")
-    return FileKeyStore(settings.keys.directory, cluster=settings.name, clock=SystemClock().now)
+    directory, now = settings.keys.directory, SystemClock().now
+    return FileKeyStore(directory, cluster=settings.name, clock=now, only_read=only_read)
 
 
 def state_directory(cluster: str) -> Path:
@@ -268,7 +283,8 @@ def rotation(cluster: Path | None) -> Iterator[RotationParts]:
     settings = require_cluster(cluster)
     parts = rotation_parts(settings)
     try:
-        yield parts
+        with naming(cluster):
+            yield parts
     finally:
         for place in parts.world.etcds:
             place.etcd.close()

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from keyctl import documents
 from keyctl.cluster_file.fields import Fields
+from keyctl.cluster_file.key_settings import read_keys
 from keyctl.cluster_file.settings import (
     Activation,
     ApiServerSettings,
@@ -24,7 +25,6 @@ from keyctl.cluster_file.settings import (
     EtcdMember,
     EtcdOverride,
     EtcdSettings,
-    FileKeySettings,
     HostSettings,
     IdentitySettings,
     KubernetesSettings,
@@ -34,7 +34,6 @@ from keyctl.cluster_file.settings import (
     SshHostSettings,
     StaticPodActivation,
     TlsSettings,
-    VaultKeySettings,
 )
 from keyctl.cluster_file.window import read_window
 from keyctl.documents import Span
@@ -121,7 +120,7 @@ class _Decoder:
             etcd=self._etcd(etcd),
             kubernetes=self._kubernetes(fields, "kubernetes"),
             api_servers=tuple(self._api_server(server) for server in servers),
-            keys=self._keys(fields),
+            keys=read_keys(fields, self._directory, self._path, _url),
             policy=_policy(fields),
             backups=self._backups(fields),
         )
@@ -225,26 +224,6 @@ class _Decoder:
                 wait=section.duration("wait", CommandHostSettings((), ()).wait),
             )
         return LocalHostSettings()
-
-    def _keys(self, fields: Fields) -> FileKeySettings | VaultKeySettings:
-        known = ("store", "directory", "address", "mount", "path", "namespace", "auth")
-        section = fields.section("keys", known)
-        if section is None:
-            return FileKeySettings(self._directory / "keys")
-        store = section.choice("store", ("file", "vault"), "file")
-        for name in known[1:]:
-            if name in section and (name == "directory") != (store == "file"):
-                section.refuse(f"{name} in keys does not go with store: {store}", at=name, hint=f"delete {name}")
-        if store == "file":
-            return FileKeySettings(self._path(section, "directory") or self._directory / "keys")
-        auth = section.section("auth", ("method",))
-        return VaultKeySettings(
-            address=_url(section, "address") if "address" in section else None,
-            mount=section.text("mount"),
-            path=section.text("path"),
-            namespace=section.text("namespace"),
-            auth_method=auth.text("method") if auth else None,
-        )
 
     def _backups(self, fields: Fields) -> BackupSettings:
         section = fields.section("backups", ("directory", "maxAge"))

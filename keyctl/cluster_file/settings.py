@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
 from keyctl.keys.key import Provider
+from keyctl.keys.vault.settings import VaultAuth
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,17 @@ class EtcdSettings:
     prefix: str = "/registry"
     members: tuple[EtcdMember, ...] = ()
     overrides: tuple[EtcdOverride, ...] = ()
+
+    @property
+    def others(self) -> tuple[EtcdOverride, ...]:
+        """The etcds beside the main one, each once: several resources may be kept in one, and some in the main one."""
+        found: dict[frozenset[str], EtcdOverride] = {}
+        for other in self.overrides:
+            place = frozenset(other.connection.endpoints)
+            known = found.get(place)
+            found[place] = replace(known, resources=(*known.resources, *other.resources)) if known else other
+        found.pop(frozenset(self.connection.endpoints), None)
+        return tuple(found.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +165,16 @@ class FileKeySettings:
 
 @dataclass(frozen=True, slots=True)
 class VaultKeySettings:
-    """Keys in a KV v2 engine of Vault or OpenBao."""
+    """Keys in a KV v2 engine of Vault or OpenBao. `path` None is clusters/NAME; `address` may come from elsewhere."""
 
     address: str | None = None
-    mount: str | None = None
+    mount: str = "keyctl"
     path: str | None = None
     namespace: str | None = None
-    auth_method: str | None = None
+    cacert: Path | None = None
+    server_name: str | None = None
+    timeout: timedelta = timedelta(seconds=30)
+    auth: VaultAuth = field(default_factory=VaultAuth)
 
 
 @dataclass(frozen=True, slots=True)

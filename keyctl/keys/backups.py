@@ -1,4 +1,4 @@
-"""The register of what still needs which key: snapshots that were kept, and etcd's own history.
+"""The register of what still needs which key: snapshots that were kept, and etcd's own history; and of escrows.
 
 Pure: text in, records out. It holds no key bytes.
 """
@@ -16,13 +16,35 @@ from keyctl.keys.key import KeyRef, Provider
 _FORMAT = "keyctl/backup/v1"
 _NOTED_FIELDS = {"format", "cluster", "event", "kind", "location", "at", "revision", "needs", "sha256"}
 _FORGOTTEN_FIELDS = {"format", "cluster", "event", "location", "at"}
+# NOTE: what came later than the register itself; a line that has nothing to say of them leaves them out.
+_LATER_FIELDS = {"fingerprints", "tested"}
 
 
 class BackupKind(StrEnum):
-    """What holds values: a snapshot file, or the superseded revisions of a live etcd."""
+    """What holds values: a snapshot file, or the superseded revisions of a live etcd. An escrow holds keys."""
 
     SNAPSHOT = "snapshot"
     HISTORY = "history"
+    ESCROW = "escrow"
+
+
+class Proof(StrEnum):
+    """What a test has proven. `FAILED`: it was not what it should be."""
+
+    SERVED = "served"
+    OPENED = "opened"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The newest test of a snapshot (`served` by a real API server, or its values `opened`) or of an escrow (`opened`).
+
+    `at` in ISO 8601.
+    """
+
+    at: str
+    proof: Proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +54,8 @@ class Backup:
     `location` is the snapshot's absolute path, or the endpoint of the etcd whose
     revisions before `revision` hold them. `revision` of a snapshot is the one it
     was taken at. `sha256` is "" for history. `at` is when it was noted, in ISO 8601.
+    `fingerprints` are those of the keys in `needs` that have opened its values.
+    An `ESCROW` needs nothing: the keys in `needs` are those that it holds.
     """
 
     kind: BackupKind
@@ -40,6 +64,13 @@ class Backup:
     revision: int
     needs: tuple[KeyRef, ...]
     sha256: str = ""
+    fingerprints: tuple[tuple[KeyRef, str], ...] = ()
+    tested: Proven | None = None
+
+    def holds(self, ref: KeyRef, fingerprint: str) -> bool:
+        """Whether a tested escrow has this very key."""
+        good = self.tested is not None and self.tested.proof is not Proof.FAILED
+        return self.kind is BackupKind.ESCROW and good and (ref, fingerprint) in self.fingerprints
 
 
 class Event(StrEnum):
@@ -62,9 +93,22 @@ def succeed(known: Iterable[Backup], backup: Backup) -> Backup:
     return replace(backup, needs=needs, revision=max(former.revision, backup.revision))
 
 
-def needing(backups: Iterable[Backup], ref: KeyRef) -> tuple[Backup, ...]:
-    """Those of `backups` that hold values under `ref`."""
-    return tuple(backup for backup in backups if ref in backup.needs)
+def needing(backups: Iterable[Backup], ref: KeyRef, fingerprint: str = "") -> tuple[Backup, ...]:
+    """Those of `backups` that hold values under `ref`, or under its bytes, by its `fingerprint`, whatever they call it.
+
+    A name that was opened by other bytes counts all the same: too much is kept rather than too little.
+    """
+    return tuple(
+        backup
+        for backup in backups
+        if backup.kind is not BackupKind.ESCROW
+        and (ref in backup.needs or (fingerprint and fingerprint in {known for _, known in backup.fingerprints}))
+    )
+
+
+def escrows(backups: Iterable[Backup], ref: KeyRef, fingerprint: str) -> tuple[Backup, ...]:
+    """The tested escrows among `backups` that hold this very key."""
+    return tuple(backup for backup in backups if backup.holds(ref, fingerprint))
 
 
 def unknown(location: str, store: str) -> UnusableInputError:
@@ -76,7 +120,7 @@ def unknown(location: str, store: str) -> UnusableInputError:
 
 def noted_line(backup: Backup, *, cluster: str) -> bytes:
     """The line that registers `backup`, with its newline."""
-    fields = {
+    fields: dict[str, object] = {
         "format": _FORMAT,
         "cluster": cluster,
         "event": Event.NOTED,
@@ -87,6 +131,10 @@ def noted_line(backup: Backup, *, cluster: str) -> bytes:
         "needs": [f"{ref.provider}:{ref.name}" for ref in backup.needs],
         "sha256": backup.sha256,
     }
+    if backup.fingerprints:
+        fields["fingerprints"] = [[f"{ref.provider}:{ref.name}", known] for ref, known in backup.fingerprints]
+    if backup.tested is not None:
+        fields["tested"] = {"at": backup.tested.at, "proof": backup.tested.proof}
     return json.dumps(fields).encode() + b"\n"
 
 
@@ -128,9 +176,12 @@ def _fields(line: bytes, place: str) -> dict[str, object]:
         raise _damaged(place) from None
     if not isinstance(fields, dict) or fields.get("format") != _FORMAT:
         raise _damaged(place)
-    expected = _NOTED_FIELDS if fields.get("event") == Event.NOTED else _FORGOTTEN_FIELDS
+    noted = fields.get("event") == Event.NOTED
+    expected = _NOTED_FIELDS if noted else _FORGOTTEN_FIELDS
     texts = expected - {"revision", "needs"}
-    if fields.keys() != expected or not all(isinstance(fields[name], str) for name in texts):
+    if fields.keys() - (_LATER_FIELDS if noted else set()) != expected or not all(
+        isinstance(fields[name], str) for name in texts
+    ):
         raise _damaged(place)
     if fields["event"] not in tuple(Event):
         raise _damaged(place)
@@ -149,7 +200,23 @@ def _backup(fields: dict[str, object]) -> Backup:
         revision=revision,
         needs=tuple(_ref(need) for need in needs),
         sha256=str(fields["sha256"]),
+        fingerprints=_fingerprints(fields.get("fingerprints", [])),
+        tested=_tested(fields.get("tested")),
     )
+
+
+def _fingerprints(content: object) -> tuple[tuple[KeyRef, str], ...]:
+    if not isinstance(content, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in content):
+        raise ValueError("fingerprints are pairs of a key and the fingerprint")
+    return tuple((_ref(name), str(known)) for name, known in content)
+
+
+def _tested(content: object) -> Proven | None:
+    if content is None:
+        return None
+    if not isinstance(content, dict) or content.keys() != {"at", "proof"}:
+        raise ValueError("a test has a time and what it has proven")
+    return Proven(str(content["at"]), Proof(str(content["proof"])))
 
 
 def _ref(text: object) -> KeyRef:

@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from keyctl.errors import UnreachableError, UnusableInputError
 from keyctl.keys import backups, ledger, private_files
 from keyctl.keys.backups import Backup
 from keyctl.keys.key import Key, KeyRef, Provider
-from keyctl.keys.ledger import KeyRecord, KeyState
+from keyctl.keys.ledger import KeyRecord, KeyState, Moment
 
 _FORMAT = "keyctl/key/v1"
 _LEDGER = "ledger.jsonl"
@@ -51,13 +51,17 @@ class _Entry:
 class FileKeyStore:
     """The keys of `cluster` under `directory`. `clock` gives the time that the ledger notes.
 
-    Nothing is created before the first `put` or `note_backup`.
+    Nothing is created before the first `put` or `note_backup`. One that is `only_read` writes nothing at all: what an
+    earlier run left half-done stays as it is, and everything that would change the store is a `RuntimeError`.
     """
 
-    def __init__(self, directory: Path, *, cluster: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, directory: Path, *, cluster: str, clock: Callable[[], datetime], only_read: bool = False
+    ) -> None:
         self._directory = directory
         self._cluster = cluster
         self._clock = clock
+        self._only_read = only_read
 
     @property
     def location(self) -> str:
@@ -66,7 +70,7 @@ class FileKeyStore:
 
     def put(self, key: Key, *, origin: str) -> KeyRecord:
         """See `KeyStore.put`."""
-        with self._medium():
+        with self._changing():
             private_files.create_directories(self._directory)
             with self._opened() as records:
                 record = ledger.admit(records, key, origin=origin, at=self._now())
@@ -96,21 +100,34 @@ class FileKeyStore:
 
     def note_state(self, ref: KeyRef, state: str) -> KeyRecord:
         """See `KeyStore.note_state`. Raises `UnusableInputError` when the store has no such key."""
-        with self._medium():
-            record = None
-            if self._directory.exists():
-                with self._opened() as records:
-                    record = ledger.find(records, ref)
-                    if record:
-                        changed = ledger.change(record, state, at=self._now())
-                        if changed != record:
-                            self._append(changed)
-                            self._erase_destroyed((changed,))
-                        return changed
-            raise UnusableInputError(
-                f"there is no key {ref} in the key store {self._directory}",
-                hint="check keys.directory in the cluster file",
-            )
+        with self._known(ref) as record:
+            changed = ledger.change(record, state, at=self._now())
+            if changed != record:
+                self._append(changed)
+                self._erase_destroyed((changed,))
+            return changed
+
+    def note_writes(self, ref: KeyRef, *, first: Moment | None = None, last: Moment | None = None) -> KeyRecord:
+        """See `KeyStore.note_writes`. Raises `UnusableInputError` when the store has no such key."""
+        with self._known(ref) as record:
+            changed = ledger.wrote(record, first=first, last=last)
+            self._append_all(ledger.write_lines(record, changed, cluster=self._cluster))
+            return changed
+
+    def restore(self, record: KeyRecord, key: Key | None) -> KeyRecord:
+        """See `KeyStore.restore`."""
+        if key is None and record.state is not KeyState.DESTROYED:
+            raise ValueError("only a destroyed key is restored without its bytes")
+        with self._changing():
+            private_files.create_directories(self._directory)
+            with self._opened() as records:
+                missing = ledger.lines(ledger.find(records, record.ref), record, cluster=self._cluster)
+                if key is not None:
+                    if not self._path(key.ref).exists():
+                        self._write_entry(_Entry(key, record.origin, record.created))
+                    self._read_back(record)
+                self._append_all(missing)
+                return record
 
     def destroy(self, ref: KeyRef) -> KeyRecord:
         """See `KeyStore.destroy`; no-op for a destroyed key. Raises `UnusableInputError` for an unknown one."""
@@ -118,7 +135,7 @@ class FileKeyStore:
 
     def note_backup(self, backup: Backup) -> None:
         """See `KeyStore.note_backup`."""
-        with self._medium():
+        with self._changing():
             private_files.create_directories(self._directory)
             with self._opened():
                 known = self._registered()
@@ -129,7 +146,7 @@ class FileKeyStore:
 
     def forget_backup(self, location: str) -> None:
         """See `KeyStore.forget_backup`."""
-        with self._medium():
+        with self._changing():
             if self._directory.exists():
                 with self._opened():
                     if any(one.location == location for one in self._registered()):
@@ -147,6 +164,28 @@ class FileKeyStore:
                 return self._registered()
 
     @contextmanager
+    def _known(self, ref: KeyRef) -> Iterator[KeyRecord]:
+        """The record of `ref`, to be changed. Raises `UnusableInputError` when there is none."""
+        with self._changing():
+            if self._directory.exists():
+                with self._opened() as records:
+                    record = ledger.find(records, ref)
+                    if record:
+                        yield record
+                        return
+            raise UnusableInputError(
+                f"there is no key {ref} in the key store {self._directory}",
+                hint="check keys.directory in the cluster file",
+            )
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        if self._only_read:
+            raise RuntimeError("this key store was opened to be read only")
+        with self._medium():
+            yield
+
+    @contextmanager
     def _medium(self) -> Iterator[None]:
         """Turn what the file system says into our own error."""
         try:
@@ -162,6 +201,11 @@ class FileKeyStore:
     def _opened(self) -> Iterator[tuple[KeyRecord, ...]]:
         """Hold the store's lock; finish what an earlier run left half-done; give the ledger's records."""
         private_files.require_private(self._directory)
+        if self._only_read:
+            with private_files.unchanged(self._directory / _LOCK):
+                records = self._replay()
+                yield (*records, *self._unrecorded(records))
+            return
         with private_files.locked(self._directory / _LOCK):
             for leftover in self._directory.glob(f"{_TEMPORARY}*"):
                 leftover.unlink()
@@ -171,11 +215,13 @@ class FileKeyStore:
 
     def _replay(self) -> tuple[KeyRecord, ...]:
         path = self._directory / _LEDGER
-        return ledger.replay(private_files.read_lines(path), cluster=self._cluster, name=str(path))
+        lines = private_files.read_lines(path, repair=not self._only_read)
+        return ledger.replay(lines, cluster=self._cluster, name=str(path))
 
     def _registered(self) -> tuple[Backup, ...]:
         path = self._directory / _BACKUPS
-        return backups.replay(private_files.read_lines(path), cluster=self._cluster, name=str(path))
+        lines = private_files.read_lines(path, repair=not self._only_read)
+        return backups.replay(lines, cluster=self._cluster, name=str(path))
 
     def _erase_destroyed(self, records: tuple[KeyRecord, ...]) -> None:
         """Erase what the ledger calls destroyed and is still there."""
@@ -186,17 +232,23 @@ class FileKeyStore:
 
     def _adopted(self, records: tuple[KeyRecord, ...]) -> tuple[KeyRecord, ...]:
         """Record the key files whose `put` did not reach the ledger."""
-        known = {self._path(record.ref) for record in records}
-        adopted = []
-        for path in sorted(set(self._directory.glob(f"*{_KEY_SUFFIX}")) - known):
-            entry = self._read_entry(path)
-            record = ledger.admit((), entry.key, origin=entry.origin, at=entry.created)
+        adopted = self._unrecorded(records)
+        for record in adopted:
             self._append(record)
-            adopted.append(record)
-        return tuple(adopted)
+        return adopted
+
+    def _unrecorded(self, records: tuple[KeyRecord, ...]) -> tuple[KeyRecord, ...]:
+        """What the ledger would say of the key files that it does not know."""
+        known = {self._path(record.ref) for record in records}
+        entries = map(self._read_entry, sorted(set(self._directory.glob(f"*{_KEY_SUFFIX}")) - known))
+        return tuple(ledger.admit((), entry.key, origin=entry.origin, at=entry.created) for entry in entries)
 
     def _append(self, record: KeyRecord) -> None:
         private_files.append(self._directory / _LEDGER, ledger.to_line(record, cluster=self._cluster))
+
+    def _append_all(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            private_files.append(self._directory / _LEDGER, line)
 
     def _path(self, ref: KeyRef) -> Path:
         """Where the key file of `ref` is: readable names stay readable, the others become safe ones."""

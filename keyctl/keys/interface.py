@@ -6,7 +6,7 @@ from typing import Protocol
 
 from keyctl.keys.backups import Backup
 from keyctl.keys.key import Key, KeyRef
-from keyctl.keys.ledger import KeyRecord
+from keyctl.keys.ledger import KeyRecord, Moment
 
 
 class KeyStore(Protocol):
@@ -40,6 +40,18 @@ class KeyStore(Protocol):
 
     def note_state(self, ref: KeyRef, state: str) -> KeyRecord:
         """Record a new `state` of the key's life (see `keyctl.keys.ledger.STATES`)."""
+        ...
+
+    def note_writes(self, ref: KeyRef, *, first: Moment | None = None, last: Moment | None = None) -> KeyRecord:
+        """Record what was proven of the writes under a key (see `keyctl.keys.ledger.wrote`)."""
+        ...
+
+    def restore(self, record: KeyRecord, key: Key | None) -> KeyRecord:
+        """Put in a whole life as another store had it, and the `key` itself, which only a destroyed one lacks.
+
+        What of it is there already stays: a restore that was cut off is completed by the same call. Raises
+        `RefusedError` (R5) where the name has another life or other bytes here.
+        """
         ...
 
     def destroy(self, ref: KeyRef) -> KeyRecord:

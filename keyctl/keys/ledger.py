@@ -58,6 +58,8 @@ _ALLOWED: dict[KeyState, frozenset[KeyState]] = {
 _FORMAT = "keyctl/ledger/v1"
 _ADDED_FIELDS = {"format", "cluster", "provider", "name", "state", "at", "fingerprint", "origin"}
 _CHANGED_FIELDS = {"format", "cluster", "provider", "name", "state", "at"}
+_WRITE_FIELDS = {"format", "cluster", "provider", "name", "write", "revision", "at"}
+_FIRST, _LAST = "first", "last"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,28 @@ class StateChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A revision of the main etcd, and when it was looked at, in ISO 8601."""
+
+    revision: int
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """What the ledger knows of one key. `history` holds every state it entered, the first one first."""
+    """What the ledger knows of one key. `history` holds every state it entered, the first one first.
+
+    `first_write`: by then every server was proven to write with it. `last_write`: by then no server wrote with it any
+    more, and a scan found nothing under it; of a key in use again it is that of the time before. Each is None where no
+    rotation has proven it.
+    """
 
     ref: KeyRef
     fingerprint: str
     origin: Origin
     history: tuple[StateChange, ...]
+    first_write: Moment | None = None
+    last_write: Moment | None = None
 
     @property
     def state(self) -> KeyState:
@@ -142,6 +159,43 @@ def change(record: KeyRecord, state: str, *, at: str) -> KeyRecord:
     )
 
 
+def wrote(record: KeyRecord, *, first: Moment | None, last: Moment | None) -> KeyRecord:
+    """`record` with what a rotation has proven of its writes: the earliest first one and the newest last one count."""
+    began, ended = record.first_write, record.last_write
+    if first is not None and (began is None or first.revision < began.revision):
+        began = first
+    if last is not None and (ended is None or last.revision > ended.revision):
+        ended = last
+    return replace(record, first_write=began, last_write=ended)
+
+
+def lines(known: KeyRecord | None, record: KeyRecord, *, cluster: str) -> tuple[bytes, ...]:
+    """The lines that make of `known`, what a ledger has of the key, all that `record` says; none when it has all.
+
+    Raises `RefusedError` (R5) when the two are not the life of one key, one further on than the other.
+    """
+    past = () if known is None else known.history
+    if known is not None and (
+        (known.ref, known.fingerprint, known.origin) != (record.ref, record.fingerprint, record.origin)
+        or record.history[: len(past)] != past
+    ):
+        raise RefusedError(
+            f"key {record.ref} is already known with another life",
+            cause=f"it is {known.state} there, with fingerprint {known.fingerprint}, since {past[-1].at}",
+            hint="restore into an empty key store",
+            rule="R5",
+        )
+    lives = (replace(record, history=record.history[:end]) for end in range(len(past) + 1, len(record.history) + 1))
+    changes = tuple(to_line(life, cluster=cluster) for life in lives)
+    before = (None, None) if known is None else (known.first_write, known.last_write)
+    return (*changes, *_write_lines(record, before, cluster))
+
+
+def write_lines(known: KeyRecord, record: KeyRecord, *, cluster: str) -> tuple[bytes, ...]:
+    """The lines that tell of the writes of `record` what `known` does not."""
+    return _write_lines(record, (known.first_write, known.last_write), cluster)
+
+
 def to_line(record: KeyRecord, *, cluster: str) -> bytes:
     """The line that the last change of `record` adds to the ledger of `cluster`, with its newline."""
     last = record.history[-1]
@@ -184,6 +238,8 @@ def _step(records: dict[KeyRef, KeyRecord], fields: dict[str, str]) -> KeyRecord
     """The record after one line. Raises `ValueError` or `RefusedError` when the line does not follow."""
     ref = KeyRef(Provider(fields["provider"]), fields["name"])
     known = records.get(ref)
+    if "write" in fields:
+        return _written(known, fields)
     state = KeyState(fields["state"])
     if known is not None and "origin" not in fields:
         return change(known, state, at=fields["at"])
@@ -193,6 +249,35 @@ def _step(records: dict[KeyRef, KeyRecord], fields: dict[str, str]) -> KeyRecord
     return KeyRecord(ref, fields["fingerprint"], origin, (StateChange(state, fields["at"]),))
 
 
+def _written(known: KeyRecord | None, fields: dict[str, str]) -> KeyRecord:
+    if known is None or fields["write"] not in (_FIRST, _LAST):
+        raise ValueError("a write is the first or the last one of a key that the ledger knows")
+    moment = Moment(int(fields["revision"]), fields["at"])
+    if fields["write"] == _FIRST:
+        return wrote(known, first=moment, last=None)
+    return wrote(known, first=None, last=moment)
+
+
+def _write_lines(record: KeyRecord, before: tuple[Moment | None, Moment | None], cluster: str) -> tuple[bytes, ...]:
+    named = ((_FIRST, record.first_write, before[0]), (_LAST, record.last_write, before[1]))
+    return tuple(
+        json.dumps(
+            {
+                "format": _FORMAT,
+                "cluster": cluster,
+                "provider": record.ref.provider,
+                "name": record.ref.name,
+                "write": which,
+                "revision": str(moment.revision),
+                "at": moment.at,
+            }
+        ).encode()
+        + b"\n"
+        for which, moment, was in named
+        if moment is not None and moment != was
+    )
+
+
 def _fields(line: bytes, place: str) -> dict[str, str]:
     try:
         fields = json.loads(line)
@@ -200,7 +285,7 @@ def _fields(line: bytes, place: str) -> dict[str, str]:
         raise _damaged(place) from None
     if (
         not isinstance(fields, dict)
-        or fields.keys() not in (_ADDED_FIELDS, _CHANGED_FIELDS)
+        or fields.keys() not in (_ADDED_FIELDS, _CHANGED_FIELDS, _WRITE_FIELDS)
         or not all(isinstance(value, str) for value in fields.values())
         or fields["format"] != _FORMAT
     ):

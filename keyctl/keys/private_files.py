@@ -49,13 +49,13 @@ def read(path: Path) -> bytes:
         return file.read()
 
 
-def read_lines(path: Path) -> bytes:
-    """The whole lines of an append-only file, empty when there is none; a torn last line is cut off for good."""
+def read_lines(path: Path, *, repair: bool) -> bytes:
+    """The whole lines of an append-only file, empty when there is none; with `repair` a torn last one is cut off."""
     if not path.exists():
         return b""
     content = read(path)
     whole = content.rfind(b"\n") + 1
-    if whole != len(content):
+    if repair and whole != len(content):
         # The last append was cut off, so nobody was told that it had happened.
         _truncate(path, whole)
     return content[:whole]
@@ -128,10 +128,27 @@ def sync_directory(directory: Path) -> None:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the exclusive lock on `path`, waiting a bounded time for it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    with _waiting_for(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), fcntl.LOCK_EX, path):
+        yield
+
+
+@contextmanager
+def unchanged(path: Path) -> Iterator[None]:
+    """Keep those away who would take the lock on `path`, and write nothing: where there is no such file, nobody did."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield
+        return
+    with _waiting_for(descriptor, fcntl.LOCK_SH, path):
+        yield
+
+
+@contextmanager
+def _waiting_for(descriptor: int, lock: int, path: Path) -> Iterator[None]:
     try:
         deadline = time.monotonic() + LOCK_SECONDS
-        while not _try_lock(descriptor):
+        while not _try_lock(descriptor, lock):
             if time.monotonic() > deadline:
                 raise UnreachableError(
                     f"the key store {path.parent} is in use by another process",
@@ -144,9 +161,9 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, lock: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, lock | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
+import subprocess
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from keyctl.errors import UnusableInputError
 from keyctl.lab import documents, flags, manifest
 from keyctl.lab.build import version_of
 from keyctl.lab.certificates import write_certificates
@@ -23,23 +26,55 @@ from keyctl.pki.issue import write_file
 _SLOW_HINT = "an API server needs 300 MB and a share of a CPU: look at free -m, or start fewer: --apiservers 1"
 
 
-def bring_up(
-    settings: Settings, layout: Layout, programs: dict[str, Path], progress: Callable[[str], None]
-) -> Topology:
-    """Start everything and return when all of it is ready.
+# NOTE: webhooks and policies of the cluster that a backup is from are not here to be asked, and only reading is meant.
+_NO_WEBHOOKS = (
+    "--disable-admission-plugins=MutatingAdmissionWebhook,ValidatingAdmissionWebhook,"
+    "MutatingAdmissionPolicy,ValidatingAdmissionPolicy"
+)
+_RESTORE_SECONDS = 600
+# What is restored may have more objects and definitions than a lab of its own, and an API server looks at all of them.
+_RESTORED_SECONDS = 240.0
 
-    Raises `PortTakenError` when somebody took a port meanwhile, `UnreachableError` when a server does not become
-    ready; what was started is the caller's to stop.
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a lab begins with instead of nothing: a snapshot of etcd, and the configuration that reads it.
+
+    `digest`: the snapshot ends with its SHA-256.
+    """
+
+    snapshot: Path
+    encryption: bytes = field(repr=False)
+    digest: bool
+
+
+def bring_up(
+    settings: Settings,
+    layout: Layout,
+    programs: dict[str, Path],
+    progress: Callable[[str], None],
+    origin: Origin | None = None,
+) -> Topology:
+    """Start everything and return when all of it is ready; with `origin`, one member on what is restored from it.
+
+    Raises `UnusableInputError` for a snapshot that etcdutl does not restore, `PortTakenError` when somebody took a
+    port meanwhile, `UnreachableError` when a server does not become ready; what was started is the caller's to stop.
     """
     topology = _placed(settings, layout, programs)
-    _write_server_files(topology, layout)
+    _write_server_files(topology, layout, origin)
     if topology.members:
+        if origin is not None:
+            progress(f"restoring {origin.snapshot.name} into an etcd of its own")
+            _restore(origin, topology, layout)
         progress(f"starting etcd {ETCD_VERSION}: {len(topology.members)} on {topology.etcd.endpoints[0]}")
         _start_etcd(topology, layout)
     if topology.servers:
         names = ", ".join(f"{server.name} on {server.url}" for server in topology.servers)
         progress(f"starting kube-apiserver {KUBERNETES_VERSIONS[settings.kubernetes]}: {names}")
-        _start_api_servers(topology, layout)
+        if origin is None:
+            _start_api_servers(topology, layout)
+        else:
+            _start_restored(topology, layout)
     return topology
 
 
@@ -57,7 +92,7 @@ def _placed(settings: Settings, layout: Layout, programs: dict[str, Path]) -> To
     return topology.moved(client, peer, api)
 
 
-def _write_server_files(topology: Topology, layout: Layout) -> None:
+def _write_server_files(topology: Topology, layout: Layout, origin: Origin | None) -> None:
     for directory in (layout.run, layout.bin):
         directory.mkdir(mode=0o700)
     for name, path in topology.binaries.items():
@@ -66,7 +101,7 @@ def _write_server_files(topology: Topology, layout: Layout) -> None:
     write_certificates(topology, layout, now=datetime.now(UTC))
     version = _version(topology)
     for server in topology.servers:
-        _write_manifest(server, topology, layout, version)
+        _write_manifest(server, topology, layout, version, origin)
     write_file(layout.environment, documents.environment(topology, layout).encode(), mode=0o600)
     if topology.servers:
         _write_access(topology, layout)
@@ -79,10 +114,10 @@ def _version(topology: Topology) -> str:
     return ".".join(map(str, said)) if said else wanted
 
 
-def _write_manifest(server: Server, topology: Topology, layout: Layout, version: str) -> None:
+def _write_manifest(server: Server, topology: Topology, layout: Layout, version: str, origin: Origin | None) -> None:
     files = layout.server(server.name)
     text = manifest.render(
-        flags.apiserver_command(server, topology, layout),
+        (*flags.apiserver_command(server, topology, layout), *((_NO_WEBHOOKS,) if origin else ())),
         flags.apiserver_mounts(server, topology, layout),
         version=version,
     )
@@ -90,7 +125,8 @@ def _write_manifest(server: Server, topology: Topology, layout: Layout, version:
     write_file(files.manifest, text.encode(), mode=0o600)
     if topology.settings.reload:
         files.encryption_config.parent.mkdir(mode=0o700)
-        write_file(files.encryption_config, flags.PLAIN_ENCRYPTION_CONFIG.encode(), mode=0o600)
+        content = origin.encryption if origin else flags.PLAIN_ENCRYPTION_CONFIG.encode()
+        write_file(files.encryption_config, content, mode=0o600)
 
 
 def _write_access(topology: Topology, layout: Layout) -> None:
@@ -114,7 +150,7 @@ def _start_etcd(topology: Topology, layout: Layout) -> None:
 
 def _start_member(member: Member, topology: Topology, layout: Layout) -> Starting:
     files = layout.member(member.name)
-    files.data.mkdir(mode=0o700)
+    files.data.mkdir(mode=0o700, exist_ok=True)
     command = flags.etcd_command(member, topology, layout)
     process = start(Program(command=command, record=layout.record(member.name), log=files.log))
     return Starting(
@@ -125,6 +161,36 @@ def _start_member(member: Member, topology: Topology, layout: Layout) -> Startin
         log_start=0,
         holds_keys=False,
     )
+
+
+def _restore(origin: Origin, topology: Topology, layout: Layout) -> None:
+    """Make the data directory of the one member from the snapshot, by etcd's own program."""
+    (member,) = topology.members
+    command = [
+        *(topology.binaries["etcdutl"], "snapshot", "restore", str(origin.snapshot.absolute())),
+        f"--data-dir={layout.member(member.name).data}",
+        f"--name={member.name}",
+        f"--initial-cluster={member.name}={member.peer_url}",
+        f"--initial-cluster-token={topology.settings.name}",
+        f"--initial-advertise-peer-urls={member.peer_url}",
+        *(() if origin.digest else ("--skip-hash-check",)),
+    ]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=_RESTORE_SECONDS)  # noqa: S603 — our programs
+    except subprocess.SubprocessError as error:
+        said = getattr(error, "stderr", None) or b""
+        raise UnusableInputError(
+            f"etcdutl does not restore {origin.snapshot}",
+            cause=said.decode(errors="replace").strip().splitlines()[-1] if said.strip() else type(error).__name__,
+            hint=f"keyctl snapshot verify {shlex.quote(str(origin.snapshot))} says whether the file is whole",
+        ) from error
+
+
+def _start_restored(topology: Topology, layout: Layout) -> None:
+    """Start the API servers; whom their Endpoints name is nobody's concern: those of before may still be there."""
+    starting = [start_server(server, topology, layout) for server in topology.servers]
+    hint = "a value that it cannot read keeps a server from being ready"
+    wait_until_ready(starting, admin_credentials(layout).context(), seconds=_RESTORED_SECONDS, hint=hint)
 
 
 def _start_api_servers(topology: Topology, layout: Layout) -> None:

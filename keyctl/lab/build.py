@@ -45,6 +45,19 @@ def binaries(names: Iterable[str], *, kubernetes: str = DEFAULT_KUBERNETES, prog
     return paths
 
 
+def at_hand(names: Iterable[str], *, kubernetes: str = DEFAULT_KUBERNETES) -> dict[str, Path] | None:
+    """The path of each program of `names` that is there already, built or installed; None when one is missing.
+
+    Nothing is built, and no Go is looked for. Raises `UnusableInputError` for a wrong KEYCTL_LAB_BIN.
+    """
+    recipes = {name: recipe_of(name, kubernetes) for name in names}
+    if chosen := os.environ.get("KEYCTL_LAB_BIN"):
+        return {name: _required(Path(chosen), name, recipe) for name, recipe in recipes.items()}
+    found = {name: _installed(name, recipe) or _kept(name, recipe) for name, recipe in recipes.items()}
+    paths = {name: path for name, path in found.items() if path is not None}
+    return paths if len(paths) == len(found) else None
+
+
 def version_of(program: Path, name: str) -> tuple[int, int, int] | None:
     """The version that a program says it has, None where it says none."""
     try:
@@ -92,6 +105,15 @@ def _installed(name: str, recipe: Recipe) -> Path | None:
     for candidate in map(Path, candidates):
         version = version_of(candidate, name)
         if version is not None and version[:2] == recipe.minor:
+            return candidate
+    return None
+
+
+def _kept(name: str, recipe: Recipe) -> Path | None:
+    """One of the right version in the cache, whatever it was built with."""
+    for candidate in sorted(cache_root().glob(f"*/bin/{name}")):
+        version = version_of(candidate, name)
+        if version is not None and ".".join(map(str, version)) == recipe.version:
             return candidate
     return None
 

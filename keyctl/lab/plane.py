@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from keyctl.errors import UnreachableError
+from keyctl.errors import KeyctlError, UnreachableError
+from keyctl.keys.private_files import erase
 from keyctl.lab import registry
-from keyctl.lab.bring_up import bring_up
+from keyctl.lab.bring_up import Origin, bring_up
 from keyctl.lab.kubelet import READY_SECONDS, admin_credentials, restart_server, stop_server
 from keyctl.lab.layout import Layout
 from keyctl.lab.network import Credentials, get
@@ -80,13 +81,22 @@ def up(settings: Settings, *, directory: Path | None, programs: dict[str, Path],
 
 @contextmanager
 def running_lab(
-    settings: Settings, *, directory: Path | None = None, programs: dict[str, Path], progress: Progress
+    settings: Settings,
+    *,
+    directory: Path | None = None,
+    programs: dict[str, Path],
+    progress: Progress,
+    origin: Origin | None = None,
 ) -> Iterator[Lab]:
-    """A lab that lives as long as the block. If this process is killed in it, the next lab cleans it."""
-    lab = _owned(settings, directory, programs, progress)
+    """A lab that lives as long as the block. If this process is killed in it, the next lab cleans it.
+
+    With `origin` it begins with what is restored from that.
+    """
+    lab = _owned(settings, directory, programs, progress, origin)
     try:
         yield lab
     finally:
+        _erase_keys(lab.layout)
         registry.remove(lab.layout)
 
 
@@ -121,12 +131,26 @@ def _row(lab: Lab, name: str, url: str, credentials: Credentials) -> Row:
     return Row(name=name, pid=process.pid, url=url, ready=ready, uptime=process.uptime())
 
 
-def _owned(settings: Settings, directory: Path | None, programs: dict[str, Path], progress: Progress) -> Lab:
+def _erase_keys(layout: Layout) -> None:
+    """Overwrite the configurations of the servers: what keys stood in them is to be gone with the lab."""
+    for path in layout.root.glob("*/enc/enc.yaml"):
+        with suppress(OSError, KeyctlError):
+            erase(path)
+
+
+def _owned(
+    settings: Settings,
+    directory: Path | None,
+    programs: dict[str, Path],
+    progress: Progress,
+    origin: Origin | None = None,
+) -> Lab:
     for tries_left in reversed(range(_PORT_TRIES)):
         layout = registry.claim(settings.name, directory, progress)
         try:
-            return Lab(layout, bring_up(settings, layout, programs, progress))
+            return Lab(layout, bring_up(settings, layout, programs, progress, origin))
         except BaseException as exc:
+            _erase_keys(layout)
             registry.remove(layout)
             if not isinstance(exc, PortTakenError) or not tries_left:
                 raise

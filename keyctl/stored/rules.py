@@ -84,11 +84,13 @@ NOT_LOOKED_AT = _data(
     12,
     Severity.HIGH,
     "an area that had to be looked at could not be",
-    "What was not looked at may hold anything. A snapshot has no WAL; a data directory has one, and it must be "
-    "readable. Compressed files are not opened. Of a large value in freed pages the beginning may be gone; then its "
-    "end says that it was a Secret, or another object, or nothing does.",
-    "give the whole data directory, where every file of it can be read; unpack or remove compressed files; compact and "
-    "defragment the member, which leaves no freed page",
+    "What was not looked at may hold anything. A snapshot has no WAL; a data directory has one, and it must be there "
+    "(etcd may keep it elsewhere: --wal-dir), have entries and be readable. A file that is compressed or not "
+    "understood is not opened, and a link that leads elsewhere is not followed. Of a large value in freed pages the "
+    "beginning may be gone: of plaintext its end then says that it was a Secret, or another object, or nothing does; "
+    "of an encrypted one nothing says under which key.",
+    "give the whole data directory, with its log and what links in it lead to, where every file can be read; unpack or "
+    "remove compressed files; compact and defragment the member, which leaves no freed page",
 )
 SERVERS_DIFFER = Rule(
     "KC-SRV-001",

@@ -117,7 +117,7 @@ def _create_event(lab: Lab) -> None:
     event = {
         "metadata": {"name": "something-happened"},
         "involvedObject": {"kind": "Secret", "namespace": "default", "name": "some"},
-        "reason": "Tested",
+        "reason": "Proven",
         "type": "Normal",
     }
     code, document = ask(lab, "POST", "/api/v1/namespaces/default/events", event)

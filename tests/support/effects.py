@@ -20,6 +20,11 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
+def tree(directory: Path) -> dict[str, tuple[int, int, bytes]]:
+    """Everything below `directory`: mode, time of the last change in nanoseconds, and content, by path."""
+    return {str(path.relative_to(directory)): _entry(path) for path in (directory, *directory.rglob("*"))}
+
+
 def open_descriptors() -> int:
     """How many files this process has open."""
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
@@ -36,3 +41,9 @@ def _noting(name: str, real: Callable[..., object], done: list[str]) -> Callable
         return real(*args, **kwargs)
 
     return call
+
+
+def _entry(path: Path) -> tuple[int, int, bytes]:
+    status = path.lstat()
+    # NOTE: the change time too: bytes that were written anew as they were are no change of the content.
+    return status.st_mode, status.st_ctime_ns, path.read_bytes() if stat.S_ISREG(status.st_mode) else b""

@@ -9,7 +9,7 @@ from keyctl.errors import UnusableInputError
 from keyctl.keys import backups, ledger
 from keyctl.keys.backups import Backup
 from keyctl.keys.key import Key, KeyRef
-from keyctl.keys.ledger import KeyRecord, KeyState
+from keyctl.keys.ledger import KeyRecord, KeyState, Moment
 
 
 class MemoryKeyStore:
@@ -40,6 +40,17 @@ class MemoryKeyStore:
     def note_state(self, ref: KeyRef, state: str) -> KeyRecord:
         return self._change(ref, state)
 
+    def note_writes(self, ref: KeyRef, *, first: Moment | None = None, last: Moment | None = None) -> KeyRecord:
+        self._records[ref] = ledger.wrote(self._known(ref), first=first, last=last)
+        return self._records[ref]
+
+    def restore(self, record: KeyRecord, key: Key | None) -> KeyRecord:
+        ledger.lines(self._records.get(record.ref), record, cluster="memory")
+        if key is not None:
+            self._keys[record.ref] = key
+        self._records[record.ref] = record
+        return record
+
     def destroy(self, ref: KeyRef) -> KeyRecord:
         return self._change(ref, KeyState.DESTROYED)
 
@@ -54,10 +65,13 @@ class MemoryKeyStore:
     def backups(self) -> tuple[Backup, ...]:
         return tuple(self._backups.values())
 
-    def _change(self, ref: KeyRef, state: str) -> KeyRecord:
+    def _known(self, ref: KeyRef) -> KeyRecord:
         if ref not in self._records:
             raise UnusableInputError(f"there is no key {ref} in the key store {self.location}")
-        self._records[ref] = ledger.change(self._records[ref], state, at=self._clock().isoformat())
+        return self._records[ref]
+
+    def _change(self, ref: KeyRef, state: str) -> KeyRecord:
+        self._records[ref] = ledger.change(self._known(ref), state, at=self._clock().isoformat())
         if self._records[ref].state is KeyState.DESTROYED:
             self._keys.pop(ref, None)
         return self._records[ref]

@@ -13,6 +13,13 @@ from pathlib import Path
 from keyctl.hosts.process import Ended, run
 from keyctl.hosts.ssh import SshHost
 from keyctl.hosts.ssh_failures import Place
+from tests.support.debian import debian_packages, do_without
+
+# What the script starts, and the shell itself. Without cp: that of busybox keeps no access list.
+BUSYBOX_TOOLS = (
+    *("sh", "stat", "sha256sum", "dd", "mv", "ln", "rm", "sync", "chmod", "chown", "mkdir", "head", "date"),
+    *("timeout", "sleep"),
+)
 
 
 @dataclass
@@ -58,3 +65,15 @@ class RemoteShell:
     def host(self, *, restart: tuple[str, ...] | None = None, wait: float = 30.0, sudo: bool = False) -> SshHost:
         """A host on the other end."""
         return SshHost("cp1", self, sudo=sudo, restart_command=restart, restart_wait=wait)
+
+
+def busybox_shell(tools: Path, *more: str) -> RemoteShell:
+    """A far end whose shell and programs are busybox's, and `more` of them; skips the test where there is none."""
+    unpacked = None if shutil.which("busybox") else debian_packages("busybox", ("busybox-static",))
+    busybox = shutil.which("busybox") or (unpacked / "bin" / "busybox" if unpacked else None)
+    if busybox is None:
+        do_without("no busybox, and no apt-get to fetch Debian's package with (install busybox)")
+    tools.mkdir()
+    for name in (*BUSYBOX_TOOLS, *more):
+        (tools / name).symlink_to(busybox)
+    return RemoteShell(tools)

@@ -30,6 +30,8 @@ _AROUND: dict[str, dict[str, object]] = {
     **{f"{of}.host.wait": _BY_COMMAND for of in ("apiServers[]", "etcd.members[]")},
     "apiServers[].activation.restart": {"command": ["restart-it"]},
     "keys.auth": {},
+    **{f"keys.{field}": {"store": "vault"} for field in ("mount", "timeout")},
+    "keys.auth.wrapped": {"method": "approle"},
     "policy.window": {"from": "02:00", "to": "05:00", "timezone": "UTC"},
 }
 _BESIDE = {"keys.auth": ("keys", {"store": "vault"})}

@@ -13,7 +13,7 @@ from keyctl.rotation.plan import Goal, State
 
 @click.command()
 @cluster_option
-@click.option("--resources", multiple=True, metavar="R", help="Only the entries that name R. Repeatable.")
+@click.option("--resources", multiple=True, metavar="R", help="Only the entries that name nothing but R. Repeatable.")
 @changing.history_option
 @changing.pause_option(State.RETIRED)
 @changing.change_options
@@ -24,6 +24,9 @@ def disable(cluster: Path | None, resources: tuple[str, ...], **given: object) -
     new key. The encryption flag and the file stay. Begun once, `keyctl rotate
     --resume` goes on with it after any interruption, and `keyctl rotate --abort`
     goes back.
+
+    --resources turns whole entries off: one that names other resources, too, is refused,
+    for those would become plaintext with it.
 
     \b
     Examples:

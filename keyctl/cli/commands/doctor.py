@@ -141,6 +141,12 @@ def _write_union(name: str, found: Examination) -> None:
             cause="no server's encryption configuration could be read, and no stored value is encrypted",
             hint="see what is in the way: keyctl doctor",
         )
+    if union.lacking:
+        raise RefusedError(
+            "there is no union configuration to write",
+            cause=f"how the KMS plugin {', '.join(union.lacking)} is reached stands in no file at hand",
+            hint="give a file that says it: keyctl doctor --encryption-config OLD.yaml",
+        )
     content = union.text(as_json=name.endswith(".json"))
     if name == "-":
         click.echo(content.decode(), nl=False)

@@ -31,6 +31,9 @@ def enable(cluster: Path | None, provider: str | None, resources: tuple[str, ...
     The identity provider stays as the last one. Begun once, `keyctl rotate --resume`
     goes on with it after any interruption.
 
+    Where something is encrypted already, name what is not yet: it gets an entry and a key
+    of its own, and all its values are rewritten.
+
     \b
     Examples:
       keyctl enable --dry-run

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from keyctl.cli.rules import RULES
+from keyctl.cli.rules import RULES, STATES
 from keyctl.errors import ExitCode, WrongUsageError
 
 
 @click.command()
 @click.argument("topic", required=False)
 def explain(topic: str | None) -> None:
-    """Explain TOPIC: a rule (R1 … R18), a finding's id (KC-CFG-001), or an exit code.
+    """Explain TOPIC: a rule (R1 … R18), a state (preflight), a finding's id (KC-CFG-001), or an exit code.
 
     "findings" lists all ids, "exit-codes" all exit codes; without TOPIC the rules are listed.
 
@@ -47,6 +47,8 @@ def _one(topic: str) -> str:
     rules = {name.lower(): sentence for name, sentence in RULES.items()}
     if topic.lower() in rules:
         return f"{topic.upper()}: {rules[topic.lower()]}"
+    if topic.lower() in STATES:
+        return f"{topic.lower()}: {STATES[topic.lower()]}"
     if topic.upper().startswith("KC-"):
         from keyctl.cli.catalogue import CATALOGUE, told
 

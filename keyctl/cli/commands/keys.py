@@ -9,17 +9,22 @@ from pathlib import Path
 import click
 
 from keyctl.cli import wiring
+from keyctl.cli.commands.keys_escrow import escrow
+from keyctl.cli.commands.keys_import import import_keys
+from keyctl.cli.commands.keys_policies import policies
+from keyctl.cli.commands.keys_show import show
+from keyctl.cli.key_documents import backup_document, escrow_document, key_document, needed_by
 from keyctl.cli.key_names import parse_key
-from keyctl.cli.options import cluster_option
+from keyctl.cli.options import cluster_option, store_option
 from keyctl.cli.progress import PlainLines
 from keyctl.errors import InterruptedEarlyError, RefusedError
-from keyctl.keys.backups import Backup, BackupKind, needing
+from keyctl.keys.backups import Backup, BackupKind, escrows
 from keyctl.keys.interface import KeyStore
 from keyctl.keys.ledger import KeyRecord, KeyState
 from keyctl.rotation.obstacles import argument
 from keyctl.stored.display import display
 
-_HEADS = ("KEY", "STATE", "SINCE", "FINGERPRINT", "ORIGIN", "MAY BE NEEDED BY")
+_HEADS = ("KEY", "STATE", "SINCE", "FINGERPRINT", "ORIGIN", "ESCROW", "MAY BE NEEDED BY")
 
 
 @click.group()
@@ -29,7 +34,11 @@ def keys() -> None:
     \b
     Examples:
       keyctl keys list
+      keyctl keys show aescbc:key1
+      keyctl keys escrow /mnt/usb/prod.age --recipient age1...
       keyctl keys destroy aescbc:key1 --dry-run
+      keyctl keys list --store vault
+      keyctl keys policies
     """  # noqa: D301 — click reads the \b
 
 
@@ -40,8 +49,8 @@ def list_keys(cluster: Path | None, output: str) -> None:
     """List the keys, and the registered backups that may need each.
 
     Reads the key store only: whether a backup still exists is not looked at. A
-    snapshot is shown by its file name; -o json has its whole path. No key bytes
-    are shown.
+    snapshot is shown by its file name; -o json has its whole path. ESCROW: whether an
+    escrow that was tested holds the key. No key bytes are shown.
 
     \b
     Examples:
@@ -56,7 +65,7 @@ def list_keys(cluster: Path | None, output: str) -> None:
     if not records:
         click.echo(f"no key was ever put into the key store {store.location}", err=True)
         return
-    click.echo(_table([_HEADS, *(_row(record, _needing(backups, record)) for record in records)]))
+    click.echo(_table([_HEADS, *(_row(record, backups) for record in records)]))
 
 
 @keys.command()
@@ -94,7 +103,10 @@ def destroy(cluster: Path | None, key: str, forget: tuple[str, ...], dry_run: bo
             return
         if not yes:
             _ask(destruction.check(), forget)
-        _say(destruction.carry_out(), forget, "is destroyed")
+        destroyed = destruction.carry_out()
+        _say(destroyed, forget, "is destroyed")
+        for held in escrows(parts.world.store.backups(), ref, destroyed.fingerprint):
+            click.echo(f"the escrow {held.location} still has its bytes: out of reach from here", err=True)
 
 
 def _ask(record: KeyRecord, forget: tuple[str, ...]) -> None:
@@ -114,19 +126,16 @@ def _say(record: KeyRecord, forget: tuple[str, ...], what: str) -> None:
     click.echo(f"{record.ref}, fingerprint {record.fingerprint}, {what}{forgotten}")
 
 
-def _needing(backups: tuple[Backup, ...], record: KeyRecord) -> tuple[Backup, ...]:
-    """The backups that may need the key; none for a destroyed one, which opens nothing any more."""
-    return () if record.state is KeyState.DESTROYED else needing(backups, record.ref)
-
-
 def _short(backup: Backup) -> str:
     return f"history of {backup.location}" if backup.kind is BackupKind.HISTORY else Path(backup.location).name
 
 
 def _row(record: KeyRecord, backups: tuple[Backup, ...]) -> tuple[str, ...]:
     since = record.history[-1].at
-    needed_by = ", ".join(display(_short(backup)) for backup in backups) or "-"
-    return display(argument(record.ref)), record.state, since, record.fingerprint, record.origin, needed_by
+    needing = ", ".join(display(_short(backup)) for backup in needed_by(backups, record)) or "-"
+    held = "yes" if escrows(backups, record.ref, record.fingerprint) else "no"
+    kept = "-" if record.state is KeyState.DESTROYED else held
+    return display(argument(record.ref)), record.state, since, record.fingerprint, record.origin, kept, needing
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
@@ -141,27 +150,14 @@ def _document(store: KeyStore, records: tuple[KeyRecord, ...], backups: tuple[Ba
         "apiVersion": "keyctl/v1",
         "kind": "KeyList",
         "store": store.location,
-        "keys": [
-            {
-                "provider": record.ref.provider,
-                "name": record.ref.name,
-                "state": record.state,
-                "since": record.history[-1].at,
-                "fingerprint": record.fingerprint,
-                "origin": record.origin,
-                "neededBy": [backup.location for backup in _needing(backups, record)],
-            }
-            for record in records
-        ],
-        "backups": [
-            {
-                "kind": backup.kind,
-                "location": backup.location,
-                "at": backup.at,
-                "revision": backup.revision,
-                "needs": [argument(ref) for ref in backup.needs],
-                "sha256": backup.sha256 or None,
-            }
-            for backup in backups
-        ],
+        "keys": [key_document(record, backups) for record in records],
+        "backups": [backup_document(one) for one in backups if one.kind is not BackupKind.ESCROW],
+        "escrows": [escrow_document(one) for one in backups if one.kind is BackupKind.ESCROW],
     }
+
+
+for _command in (show, escrow, import_keys):
+    keys.add_command(_command)
+for _command in keys.commands.values():
+    store_option(_command)
+keys.add_command(policies)

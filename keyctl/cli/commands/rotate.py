@@ -62,8 +62,9 @@ def rotate(cluster: Path | None, **given: object) -> None:
     finish. Not due, or not now: exit 0, and nothing is changed.
 
     A leaked key means leaked data: with --compromised the end is a list of every object
-    that was ever stored under it, live, in etcd's history, in freed pages and in the
-    registered snapshots. What those objects hold has to be changed where it was issued.
+    that was ever stored under it, by whatever name its bytes had, live, in etcd's history,
+    in freed pages and in the registered snapshots. What those objects hold has to be
+    changed where it was issued.
 
     \b
     Examples:

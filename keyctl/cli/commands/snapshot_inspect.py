@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from keyctl.cli import report_files, terminal
-from keyctl.cli.options import output_option, report_option
+from keyctl.cli import report_files, terminal, wiring
+from keyctl.cli.options import cluster_option, output_option, report_option
 from keyctl.cli.snapshot_names import read_one
+from keyctl.errors import UnusableInputError, WrongUsageError
 from keyctl.stored.display import display
+
+if TYPE_CHECKING:
+    from keyctl.encryption_config.model import EncryptionConfig
 
 _PREFIX = "/registry"
 
@@ -22,6 +28,12 @@ _PREFIX = "/registry"
     help="Open the values with the keys of this file, and show their fingerprints.",
 )
 @click.option("--etcd-prefix", default=_PREFIX, show_default=True, help="kube-apiserver's storage prefix in that etcd.")
+@click.option(
+    "--register",
+    is_flag=True,
+    help="Tell the register of the cluster file's key store, so that no key is destroyed which FILE needs.",
+)
+@cluster_option
 @output_option
 @report_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress; the result and errors still show.")
@@ -32,6 +44,8 @@ def inspect(
     file: Path,
     encryption_config: Path | None,
     etcd_prefix: str,
+    register: bool,
+    cluster: Path | None,
     output: str,
     reports: tuple[str, ...],
     quiet: bool,
@@ -41,13 +55,16 @@ def inspect(
     Resources with their counts, live, in history and in freed pages; what stands in
     plaintext; the keys that values name; members, alarms, compaction, versions; etcd's
     users and roles (their password hashes are in the file, and are not shown). Judges
-    nothing: that is keyctl verify-secrets with --snapshot.
+    nothing: that is keyctl verify-secrets with --snapshot. Changes nothing, but with
+    --register: a snapshot that another tool saved then holds back the destruction of the
+    keys that it needs, found by opening its values with every key of the key store.
 
     \b
     Examples:
       keyctl snapshot inspect /backup/prod-1.db
       keyctl snapshot inspect /backup/prod-1.db --encryption-config enc.yaml
       keyctl snapshot inspect /backup/prod-1.db -o json | jq .keys
+      keyctl snapshot inspect /backup/velero-7.db --register
     """  # noqa: D301 — click reads the \b
     from keyctl.backup import inspect as use_case
     from keyctl.backup.inspect_report import to_report
@@ -58,6 +75,7 @@ def inspect(
     from keyctl.encryption_config.server import NEWEST_SERVER
     from keyctl.etcd_files.source import SnapshotSource
 
+    _check_cluster(ctx, register=register)
     targets = report_files.checked(reports, (file, beside(file), encryption_config))
     config = None
     if encryption_config is not None:
@@ -71,5 +89,36 @@ def inspect(
     options = (("--encryption-config", encryption_config), ("--etcd-prefix", etcd_prefix))
     # NOTE: verify-secrets takes the prefix from the cluster file where none is given, so only another one is told.
     flags = [str(word) for option in options if option[1] not in (None, _PREFIX) for word in option]
-    report = to_report(found, flags)
+    notes = _registered(file, etcd_prefix, config, cluster) if register else ()
+    report = to_report(found, flags, notes)
     ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output)))
+
+
+def _check_cluster(ctx: click.Context, *, register: bool) -> None:
+    if not register and ctx.get_parameter_source("cluster") is ParameterSource.COMMANDLINE:
+        raise WrongUsageError("--cluster names the register, and nothing is registered", hint="add --register")
+
+
+def _registered(file: Path, prefix: str, config: EncryptionConfig | None, cluster: Path | None) -> tuple[str, ...]:
+    """Tell the register of the key store; what it was told, in a sentence."""
+    from keyctl.backup.check import check_snapshot
+    from keyctl.backup.contents import read_live
+    from keyctl.backup.every_key import every_key, kept
+    from keyctl.backup.key_needs import key_needs
+    from keyctl.backup.register import entry, register
+    from keyctl.etcd_files.source import SnapshotSource
+    from keyctl.keys.shown import shown_ref
+
+    store = wiring.key_store(wiring.require_cluster(cluster))
+    checked = check_snapshot(file, SnapshotSource)
+    if not checked.sound:
+        cause = "; ".join(finding.message for finding in checked.findings)
+        raise UnusableInputError(f"{display(str(file))} is not sound, and not registered", cause=cause)
+    known = every_key(kept(store), config)
+    contents = read_live(SnapshotSource(file), prefix=prefix, config=known)
+    needs = key_needs(contents, known)
+    at = wiring.SystemClock().now()
+    noted = entry(file, needs, at=at, revision=contents.info.revision, sha256=checked.sha256)
+    register(store, noted, needs)
+    names = ", ".join(map(shown_ref, noted.needs)) or "no key"
+    return (f"the register of the key store {display(store.location)} knows it, and that it needs {names}",)

@@ -50,9 +50,10 @@ def save(
     """Save a snapshot of etcd to FILE, over mutual TLS, and beside it a manifest of the keys that it needs.
 
     Streamed to a file that only its owner can read, under a temporary name until its
-    SHA-256 was found right. Then every value in it is read, and FILE.keyctl.json says
-    what it is: cluster, revision, keys by fingerprint, counts. The key store's register
-    learns of it, so that no key is destroyed which it needs. Never overwrites a file.
+    SHA-256 was found right; what a run that was killed left of it (.FILE.*.part), the
+    next one for FILE takes away. Then every value in it is read, and FILE.keyctl.json
+    says what it is: cluster, revision, keys by fingerprint, counts. The key store's
+    register learns of it, so that no key is destroyed which it needs. Never overwrites a file.
     An etcd that the API servers use for some resources is saved too, beside FILE under
     a name with the resource in it. Exits 12 when values in it do not open, 10 when it
     has none, 15 when a configuration was not readable and the manifest so does not know

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -56,20 +57,23 @@ def status(
 
 
 def _standing(seen: Seen, *, scanned: bool) -> Standing:
+    from keyctl.cli.checkup import rules
+    from keyctl.cli.checkup.item import Area, Checks
     from keyctl.cli.wiring import SystemClock
     from keyctl.errors import KeyctlError
+    from keyctl.findings import Status
     from keyctl.reports.checklist import Mark
     from keyctl.rotation.diagnosis.diagnose import diagnose
     from keyctl.rotation.standing import Standing
 
-    problems = [item.finding.message for item in seen.store_items if item.mark is Mark.FAILED]
+    problems = [item for item in seen.store_items if item.mark is Mark.FAILED]
     records: tuple[KeyRecord, ...] = ()
     backups: tuple[Backup, ...] = ()
     try:
         if seen.store is not None:
             records, backups = seen.store.records(), seen.store.backups()
     except KeyctlError as error:
-        problems = problems or [str(error)]
+        problems = problems or [Checks(Area.KEYS).of_error(rules.STORE, "key store", error)]
     return Standing(
         facts=seen.facts,
         found=diagnose(seen.facts),
@@ -82,7 +86,7 @@ def _standing(seen: Seen, *, scanned: bool) -> Standing:
         },
         key_max_age=seen.subject.settings.policy.key_max_age if seen.subject.described else None,
         scanned=scanned,
-        store_problem=problems[0] if problems else "",
+        of_store=tuple(replace(one.finding, status=Status.UNKNOWN) if one.gap else one.finding for one in problems),
     )
 
 

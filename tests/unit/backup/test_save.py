@@ -445,3 +445,29 @@ def test_a_directory_that_is_not_there_is_refused_first(desk: Desk) -> None:
     with pytest.raises(RefusedError, match="is no directory"):
         desk.save("no/s.db")
     assert desk.cluster.done == []
+
+
+def test_the_register_learns_by_which_bytes_a_value_opens_also_where_the_configuration_does_not_know(
+    desk: Desk,
+) -> None:
+    odd = Key(OLD.provider, "a:b", OLD.material)
+    desk.cluster.members["m0"].live = {**LIVE, **secret("x", odd)}
+    for key in (OLD, odd):
+        desk.store.put(key, origin="imported")
+    for name, config in (("known.db", EVERYTHING), ("partly.db", seal.config(NEW)), ("unknown.db", None)):
+        desk.save(name, config=config)
+        noted = {Path(one.location).name: one for one in desk.store.backups()}[name]
+        assert {OLD.ref, odd.ref, NEW.ref} == set(noted.needs), name
+        prints = {OLD.ref: OLD.fingerprint, odd.ref: odd.fingerprint}
+        assert dict(noted.fingerprints) == prints | ({NEW.ref: NEW.fingerprint} if config else {}), name
+
+
+def test_a_damaged_key_store_is_no_reason_to_have_no_backup(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(ref: object) -> None:
+        raise UnusableInputError("the key file is damaged")
+
+    desk.store.put(OLD, origin="imported")
+    monkeypatch.setattr(desk.store, "get", damaged)
+    desk.save(config=seal.config(NEW))
+    (noted,) = desk.store.backups()
+    assert set(noted.needs) == {OLD.ref, NEW.ref}

@@ -183,7 +183,7 @@ def test_the_last_event_says_why_it_stopped_or_was_refused(
     assert (last["event"], last["message"]) == ("stopped", "paused in state readable, as asked")
     hints = last["hints"]
     assert isinstance(hints, list)
-    assert "go on with: keyctl rotate --resume" in hints
+    assert "go on with: keyctl rotate --cluster trial.yaml --resume" in hints
     assert "error: paused in state readable, as asked" in told.err
     for again in ((), ("--abort",)):
         assert keyctl("rotate", "-o", "json", *again, *quiet) == ExitCode.REFUSED

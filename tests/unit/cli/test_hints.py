@@ -56,7 +56,7 @@ def test_every_command_that_a_message_names_is_one_that_keyctl_takes(path: Path)
         ("or compact now: keyctl rotate --resume --history compact", None),
         ("keyctl rotate --resume --history never", "'never' is not one of"),
         ("keyctl rotate --resume --history", "requires an argument"),
-        ("keyctl keys show prints it", "no command 'show'"),
+        ("keyctl keys reveal prints it", "no command 'reveal'"),
         ("keyctl config paint prints it", "no command 'paint'"),
         ("keyctl rotate --force", "No such option"),
         ("keyctl rotate --provider enigma", "'enigma' is not one of"),

@@ -13,9 +13,10 @@ from keyctl.cli import main, wiring
 from keyctl.cli.wiring import RotationParts
 from keyctl.cluster_file.settings import ClusterSettings, FileKeySettings
 from keyctl.errors import ExitCode
-from keyctl.keys.backups import Backup, BackupKind
+from keyctl.keys.backups import Backup, BackupKind, Proof, Proven
 from keyctl.keys.file_store import FileKeyStore
 from keyctl.keys.key import Key, KeyRef, Provider
+from keyctl.keys.ledger import Moment
 from tests.support.hints import wrong_hints
 from tests.support.sim_texts import KEY_0, KEY_1
 from tests.support.simulator import SimCluster
@@ -23,6 +24,18 @@ from tests.unit.cli.test_wiring import settings
 
 SNAPSHOT = Backup(BackupKind.SNAPSHOT, "/backup/a.db", "2026-11-21T10:00:00+00:00", 90, (KEY_0.ref,), "ab" * 32)
 HISTORY = Backup(BackupKind.HISTORY, "https://10.9.9.9:2379", "2026-11-21T10:00:00+00:00", 99, (KEY_0.ref, KEY_1.ref))
+
+
+ESCROW = Backup(
+    BackupKind.ESCROW,
+    "/mnt/keys.age",
+    "2026-11-21T10:00:00+00:00",
+    0,
+    (KEY_0.ref,),
+    "cd" * 32,
+    fingerprints=((KEY_0.ref, KEY_0.fingerprint),),
+    tested=Proven("2026-11-21T11:00:00+00:00", Proof.OPENED),
+)
 
 
 @pytest.fixture
@@ -210,16 +223,17 @@ def test_each_key_is_listed_with_what_needs_it(store: FileKeyStore, capsys: pyte
     fill(store)
     assert listed() == ExitCode.OK
     heads, first, second = capsys.readouterr().out.splitlines()
-    assert heads.split() == ["KEY", "STATE", "SINCE", "FINGERPRINT", "ORIGIN", "MAY", "BE", "NEEDED", "BY"]
-    assert first.split(maxsplit=5) == [
+    assert heads.split() == ["KEY", "STATE", "SINCE", "FINGERPRINT", "ORIGIN", "ESCROW", "MAY", "BE", "NEEDED", "BY"]
+    assert first.split(maxsplit=6) == [
         "aescbc:key0",
         "deactivated",
         "2026-11-21T10:00:00+00:00",
         KEY_0.fingerprint,
         "imported",
+        "no",
         "a.db, history of https://10.9.9.9:2379",
     ]
-    assert second.split(maxsplit=5)[1::4] == ["pre-activation", "history of https://10.9.9.9:2379"]
+    assert second.split(maxsplit=6)[1::5] == ["pre-activation", "history of https://10.9.9.9:2379"]
     assert len({line.index(word) for line, word in ((heads, "MAY BE"), (first, "a.db"), (second, "history"))}) == 1
 
 
@@ -230,13 +244,16 @@ def test_a_key_that_nothing_needs_and_a_strange_name_stay_on_one_line(
     assert listed() == ExitCode.OK
     _, line = capsys.readouterr().out.splitlines()
     assert line.startswith("aescbc:a\\nb\\x1b[2J ")
-    assert line.endswith(" imported  -")
+    assert line.endswith(" imported  no      -")
 
 
 def test_the_json_has_every_key_and_every_backup_and_no_bytes(
     store: FileKeyStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fill(store)
+    first, last = Moment(40, "2026-11-20T10:00:00+00:00"), Moment(80, "2026-11-21T09:00:00+00:00")
+    store.note_writes(KEY_0.ref, first=first, last=last)
+    store.note_backup(ESCROW)
     assert listed("-o", "json") == ExitCode.OK
     text = capsys.readouterr().out
     document = json.loads(text)
@@ -248,7 +265,14 @@ def test_the_json_has_every_key_and_every_backup_and_no_bytes(
         "since": "2026-11-21T10:00:00+00:00",
         "fingerprint": KEY_0.fingerprint,
         "origin": "imported",
+        "history": [
+            {"state": "active", "at": "2026-11-21T10:00:00+00:00"},
+            {"state": "deactivated", "at": "2026-11-21T10:00:00+00:00"},
+        ],
+        "firstWrite": {"revision": 40, "at": "2026-11-20T10:00:00+00:00"},
+        "lastWrite": {"revision": 80, "at": "2026-11-21T09:00:00+00:00"},
         "neededBy": ["/backup/a.db", "https://10.9.9.9:2379"],
+        "escrows": ["/mnt/keys.age"],
     }
     assert document["backups"][1] == {
         "kind": "history",
@@ -256,8 +280,12 @@ def test_the_json_has_every_key_and_every_backup_and_no_bytes(
         "at": "2026-11-21T10:00:00+00:00",
         "revision": 99,
         "needs": ["aescbc:key0", "aescbc:key1"],
+        "fingerprints": {},
         "sha256": None,
+        "tested": None,
     }
+    (escrow,) = document["escrows"]
+    assert (escrow["holds"], escrow["tested"]["proof"]) == (["aescbc:key0"], "opened")
     assert document["backups"][0]["sha256"] == "ab" * 32
     assert "AAEC" not in text
 
@@ -267,7 +295,7 @@ def test_a_destroyed_key_is_needed_by_nothing_any_more(store: FileKeyStore, caps
     store.destroy(KEY_0.ref)
     assert listed() == ExitCode.OK
     _, destroyed, other = capsys.readouterr().out.splitlines()
-    assert destroyed.endswith(" imported   -")
+    assert destroyed.endswith(" imported   -       -")
     assert other.endswith(" history of https://10.9.9.9:2379")
     assert listed("-o", "json") == ExitCode.OK
     document = json.loads(capsys.readouterr().out)
@@ -282,3 +310,36 @@ def test_a_key_is_named_on_the_command_line_as_the_list_names_it(
     cluster.store_keys.note_state(KeyRef(Provider.SECRETBOX, "a:b"), "compromised")
     assert destroy("secretbox:a:b", "--yes") == ExitCode.OK
     assert capsys.readouterr().out.startswith("secretbox/a:b, fingerprint ")
+
+
+def test_the_life_of_a_key_is_shown_with_its_writes_its_backups_and_its_escrows(
+    store: FileKeyStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(store)
+    store.note_writes(KEY_0.ref, first=Moment(40, "then"))
+    store.note_backup(ESCROW)
+    assert main.run(["keys", "show", "--cluster", "trial.yaml", "aescbc:key0"]) == ExitCode.OK
+    told = capsys.readouterr().out
+    for line in (
+        "cluster      trial",
+        f"fingerprint  {KEY_0.fingerprint}",
+        "life         2026-11-21T10:00:00+00:00  active",
+        "             2026-11-21T10:00:00+00:00  deactivated",
+        "first write  by revision 40, then",
+        "last write   not proven by a rotation",
+        "needed by    snapshot /backup/a.db, noted at 2026-11-21T10:00:00+00:00",
+        "held by      /mnt/keys.age",
+    ):
+        assert line in told.splitlines()
+    assert main.run(["keys", "show", "--cluster", "trial.yaml", "aescbc:key0", "-o", "json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["key"]["escrows"] == ["/mnt/keys.age"]
+    assert main.run(["keys", "show", "--cluster", "trial.yaml", "aescbc:nobody"]) == ExitCode.UNUSABLE
+    assert wrong_hints([capsys.readouterr().err]) == []
+
+
+def test_a_destruction_says_which_escrow_still_has_the_bytes(
+    cluster: SimCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster.store_keys.note_backup(ESCROW)
+    assert destroy("aescbc:key0", "--yes") == ExitCode.OK
+    assert "the escrow /mnt/keys.age still has its bytes" in capsys.readouterr().err

@@ -110,10 +110,7 @@ def _text(path: Path, text: str) -> Path:
     ("changes", "says"),
     [
         ({"apiServers": None}, "lists no API servers"),
-        (
-            {"keys": {"store": "vault", "address": "https://vault:8200", "mount": "kv", "path": "k"}},
-            "keys in files only",
-        ),
+        ({"keys": {"store": "vault"}}, "no address of Vault"),
         ({"kubernetes": None}, "no kubeconfig"),
     ],
 )
@@ -123,6 +120,13 @@ def test_what_this_version_cannot_do_is_refused_with_what_to_write_instead(
     with pytest.raises(WrongUsageError, match=says) as caught:
         wiring.rotation_parts(settings(tmp_path, **changes))
     assert caught.value.hints
+
+
+def test_a_rotation_may_keep_its_keys_in_a_vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAULT_NAMESPACE", "team")
+    keys = {"store": "vault", "address": "https://vault.test:8200"}
+    store = wiring.rotation_parts(settings(tmp_path, keys=keys)).world.store
+    assert store.location == "https://vault.test:8200 team/keyctl/clusters/trial"
 
 
 def test_a_rotation_is_built_from_the_cluster_file(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from keyctl.cluster_file.settings import (
 )
 from keyctl.errors import UnusableInputError
 from keyctl.keys.key import Provider
+from keyctl.keys.vault.settings import AuthMethod, VaultAuth
 
 _HOME = Path("/clusters/prod")
 
@@ -177,8 +178,37 @@ def test_every_kind_of_host(host: str, expected: object) -> None:
 
 
 def test_a_vault_is_understood() -> None:
-    keys = 'keys: {store: vault, address: "https://vault:8200", mount: kv, path: keyctl, auth: {method: approle}}\n'
-    assert _parse(_SMALL + keys).keys == VaultKeySettings("https://vault:8200", "kv", "keyctl", None, "approle")
+    keys = 'keys: {store: vault, address: "https://vault:8200", mount: /kv/, path: a/b, cacert: ca.crt, timeout: 5s}\n'
+    assert _parse(_SMALL + keys).keys == VaultKeySettings(
+        "https://vault:8200", "kv", "a/b", cacert=_HOME / "ca.crt", timeout=timedelta(seconds=5)
+    )
+    assert _parse(_SMALL + "keys: {store: vault}\n").keys == VaultKeySettings(None, "keyctl", None)
+
+
+@pytest.mark.parametrize(
+    ("auth", "expected"),
+    [
+        ("{}", VaultAuth()),
+        ("{tokenFile: t}", VaultAuth(token_file=_HOME / "t")),
+        (
+            "{method: approle, mount: a/b, roleId: r, secretIdFile: s, wrapped: true}",
+            VaultAuth(AuthMethod.APPROLE, "a/b", role_id="r", secret_id_file=_HOME / "s", wrapped=True),
+        ),
+        (
+            "{method: cert, role: node, cert: c, key: k}",
+            VaultAuth(AuthMethod.CERT, role="node", cert=_HOME / "c", key=_HOME / "k"),
+        ),
+        ("{method: kubernetes, role: r}", VaultAuth(AuthMethod.KUBERNETES, role="r")),
+        (
+            "{method: userpass, username: anna, passwordFile: p}",
+            VaultAuth(AuthMethod.USERPASS, username="anna", password_file=_HOME / "p"),
+        ),
+    ],
+)
+def test_every_way_to_log_in_to_a_vault(auth: str, expected: VaultAuth) -> None:
+    found = _parse(_SMALL + f"keys: {{store: vault, auth: {auth}}}\n").keys
+    assert isinstance(found, VaultKeySettings)
+    assert found.auth == expected
 
 
 @pytest.mark.parametrize(
@@ -262,6 +292,22 @@ _BAD: dict[str, tuple[Callable[[str], str], str]] = {
     "provider": (_at_top("policy: {provider: kms}"), "provider in policy is unknown"),
     "store": (_at_top("keys: {store: tape}"), "store in keys is unknown"),
     "field of another store": (_at_top("keys: {mount: kv}"), "mount in keys does not go with store: file"),
+    "a path that leads elsewhere": (_at_top("keys: {store: vault, path: a/../b}"), "path in keys is no plain path"),
+    "a mount with a question": (_at_top("keys: {store: vault, mount: 'a?b'}"), "mount in keys is no plain path"),
+    "a user with a slash too many": (
+        _at_top("keys: {store: vault, auth: {method: userpass, username: a//b}}"),
+        "username in keys.auth is no plain path",
+    ),
+    "a Vault without TLS": (_at_top("keys: {store: vault, address: 'http://a:1'}"), "is not https"),
+    "login": (_at_top("keys: {store: vault, auth: {method: oidc}}"), "method in keys.auth is unknown"),
+    "field of another login": (
+        _at_top("keys: {store: vault, auth: {method: jwt, roleId: r}}"),
+        "roleId in keys.auth does not go with method: jwt",
+    ),
+    "certificate without key": (
+        _at_top("keys: {store: vault, auth: {method: cert, cert: c}}"),
+        "keys.auth has only one of cert and key",
+    ),
     "and the other way": (_at_top("keys: {store: vault, directory: x}"), "directory in keys does not go with"),
     "text for a mapping": (_at_top("kubernetes: admin.conf"), "9:13: kubernetes is not a mapping"),
     "activation": (_in_server("activation: restart"), "9:15: activation in apiServers[0] is unknown"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from keyctl.errors import UnusableInputError
 from keyctl.keys import backups
-from keyctl.keys.backups import Backup, BackupKind
+from keyctl.keys.backups import Backup, BackupKind, Proof, Proven
 from keyctl.keys.key import KeyRef, Provider
 
 _KEY1, _KEY2 = KeyRef(Provider.AESCBC, "key1"), KeyRef(Provider.SECRETBOX, "key2")
@@ -80,3 +81,45 @@ def test_a_line_that_keyctl_would_not_have_written_is_named(line: bytes) -> None
 def test_the_register_of_another_cluster_is_not_ours() -> None:
     with pytest.raises(UnusableInputError, match='belongs to cluster "test", not "prod"'):
         replay(backups.noted_line(_A, cluster="test"))
+
+
+_TESTED = replace(_A, fingerprints=((_KEY1, "aa" * 16),), tested=Proven("2026-11-21T12:00:00+00:00", Proof.OPENED))
+_ESCROW = replace(_TESTED, kind=BackupKind.ESCROW, location="/mnt/keys.age")
+
+
+def test_what_came_later_is_read_back_and_a_line_without_it_is_as_it_always_was() -> None:
+    assert replay(backups.noted_line(_TESTED, cluster="prod")) == (_TESTED,)
+    assert not {"fingerprints", "tested"} & json.loads(_NOTED).keys()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"fingerprints": "aa"},
+        {"fingerprints": [["aescbc:key1"]]},
+        {"fingerprints": [["nothing", "aa"]]},
+        {"tested": "yes"},
+        {"tested": {"at": "now"}},
+        {"tested": {"at": "now", "proof": "hoped"}},
+        {"more": 1},
+    ],
+)
+def test_what_came_later_is_right_or_the_line_is_damaged(fields: dict[str, object]) -> None:
+    with pytest.raises(UnusableInputError, match=r"backups.jsonl:1"):
+        replay(changed(**fields))
+
+
+def test_a_key_is_needed_by_its_name_and_by_its_bytes_and_by_no_escrow() -> None:
+    renamed = KeyRef(Provider.AESCBC, "renamed")
+    assert backups.needing((_TESTED, _ESCROW), _KEY1) == (_TESTED,)
+    assert backups.needing((_TESTED, _ESCROW), _KEY1, "bb" * 16) == (_TESTED,), "too much rather than too little"
+    assert backups.needing((_TESTED, _ESCROW), renamed, "aa" * 16) == (_TESTED,)
+    assert backups.needing((_TESTED, _A), renamed, "") == ()
+
+
+def test_only_a_tested_escrow_holds_a_key_and_only_with_those_bytes() -> None:
+    everything = (_TESTED, _ESCROW)
+    assert backups.escrows(everything, _KEY1, "aa" * 16) == (_ESCROW,)
+    assert backups.escrows(everything, _KEY1, "bb" * 16) == ()
+    for tested in (None, Proven("now", Proof.FAILED)):
+        assert backups.escrows((replace(_ESCROW, tested=tested),), _KEY1, "aa" * 16) == ()

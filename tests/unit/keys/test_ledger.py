@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.keys import ledger
 from keyctl.keys.key import Key, KeyRef, Provider
-from keyctl.keys.ledger import STATES, KeyRecord, KeyState
+from keyctl.keys.ledger import STATES, KeyRecord, KeyState, Moment
 
 _KEY = Key(Provider.AESCBC, "key1", bytes(range(32)))
 _AT = "2026-11-21T10:00:00+00:00"
@@ -127,3 +129,45 @@ def test_a_damaged_line_is_named(line: bytes, number: int) -> None:
 def test_the_ledger_of_another_cluster_is_not_ours() -> None:
     with pytest.raises(UnusableInputError, match='belongs to cluster "prod", not "test"'):
         ledger.replay(_FIRST, cluster="test", name="ledger.jsonl")
+
+
+def _lived(*, first: Moment | None = None, last: Moment | None = None) -> KeyRecord:
+    record = ledger.admit((), _KEY, origin="generated", at="day 1")
+    record = ledger.change(ledger.change(record, "active", at="day 2"), "deactivated", at="day 3")
+    return ledger.wrote(record, first=first, last=last)
+
+
+def test_the_earliest_first_write_and_the_newest_last_one_count() -> None:
+    record = _lived(first=Moment(40, "a"), last=Moment(80, "b"))
+    assert ledger.wrote(record, first=Moment(50, "c"), last=Moment(70, "d")) == record
+    later = ledger.wrote(record, first=Moment(30, "e"), last=Moment(90, "f"))
+    assert (later.first_write, later.last_write) == (Moment(30, "e"), Moment(90, "f"))
+    assert ledger.wrote(record, first=None, last=None) == record
+
+
+def test_a_whole_life_is_written_in_lines_that_say_it_all() -> None:
+    record = _lived(first=Moment(40, "a"), last=Moment(80, "b"))
+    lines = ledger.lines(None, record, cluster="prod")
+    assert len(lines) == 5
+    assert ledger.replay(b"".join(lines), cluster="prod", name="ledger.jsonl") == (record,)
+    for kept in range(1, len(lines)):
+        (known,) = ledger.replay(b"".join(lines[:kept]), cluster="prod", name="ledger.jsonl")
+        assert ledger.lines(known, record, cluster="prod") == lines[kept:], "what is there is not said again"
+
+
+def test_another_life_of_the_same_name_is_refused() -> None:
+    record = _lived()
+    other = ledger.admit((), _KEY, origin="imported", at="day 1")
+    further = ledger.change(record, "compromised", at="day 4")
+    for known in (other, further, replace(record, fingerprint="00" * 16)):
+        with pytest.raises(RefusedError) as told:
+            ledger.lines(known, record, cluster="prod")
+        assert told.value.rule == "R5"
+
+
+@pytest.mark.parametrize("change", [{"write": "middle"}, {"revision": "many"}, {"name": "unknown"}, {"revision": 4}])
+def test_a_line_of_a_write_that_says_nothing_right_is_damaged(change: dict[str, object]) -> None:
+    *before, last = ledger.lines(None, _lived(first=Moment(40, "a")), cluster="prod")
+    broken = json.dumps(json.loads(last) | change).encode() + b"\n"
+    with pytest.raises(UnusableInputError, match=r"ledger\.jsonl:4"):
+        ledger.replay(b"".join((*before, broken)), cluster="prod", name="ledger.jsonl")

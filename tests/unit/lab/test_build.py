@@ -200,3 +200,15 @@ def test_a_go_that_does_not_answer_is_an_error_with_a_way_out(go: Go) -> None:
     with pytest.raises(UnusableInputError, match="does not work") as caught:
         etcd_programs([])
     assert caught.value.hints
+
+
+def test_what_is_at_hand_is_found_in_the_cache_without_go_and_nothing_is_built(go: Go, tmp_path: Path) -> None:
+    assert build.at_hand(["etcdutl"]) is None
+    kept = tmp_path / "cache" / "keyctl" / "lab" / "some-key" / "bin" / "etcdutl"
+    kept.parent.mkdir(parents=True)
+    program(kept, "etcdutl version: 3.5.1")
+    assert build.at_hand(["etcdutl"]) is None, "of another version"
+    program(kept, f"etcdutl version: {versions.ETCD_VERSION}")
+    assert build.at_hand(["etcdutl"]) == {"etcdutl": kept}
+    assert build.at_hand(["etcdutl", "etcd"]) is None, "all of them or none"
+    assert go.calls == []

@@ -1,0 +1,1 @@
+"""Keys in a KV v2 engine of HashiCorp Vault or OpenBao."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from keyctl.errors import RefusedError, StoppedError
 from keyctl.hosts.interface import HostFile
-from keyctl.hosts.refusals import check_size
+from keyctl.hosts.refusals import changed, check_size, other_than
 
 
 class MemoryHost:
@@ -45,13 +45,13 @@ class MemoryHost:
         check_size(self._name, path, len(content))
         found = self.read(path)
         if (found.sha256 if found else None) != expected:
-            raise RefusedError(f"host {self._name}: somebody else changed {path}", rule="R8")
+            raise changed(self._name, path, other_than(expected, found.sha256 if found else None))
         return self.place(path, content, mode=0o600 if found is None or found.mode is None else found.mode)
 
     def remove(self, path: str, *, expected: str) -> None:
         found = self.read(path)
         if found is None or found.sha256 != expected:
-            raise RefusedError(f"host {self._name}: somebody else changed {path}", rule="R8")
+            raise changed(self._name, path, other_than(expected, found.sha256 if found else None))
         del self.files[path]
 
     def sweep(self, path: str) -> tuple[str, ...]:

@@ -17,15 +17,15 @@ from keyctl.etcd_files.bbolt import BoltFile
 from keyctl.etcd_files.bbolt_meta import Sliceable
 from keyctl.etcd_files.forked import forked
 from keyctl.etcd_files.mvcc import Standing
-from keyctl.etcd_files.records import Find, Reader, twice
+from keyctl.etcd_files.records import Find, KeyHashes, Reader, twice
 from keyctl.stored.display import display
 from keyctl.stored.source import PLACE, Packed
 
 # A batch is delivered when it holds so many places, or so many bytes were read for it: they are counted while the
 # processor still has them in its own memory, and two batches at a time are too little for the C library to give back.
 _BATCH_PLACES, _BATCH_BYTES = 1000 * PLACE.size, 128 << 10
-# What the child writes: where the content of a find lies, its size, and the size of the places that follow.
-_FRAME = struct.Struct("=QQQ")
+# What the child writes: where the content of a find lies, its size, and the sizes of the places and hashes that follow.
+_FRAME = struct.Struct("=QQQQ")
 _LAST = 0xFFFFFFFFFFFFFFFF
 
 
@@ -49,9 +49,10 @@ def live_values(database: Database, prefix: bytes, revision: int) -> Generator[P
     """
     found = _Found(database, _reader(database, prefix, revision, past=False))
     yield from _batches(found)
-    if not found.repeated:
+    repeated = found.hashes.repeated()
+    if not repeated:
         return
-    key = twice(_reader(database, prefix, revision, past=False).finds(), found.repeated)
+    key = twice(_reader(database, prefix, revision, past=False).finds(), repeated)
     if key is not None:
         raise UnusableInputError(
             f"{database.name} is not consistent",
@@ -86,46 +87,50 @@ def _batches(finds: Iterable[Find]) -> Generator[Packed]:
 
 
 class _Found:
-    """What `reader` finds; `repeated`, once all was delivered, are the hashes that `Reader.repeated` names."""
+    """What `reader` finds; `hashes` are those of the keys that were delivered."""
 
     def __init__(self, database: Database, reader: Reader) -> None:
         self._database, self._reader = database, reader
-        self.repeated: frozenset[int] = frozenset()
+        self.hashes = KeyHashes()
 
     def __iter__(self) -> Generator[Find]:
         if self._database.helped:
             with forked(self._tell) as answer:
-                yield from self._heard(answer)
+                yield from self._noted(self._heard(answer))
         else:
-            yield from self._reader.finds()
-            self.repeated = frozenset(self._reader.repeated())
+            yield from self._noted(self._reader.finds())
+
+    def _noted(self, finds: Iterable[Find]) -> Generator[Find]:
+        for find in finds:
+            self.hashes.note(find.hashes)
+            yield find
 
     def _tell(self, answer: BinaryIO) -> None:
-        """In the child: write all that is found, then what there is to say about it."""
+        """In the child: write all that is found, and at the end, or where it cannot go on, what there is to say."""
+        said: dict[str, object] = {}
         try:
             for find in self._reader.finds():
                 if find.places:
-                    answer.write(_FRAME.pack(find.offset, len(find.content), len(find.places)) + find.places)
-            said: dict[str, object] = {"repeated": sorted(self._reader.repeated())}
+                    head = _FRAME.pack(find.offset, len(find.content), len(find.places), len(find.hashes))
+                    answer.write(head + find.places + find.hashes)
         except UnusableInputError as error:
             said = {"message": str(error), "cause": error.cause, "hints": error.hints}
         raw = json.dumps(said).encode()
-        answer.write(_FRAME.pack(_LAST, 0, len(raw)) + raw)
+        answer.write(_FRAME.pack(_LAST, 0, len(raw), 0) + raw)
 
     def _heard(self, answer: BinaryIO) -> Generator[Find]:
         while len(frame := answer.read(_FRAME.size)) == _FRAME.size:
-            offset, size, rest = _FRAME.unpack(frame)
-            places = answer.read(rest)
+            offset, size, places_size, hashes_size = _FRAME.unpack(frame)
+            places, hashes = answer.read(places_size), answer.read(hashes_size)
             if offset == _LAST:
                 said = json.loads(places)
-                if "message" in said:
+                if said:
                     raise UnusableInputError(said["message"], cause=said["cause"], hint=tuple(said["hints"]))
-                self.repeated = frozenset(said["repeated"])
                 return
             content = self._database.data[offset : offset + size]
-            if len(content) < size or len(places) < rest:
+            if len(content) < size or len(places) < places_size or len(hashes) < hashes_size:
                 break
-            yield Find(offset, content, places)
+            yield Find(offset, content, places, hashes)
         raise UnusableInputError(
             f"{self._database.name} was not read to its end",
             cause="it became shorter, or the process that read it was ended",

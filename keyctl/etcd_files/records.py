@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Container, Generator, Iterable
+from collections.abc import Container, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from keyctl.etcd_files.bbolt import LEAF_ELEMENT, BoltFile, LeafRun
@@ -27,11 +27,15 @@ _SEPARATOR_AT = 8
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """Wanted records among the bytes `content`, which lie at `offset` of the file; `places` as in `Packed`."""
+    """Wanted records among the bytes `content`, which lie at `offset` of the file; `places` as in `Packed`.
+
+    `hashes` are those of their keys, eight bytes each, where live ones are looked for.
+    """
 
     offset: int
     content: bytes = field(repr=False)
     places: bytes = field(repr=False)
+    hashes: bytes = field(default=b"", repr=False)
 
 
 class Reader:
@@ -49,28 +53,20 @@ class Reader:
         self._newer = b"\xff" * REVISION.size
         self._seen: set[bytes] = set()
         self._sizes = Sizes()
-        self._hashes = [array("q") for _ in range(_GROUPS)]
 
     def finds(self) -> Generator[Find]:
         """Go through the records. Raises `UnusableInputError` for a damaged one."""
         for run in self._bolt.runs_backwards(RECORDS):
-            yield Find(run.offset, run.content, self._read(run))
+            places, keys = self._read(run)
+            yield Find(run.offset, run.content, places, array("q", map(_hash, keys)).tobytes())
 
-    def repeated(self) -> set[int]:
-        """The hashes of keys that were found more than once: none, if every key was found once."""
-        doubtful = (group for group in self._hashes if len(set(group)) < len(group))
-        return {number for group in doubtful for number, times in Counter(group).items() if times > 1}
-
-    def _read(self, run: LeafRun) -> bytes:
-        """The places of the wanted records of `run`."""
+    def _read(self, run: LeafRun) -> tuple[bytes, Sequence[bytes]]:
+        """The places of the wanted records of `run`, and the keys of live ones."""
         usual = usual_run(run, self._sizes)
         if usual is None or not self._all_live(usual):
             return self._read_each(run)
         self._newer = usual.entries[-1]
-        if self._past:
-            return b""
-        self._note(usual.keys)
-        return usual.places()
+        return (b"", ()) if self._past else (usual.places(), usual.keys)
 
     def _all_live(self, usual: UsualRun) -> bool:
         """Whether all of these records are wanted as live ones are, and none says anything about an older one."""
@@ -84,7 +80,7 @@ class Reader:
             and max(keys).startswith(self._prefix)
         )
 
-    def _read_each(self, run: LeafRun) -> bytes:
+    def _read_each(self, run: LeafRun) -> tuple[bytes, Sequence[bytes]]:
         """The same, for any records."""
         content, newer, seen, past = run.content, self._newer, self._seen, self._past
         limit, compacted, prefix, sizes = self._limit, self._compacted, self._prefix, self._sizes
@@ -133,9 +129,7 @@ class Reader:
                     places += (at, key_at, key_end, value_at, value_end)
                     keys.append(key)
         self._newer = newer
-        if not past:
-            self._note(keys)
-        return array("Q", places).tobytes()
+        return array("Q", places).tobytes(), () if past else keys
 
     def _look(
         self, run: LeafRun, leaf: tuple[int, int, int, int], element: int, newer: bytes
@@ -162,10 +156,23 @@ class Reader:
             return entry, None
         raise self._bolt.damage(number, run.offset + element, what)
 
-    def _note(self, keys: Iterable[bytes]) -> None:
-        notes = [group.append for group in self._hashes]
-        for hashed in map(_hash, keys):
+
+class KeyHashes:
+    """The hashes of all keys that were found, to tell whether one was found twice. Takes eight bytes a key."""
+
+    def __init__(self) -> None:
+        self._groups = [array("q") for _ in range(_GROUPS)]
+
+    def note(self, hashes: bytes) -> None:
+        """Remember what `Find.hashes` holds."""
+        notes = [group.append for group in self._groups]
+        for hashed in array("q", hashes):
             notes[hashed % _GROUPS](hashed)
+
+    def repeated(self) -> set[int]:
+        """Those that were found more than once: none, if every key was found once."""
+        doubtful = (group for group in self._groups if len(set(group)) < len(group))
+        return {number for group in doubtful for number, times in Counter(group).items() if times > 1}
 
 
 def twice(finds: Iterable[Find], suspects: Container[int]) -> bytes | None:

@@ -6,14 +6,14 @@ import os
 import random
 import struct
 import zipfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from keyctl.errors import KeyctlError, UnusableInputError, WrongUsageError
 from keyctl.etcd_files import forked, snapshot_file, source
-from keyctl.etcd_files.records import Reader
+from keyctl.etcd_files.records import Find, Reader
 from keyctl.etcd_files.source import SnapshotSource
 from keyctl.stored.source import Area, Coverage, Value
 from tests.support.bolt_writer import BoltBuilder, branch, inline_bucket, key_value, leaf, revision
@@ -311,10 +311,13 @@ def test_a_wrong_digest_that_a_child_computes_is_damage(tmp_path: Path, helped: 
 def test_a_child_that_dies_is_no_end_of_the_values(
     tmp_path: Path, helped: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dies(*_: object) -> None:
+    finds = Reader.finds
+
+    def dies(reader: Reader) -> Iterator[Find]:
+        yield from finds(reader)
         os._exit(9)
 
-    monkeypatch.setattr(Reader, "repeated", dies)
+    monkeypatch.setattr(Reader, "finds", dies)
     assert "not read to its end" in str(refused(write(tmp_path / "s.db", database(2500))))
     assert gone(helped)
 

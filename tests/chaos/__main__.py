@@ -26,6 +26,8 @@ from tests.chaos.disruptions import Kind
 from tests.museum.site import site
 from tests.support.binaries import binary
 
+_INTERRUPTED = 130
+
 
 def main() -> int:
     asked = _asked()
@@ -40,14 +42,26 @@ def main() -> int:
             return 1
         course = Course(place, random.Random(asked.seed))  # noqa: S311 — which accident comes next, not a key
         _say(f"seed {asked.seed}")
+        interrupted = _run(course, asked, began)
+        for line in _table(course, asked.seed, time.monotonic() - began):
+            _say(line)
+    if any(outcome.problems for outcome in course.outcomes):
+        return 1
+    return _INTERRUPTED if interrupted else 0
+
+
+def _run(course: Course, asked: argparse.Namespace, began: float) -> bool:
+    """Rotate until it is enough or something is wrong; True where it was interrupted."""
+    try:
         while _goes_on(asked, len(course.outcomes), time.monotonic() - began):
             outcome = course.rotate()
             _say(_line(len(course.outcomes), outcome))
             if outcome.problems:
                 break
-        for line in _table(course, asked.seed, time.monotonic() - began):
-            _say(line)
-    return 1 if any(outcome.problems for outcome in course.outcomes) else 0
+    except KeyboardInterrupt:
+        _say("interrupted: the rotation that was under way is not judged")
+        return True
+    return False
 
 
 def _asked() -> argparse.Namespace:

@@ -92,8 +92,9 @@ def check_end(cluster: ModelCluster, scene: Scene, was: Was) -> State:
         try:
             go_on(cluster, scene.wish)
         except KeyctlError as error:
+            if not isinstance(error, RefusedError | StoppedError):
+                raise
             last = error
-            assert isinstance(error, RefusedError | StoppedError), error
             _check_error(cluster, error)
             obey(cluster, error)
     else:

@@ -1,4 +1,4 @@
-"""The machine, model-checked: hypothesis interrupts, delays, loses, crashes and changes; R1 to R18 hold all the same."""
+"""The machine, model-checked: hypothesis interrupts, delays, loses and changes; R1 to R18 hold all the same."""
 
 from __future__ import annotations
 

@@ -143,7 +143,13 @@ def test_ctrl_c_at_any_later_moment_is_6_and_resume_goes_on(plane: Seeded, home:
             if moment == "settling: ":
                 _second_runs_are_refused(plane, home, shell)
             rotating.interrupt()
-            told(rotating.end(), 6, "interrupted part-way", "this state is safe", "keyctl rotate --resume")
+            told(
+                rotating.end(),
+                6,
+                "interrupted part-way",
+                "this state is safe",
+                f"keyctl rotate --cluster {slow} --resume",
+            )
         assert plane.changed() == {}
         told(shell.keyctl(*ROTATE), 5, "under way", "keyctl rotate --resume", "[R8]")
     finished = shell.keyctl(*RESUME)

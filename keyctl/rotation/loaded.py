@@ -8,6 +8,7 @@ neither shows is not guessed at. Pure; remembers what it was told, and asks nobo
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -198,7 +199,8 @@ def loaded_of(probe: ServerProbe, disk: OnDisk) -> Loaded:
     return _unknown(
         f"it loaded a file within {MARGIN:.0f} s of the last change: whether before or after it is not certain"
         if near
-        else "it has neither started nor reloaded since its file or its manifest was last changed",
+        else "it has neither started nor reloaded since its file or its manifest was last changed, or they bear a time "
+        "that is yet to come: touch them, then",
         "restart its kube-apiserver",
     )
 
@@ -231,11 +233,13 @@ def remembered(records: Sequence[Mapping[str, object]], *, now: datetime, monoto
 
 def changed_of(records: Sequence[Mapping[str, object]], *, now: datetime, monotonic: float) -> dict[str, float]:
     """When each server was last given a file, a flag, or neither, or was about to be, by our monotonic clock."""
-    acts = [record for record in records if record.get("step") in _CHANGES]
-    return {
-        str(record["server"]): monotonic - (now - datetime.fromisoformat(str(record["at"]))).total_seconds()
-        for record in acts
-    }
+    found = {}
+    for record in records:
+        if record.get("step") in _CHANGES:
+            ago = (now - datetime.fromisoformat(str(record["at"]))).total_seconds()
+            # NOTE: with our own clock set back it is not known when that was.
+            found[str(record["server"])] = monotonic - ago if ago >= 0 else -math.inf
+    return found
 
 
 _CHANGES = {"write-file", "edit-manifest", "restore-manifest"}

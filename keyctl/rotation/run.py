@@ -122,6 +122,9 @@ class Run:
             self._step = None
             self._breathe()
             self._step = step
+            if steps.stage_after(step) is seen.way.goal:
+                # NOTE: also for whoever is stopped before anybody has looked at it.
+                self.between_proofs = True
             try:
                 self._act(step, seen)
             except (UnreadableThereError, NotServingError):

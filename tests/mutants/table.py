@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.mutants import before, convergence, during, host_files, leaving, records, rewriting, scope
+from tests.mutants import before, convergence, during, host_files, leaving, meanwhile, records, rewriting, scope
 from tests.mutants.mutant import Mutant
 
 PAGE = Path(__file__).parents[2] / "docs" / "mutants.md"
@@ -28,6 +28,7 @@ MUTANTS: tuple[Mutant, ...] = tuple(
             *during.MUTANTS,
             *host_files.MUTANTS,
             *leaving.MUTANTS,
+            *meanwhile.MUTANTS,
             *records.MUTANTS,
             *rewriting.MUTANTS,
             *scope.MUTANTS,

@@ -219,6 +219,7 @@ class Laws:
         """Every law that is about what is written down."""
         self._r14_no_key_in(json.dumps(record, default=str))
         self.last_record = str(record["kind"]), str(record.get("step") or record.get("of") or "")
+        self._cluster.steps_in_doubt += record["kind"] == "intent"
         match record:
             case {"kind": "begin", "plan": dict(plan)}:
                 self.plan, self.way = plan_from_record(plan), Way.FORWARD
@@ -230,7 +231,8 @@ class Laws:
                 self.way = Way.BACK
             case {"kind": "proof", "of": "verified" | "retired" | "gone" as of, "revision": int(revision)}:
                 self._r3_proven_clean(str(of), revision)
-            case {"kind": "end"}:
+            case {"kind": "end", "state": str(state)}:
+                assert (state == "aborted") is (self.way is Way.BACK), f"R7: it was aborted, and ends {state}"
                 self._r3_settled_again()
 
     def told(self, text: str) -> None:

@@ -21,6 +21,9 @@ from tests.support.sim_kill import Killed, KillSwitch
 
 T = TypeVar("T")
 
+# The longest wait asks some thousand times.
+_ROUND_IN_CIRCLES = 20_000
+
 
 class Lost(Enum):
     """What is lost of the next act: what was asked for, which then is not done, or only the answer."""
@@ -81,12 +84,12 @@ class SteppedSwitch(KillSwitch):
         self.process: Process | None = None
         self.lost: Lost | None = None
         self.at = ""
-        self.effects = 0
+        self.effects = self._asked = 0
 
     def new_process(self, *, kill_at: int | None = None, before: bool = True) -> None:
         """See `KillSwitch`."""
         super().new_process(kill_at=kill_at, before=before)
-        self.process, self.lost, self.at, self.effects = None, None, "", 0
+        self.process, self.lost, self.at, self.effects, self._asked = None, None, "", 0, 0
 
     def kill(self) -> None:
         """The process does nothing any more."""
@@ -102,12 +105,14 @@ class SteppedSwitch(KillSwitch):
     def alive(self) -> None:
         """See `KillSwitch`; a point at which nothing is changed."""
         super().alive()
+        self._asked += 1
+        assert self._asked < _ROUND_IN_CIRCLES, "it asks and asks, and does nothing"
         self._point(fine=True)
 
     def effect(self, label: str, act: Callable[[], T]) -> T:
         """See `KillSwitch`; two points."""
         super().alive()
-        self.at = label
+        self.at, self._asked = label, 0
         self._point(fine=False)
         result = super().effect(label, lambda: self._losing(label, act))
         self.at = ""
@@ -139,4 +144,3 @@ def _error(label: str) -> Exception:
     if label.endswith(": restart"):
         return restart_failed(label.partition(":")[0], "it ended with exit status 1")
     return UnreachableError(f"no answer to {label}", cause="TCP: connection reset by peer")
-

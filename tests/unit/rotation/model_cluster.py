@@ -290,11 +290,6 @@ class ModelCluster(SimCluster):
         """Whether there is room for one."""
         return not self.unlisted and all(server.name != STRANGER for server in self.servers)
 
-    def beginning_of_joined(self) -> dict[str, bytes]:
-        """Its files as they are once everything is as it was before."""
-        files = {path: file.content for path, file in self.server(STRANGER).host.files.items()}
-        return files | {CONFIG_PATH: self.base or b""}
-
     def leave(self) -> None:
         """It goes again."""
         for server in self.unlisted:

@@ -134,9 +134,7 @@ class User(RuleBasedStateMachine):
         self._start(lambda: session.abort(confirm=Agree()))
 
     def _take_in_or_leave(self, *, stays: bool) -> None:
-        if stays and self.cluster.take_in():
-            self.was.files.append(self.cluster.beginning_of_joined())
-        else:
+        if not (stays and self.cluster.take_in()):
             self.cluster.leave()
 
     # -- the end

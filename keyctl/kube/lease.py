@@ -208,6 +208,6 @@ def _lost(found: _Found) -> StoppedError:
     return StoppedError(
         f"the Lease {NAMESPACE}/{NAME} was taken from this rotation",
         cause=taken,
-        hint=("this state is safe: nothing was removed", "when nothing else runs: keyctl rotate --resume"),
+        hint="when nothing else runs: keyctl rotate --resume",
         rule="R8",
     )

@@ -347,7 +347,11 @@ class Run:
                 self._write(CLOSED, {})
                 raise closed.standing(self.where_it_stands()) from closed
         if self._holds_lease:
-            self._world.lease.check()
+            try:
+                self._world.lease.check()
+            except StoppedError as lost:
+                how = self.where_it_stands()[0]
+                raise StoppedError(str(lost), cause=lost.cause, hint=(how, *lost.hints), rule=lost.rule) from lost
 
     def _write(self, kind: str, fields: Mapping[str, object]) -> None:
         self._journal.append(kind, self._world.clock.now(), {"rotation": self._plan.rotation, **fields})

@@ -20,6 +20,7 @@ from keyctl.cli.commands.lab import lab as lab_command
 from keyctl.cluster_file import read as cluster_file
 from keyctl.errors import UnreachableError, UnusableInputError
 from keyctl.lab import plane, processes
+from keyctl.lab.bring_up import Origin
 from keyctl.lab.bring_up import bring_up as bring_up_for_real
 from keyctl.lab.kubelet import admin_credentials
 from keyctl.lab.layout import Layout
@@ -257,10 +258,16 @@ def test_a_port_taken_in_between_is_retried(own_state: Path, monkeypatch: pytest
     taken = iter([True])
     original = bring_up_for_real
 
-    def bring_up(settings: Settings, layout: Layout, programs: dict[str, Path], progress: plane.Progress) -> Topology:
+    def bring_up(
+        settings: Settings,
+        layout: Layout,
+        programs: dict[str, Path],
+        progress: plane.Progress,
+        origin: Origin | None = None,
+    ) -> Topology:
         if next(taken, False):
             raise PortTakenError("etcd1 ended", hint="none")
-        return original(settings, layout, programs, progress)
+        return original(settings, layout, programs, progress, origin)
 
     monkeypatch.setattr(plane, "bring_up", bring_up)
     said: list[str] = []

@@ -80,6 +80,17 @@ RESTING = (
     ),
 )
 
+LEASES = (
+    Mutant(
+        "R8",
+        "how things stand, for whoever loses the Lease",
+        RUN,
+        "how = self.where_it_stands()[0]",
+        'how = "this state is safe for as long as you like"',
+        f"{TEST_FOUND}::test_r8_who_loses_the_lease_is_told_how_things_stand[retiring]",
+    ),
+)
+
 UPGRADES = (
     Mutant(
         "R8",
@@ -214,4 +225,4 @@ CLOCKS = (
     ),
 )
 
-MUTANTS = (*RESTING, *UPGRADES, *JOINED, *AGREEMENTS, *CLOCKS)
+MUTANTS = (*RESTING, *LEASES, *UPGRADES, *JOINED, *AGREEMENTS, *CLOCKS)

@@ -115,6 +115,18 @@ def test_r3_on_the_way_back_it_is_not_called_safe_while_a_server_is_without_the_
     assert_not_called_safe(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("nth", "how"), [(1, "safe for as long as you like"), (7, "go on soon")], ids=["adding", "retiring"]
+)
+def test_r8_who_loses_the_lease_is_told_how_things_stand(nth: int, how: str, tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    after(cluster, "journal outcome write-file", lambda: setattr(cluster.lease_record, "place", "elsewhere"), nth=nth)
+    error = stops(cluster)
+    assert (type(error), error.rule) == (StoppedError, "R8")
+    assert how in error.hints[0]
+    assert "keyctl rotate --resume" in error.hints[-1]
+
+
 # -- R2: clocks that are set
 
 

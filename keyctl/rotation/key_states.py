@@ -33,6 +33,10 @@ def note_end(world: World, plan: Plan, state: State, write: Write) -> None:
     for ref in left:
         if states.get(ref) in _IN_USE:
             world.store.note_state(ref, KeyState.DEACTIVATED)
+    for ref in plan.old_refs if way is Way.BACK else ():
+        if states.get(ref) is KeyState.DEACTIVATED:
+            # NOTE: it had left the files already when the way turned.
+            world.store.note_state(ref, KeyState.ACTIVE)
 
 
 def note_writes(world: World, plan: Plan, state: State, journal: Iterable[Mapping[str, object]]) -> None:

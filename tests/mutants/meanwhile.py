@@ -80,6 +80,17 @@ RESTING = (
     ),
 )
 
+STATES = (
+    Mutant(
+        "R4",
+        "taking keys for active again that come back after they were noted as out of use",
+        "keyctl/rotation/key_states.py",
+        "for ref in plan.old_refs if way is Way.BACK else ():",
+        "for ref in ():",
+        f"{TEST_FOUND}::test_r4_keys_that_come_back_after_they_were_noted_as_out_of_use_are_active_again",
+    ),
+)
+
 LEASES = (
     Mutant(
         "R8",
@@ -225,4 +236,4 @@ CLOCKS = (
     ),
 )
 
-MUTANTS = (*RESTING, *LEASES, *UPGRADES, *JOINED, *AGREEMENTS, *CLOCKS)
+MUTANTS = (*RESTING, *STATES, *LEASES, *UPGRADES, *JOINED, *AGREEMENTS, *CLOCKS)

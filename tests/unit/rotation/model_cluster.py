@@ -43,6 +43,7 @@ class ModelCluster(SimCluster):
         self._down_until: dict[str, float] = {}
         # By server: the file that somebody else wrote, and the one that was there.
         self._meddled: dict[str, tuple[bytes, bytes]] = {}
+        self.others_wrote_ours = False
         self._to_land: list[Callable[[], None]] = []
         self._made = 0
         super().__init__(directory, specs, config)
@@ -322,6 +323,7 @@ class ModelCluster(SimCluster):
         theirs = self.base if older else file.content + b"# rendered by somebody else\n"
         if theirs != file.content:
             self._meddled[server.name] = theirs, file.content
+            self.others_wrote_ours |= older
             self.broken.add(server.name)
             server.host.place(CONFIG_PATH, theirs)
             server.written_in_place()

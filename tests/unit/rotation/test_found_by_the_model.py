@@ -11,21 +11,26 @@ import pytest
 
 from keyctl.errors import KeyctlError, StoppedError, UnreachableError
 from keyctl.hosts.interface import HostFile
+from keyctl.keys.ledger import KeyState
 from keyctl.kube.interface import ServerProbe
 from keyctl.rotation.loaded import LoadedBy, Loads, OnDisk, remembered
 from keyctl.rotation.plan import State
 from tests.support.sim_server import CONFIG_PATH, Spec
+from tests.support.sim_texts import KEY_1
 from tests.support.simulator import THREE_RESTARTED, SimCluster
 from tests.unit.rotation.scenes import (
     ROTATE,
     SCENES,
     Agree,
+    Was,
     after,
+    assert_back,
     assert_done,
     begin,
     go_on,
     kill,
     skip_slow_parts,
+    states_of_keys,
     stops,
 )
 
@@ -127,6 +132,21 @@ def test_r8_who_loses_the_lease_is_told_how_things_stand(nth: int, how: str, tmp
     assert "keyctl rotate --resume" in error.hints[-1]
 
 
+# -- R4: what the ledger says of the old keys
+
+
+def test_r4_keys_that_come_back_after_they_were_noted_as_out_of_use_are_active_again(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path)
+    was = Was.of(cluster)
+    whole = SimCluster(tmp_path / "whole")
+    begin(whole.session(), ROTATE)
+    last = max(number for number, label in enumerate(whole.switch.labels, 1) if label == "store-note-state")
+    assert kill(cluster, lambda: begin(cluster.session(), ROTATE), last, before=False)
+    cluster.session().abort(confirm=Agree())
+    assert states_of_keys(cluster)[KEY_1.ref] == KeyState.ACTIVE
+    assert_back(cluster, was)
+
+
 # -- R2: clocks that are set
 
 
@@ -169,6 +189,12 @@ def test_r2_a_process_is_newer_than_what_keyctl_has_written_by_its_age_too(
     records = [{"kind": "outcome", "step": step, "server": "cp1", "at": at}]
     loads = remembered(records, now=NOW, monotonic=600.0)
     assert loads.seen(replace(PROBE, begun=begun), lambda: DISK).by is by
+
+
+def test_r2_with_our_own_clock_set_back_it_is_not_known_when_a_file_was_written() -> None:
+    records = [{"step": "write-file", "server": "cp1", "at": (NOW + timedelta(hours=1)).isoformat()}]
+    loads = remembered(records, now=NOW, monotonic=600.0)
+    assert loads.seen(replace(PROBE, begun=599.0), lambda: DISK).by is LoadedBy.START
 
 
 def test_r2_without_records_the_clocks_of_the_server_and_its_host_decide() -> None:

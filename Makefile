@@ -16,7 +16,7 @@ COMPILE   := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --upg
              --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test museum chaos check mutants oracle fuzz bench generate lock clean
+.PHONY: help setup demo test museum chaos model check mutants oracle fuzz bench generate lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ museum: $(INSTALLED) ## accidents on real servers: killed, paused, joining, full
 chaos: $(INSTALLED) ## half an hour of rotations while servers, etcd and keyctl are killed and paused by chance
 	@echo '== chaos: python -m tests.chaos (about 30 minutes)'
 	@$(BIN)/python -m tests.chaos
+
+model: $(INSTALLED) ## ten minutes of the rotation's model: everything that can go wrong, by chance, at any instant
+	@$(BIN)/python -m tests.unit.rotation.model_run --seconds 600
 
 check: $(INSTALLED) ## format, lint, types, import contracts, generated files
 	@echo '== format: ruff format --check'

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from keyctl.errors import UnreachableError
 from keyctl.kube.interface import Census, ServerProbe
 from keyctl.rotation.membership import Disagreement, Processes, disagreement
 from keyctl.rotation.world import Server
 from tests.support.sim_server import SimServer
 from tests.support.simulator import SimCluster
-from tests.unit.rotation.scenes import stops
+from tests.unit.rotation.scenes import ROTATE, SCENES, assert_done, begin, stops
 
 IDS = ("apiserver-one", "apiserver-two", "apiserver-three")
 
@@ -147,6 +148,40 @@ def test_a_rotation_through_a_load_balancer_with_two_servers_behind_it_stops(tmp
     error = stops(cluster)
     assert error.rule == "R11"
     assert "more than one process answers at the address of cp2" in str(error)
+
+
+@pytest.mark.parametrize("look", range(1, 12))
+def test_a_server_that_somebody_restarts_while_it_is_asked_for_the_others_is_waited_for(
+    look: int, tmp_path: Path
+) -> None:
+    cluster = SimCluster(tmp_path)
+    looks = itertools.count(1)
+
+    def take_away(name: str, ready: bool) -> None:
+        # NOTE: after the last probe of a look, and before the census, which is asked of cp1.
+        underway = ready and name == "cp3" and cluster.journal().unfinished()
+        if underway and next(looks) == look:
+            cluster.server("cp1").restart()
+
+    cluster.on_probe = take_away
+    begin(cluster.session(), ROTATE)
+    assert_done(cluster, SCENES[4])
+    assert next(looks) > look + 1, "it was restarted, and looked at again"
+
+
+def test_a_server_that_stays_up_and_does_not_tell_who_the_servers_are_stops_it_with_its_own_words(
+    tmp_path: Path,
+) -> None:
+    cluster = SimCluster(tmp_path)
+    tell = cluster.census
+
+    def census() -> Census:
+        if cluster.journal().unfinished():
+            raise UnreachableError("API server cp1 does not let us list leases.coordination.k8s.io")
+        return tell()
+
+    cluster.census = census  # type: ignore[method-assign]
+    assert "does not let us list leases" in f"{(error := stops(cluster))} {error.cause}"
 
 
 def take_turns(server: SimServer, one: tuple[float, int], turn: int) -> None:

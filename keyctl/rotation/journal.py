@@ -62,7 +62,7 @@ class Journal:
     def records(self) -> tuple[Record, ...]:
         """Every whole record, oldest first; torn lines are left out, for their effect was never begun."""
         try:
-            lines = self._path.read_text().splitlines()
+            lines = self._path.read_bytes().splitlines()
         except FileNotFoundError:
             return ()
         except OSError as exc:
@@ -73,7 +73,7 @@ class Journal:
                 record = json.loads(line)
             except ValueError:
                 continue
-            if isinstance(record, dict):
+            if isinstance(record, dict) and isinstance(record.get("kind"), str):
                 found.append(record)
         return tuple(found)
 

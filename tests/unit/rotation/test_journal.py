@@ -213,6 +213,19 @@ def test_a_torn_record_is_left_out_and_the_next_one_is_whole(tmp_path: Path) -> 
         assert [record["kind"] for record in journal.records()] in (["begin", "state"], ["begin", "intent", "state"])
 
 
+@pytest.mark.parametrize(
+    "line", [b'{"kind": "end", "at": "\xff\xfe"}', b"[]", b'"end"', b"{}", b'{"kind": null}', b"\x00"]
+)
+def test_a_line_that_is_no_record_is_left_out(line: bytes, tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.append("begin", NOW, {"plan": {}})
+    with journal.path.open("ab") as file:
+        file.write(line + b"\n")
+    journal.append("intent", NOW, {"step": "restart"})
+    assert [record["kind"] for record in journal.records()] == ["begin", "intent"]
+    assert journal.unfinished() == journal.records()
+
+
 def test_a_journal_knows_the_rotation_that_was_begun_and_not_ended(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     assert journal.unfinished() == ()

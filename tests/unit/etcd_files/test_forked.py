@@ -19,6 +19,7 @@ from keyctl.etcd_files.delivery import Database, live_values
 from keyctl.etcd_files.forked import forked
 from keyctl.etcd_files.mvcc import read_standing
 from keyctl.etcd_files.snapshot_file import digest_checked, extent
+from tests.support.effects import open_descriptors
 from tests.unit.backup.databases import snapshot
 
 WRITTEN = [(b"/registry/secrets/default/s%d" % number, b"value %d" % number, 5 + number) for number in range(50)]
@@ -45,10 +46,10 @@ def no_child(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_where_there_can_be_no_child_the_work_is_done_here_and_no_pipe_stays_open(no_child: None) -> None:
-    before = sorted(Path("/proc/self/fd").iterdir())
+    before = open_descriptors()
     with forked(tell_process) as answer:
         assert int(answer.read()) == os.getpid()
-    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    assert open_descriptors() == before
 
 
 def read(path: Path) -> tuple[int, str]:

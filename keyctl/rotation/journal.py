@@ -60,22 +60,35 @@ class Journal:
             os.close(descriptor)
 
     def records(self) -> tuple[Record, ...]:
-        """Every whole record, oldest first; torn lines are left out, for their effect was never begun."""
+        """Every whole record, oldest first; torn lines are left out, for their effect was never begun.
+
+        Raises `UnusableInputError` for a line that no crash leaves: what is under way cannot be told without it.
+        """
         try:
-            lines = self._path.read_bytes().splitlines()
+            lines = self._path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return ()
         except OSError as exc:
             raise UnusableInputError(f"cannot read the journal {self._path}", cause=exc.strerror) from exc
         found = []
-        for line in lines:
+        for number, line in enumerate(lines, 1):
+            if not line.isascii():
+                raise self._damaged(number)
             try:
-                record = json.loads(line)
+                record = json.loads(line.decode("ascii"))
             except ValueError:
                 continue
-            if isinstance(record, dict) and isinstance(record.get("kind"), str):
-                found.append(record)
+            if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
+                raise self._damaged(number)
+            found.append(record)
         return tuple(found)
+
+    def _damaged(self, number: int) -> UnusableInputError:
+        return UnusableInputError(
+            f"the journal {self._path} is damaged",
+            cause=f"line {number} is no record of keyctl's",
+            hint=("put back a copy of it", "without one, move it away and see where the cluster stands: keyctl doctor"),
+        )
 
     def of(self, rotation: str) -> tuple[Record, ...]:
         """Every whole record of one rotation, oldest first, from before its plan was made."""

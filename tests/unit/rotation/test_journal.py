@@ -214,16 +214,26 @@ def test_a_torn_record_is_left_out_and_the_next_one_is_whole(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "line", [b'{"kind": "end", "at": "\xff\xfe"}', b"[]", b'"end"', b"{}", b'{"kind": null}', b"\x00"]
+    "line", [b'{"kind": "end", "at": "\xff\xfe"}', b"[]", b'"end"', b"{}", b'{"kind": null}', b"\xc3\xa4", b"7"]
 )
-def test_a_line_that_is_no_record_is_left_out(line: bytes, tmp_path: Path) -> None:
+def test_a_line_that_no_crash_leaves_is_damage_and_not_left_out(line: bytes, tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.append("begin", NOW, {"plan": {}})
     with journal.path.open("ab") as file:
         file.write(line + b"\n")
+    for told in (journal.records, journal.unfinished):
+        with pytest.raises(UnusableInputError) as caught:
+            told()
+        assert caught.value.cause == "line 2 is no record of keyctl's"
+
+
+def test_what_a_power_cut_leaves_at_the_end_of_the_journal_is_a_torn_line(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.append("begin", NOW, {"plan": {}})
+    with journal.path.open("ab") as file:
+        file.write(bytes(100))
     journal.append("intent", NOW, {"step": "restart"})
-    assert [record["kind"] for record in journal.records()] == ["begin", "intent"]
-    assert journal.unfinished() == journal.records()
+    assert [record["kind"] for record in journal.unfinished()] == ["begin", "intent"]
 
 
 def test_a_journal_knows_the_rotation_that_was_begun_and_not_ended(tmp_path: Path) -> None:

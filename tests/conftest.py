@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from keyctl.lab.topology import EtcdAccess
+from tests.support import leak_watch
 from tests.support.openbao import RunningBao, running_bao
 from tests.support.plane import ControlPlanes, control_planes, etcd_alone
 
@@ -22,6 +23,16 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Machines are shared and noisy: how long an example takes says nothing.
 settings.register_profile("keyctl", deadline=None)
 settings.load_profile("keyctl")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch the whole run for key bytes."""
+    leak_watch.configure(config)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _watched_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    leak_watch.folder_of_the_run(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support import transcripts
 from tests.support.seeded import Answered
 
 _ROOT = Path(__file__).parents[2]
@@ -33,7 +34,9 @@ class Shell:
     def environment(self) -> dict[str, str]:
         """The whole environment; keyctl's state goes below the folder."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
-        own = {"HOME": str(self.folder), "XDG_STATE_HOME": str(self.state), "PYTHONPATH": str(_ROOT), "LANG": "C.UTF-8"}
+        # NOTE: what is in the path already notes the keys of every child of a run of tests.
+        modules = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+        own = {"HOME": str(self.folder), "XDG_STATE_HOME": str(self.state), "PYTHONPATH": modules, "LANG": "C.UTF-8"}
         return kept | own | self.variables
 
     @property
@@ -103,6 +106,7 @@ class Shell:
             process.wait()
             running.close()
             self.said.append(running.seen)
+            transcripts.note(f"keyctl {' '.join(map(str, arguments))}", running.seen)
 
 
 class Running:

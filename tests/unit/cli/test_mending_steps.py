@@ -77,6 +77,8 @@ def test_on_stdin_no_command_for_a_file_is_named() -> None:
         ("aB-._~!*#;,9876aB-._~!*#;,987654", "32 characters that are no base64: not encoded"),
         (KEY.hex(), "64 hexadecimal digits, which are 32 bytes"),
     ],
+    # Else the key would be in the name of the test, and so in every report of it.
+    ids=["placeholder", "encoded twice", "not encoded", "hex"],
 )
 def test_the_exact_cause_of_a_refused_secret_and_the_way_out_are_told(secret: str, cause: str) -> None:
     shown = validated(GOOD.replace(SECRET, secret))

@@ -1,0 +1,41 @@
+"""The failures of an earlier audit, which do not count again: what was known does not stop a build, what is new does.
+
+A failure is known by its check, its file and its words, not by its line: lines move. Text → values; opens nothing.
+"""
+
+from __future__ import annotations
+
+from keyctl.documents import Mapping, Node, Scalar, Sequence, parse
+from keyctl.errors import UnusableInputError
+from keyctl.findings import Finding, Status
+
+# Check, file, message.
+Known = frozenset[tuple[str, str, str]]
+NOTHING: Known = frozenset()
+
+
+def read(content: bytes, *, name: str) -> Known:
+    """The failures of the report `name`, as -o json prints it. Raises `UnusableInputError` for anything else."""
+    root = parse(content, name=name).root
+    found = _field(root, "findings")
+    if _text(_field(root, "kind")) != "AuditReport" or not isinstance(found, Sequence):
+        raise UnusableInputError(f"{name} is no report of an audit", hint="keyctl audit . -o json prints one")
+    failures = (one for one in found.items if _text(_field(one, "status")) == Status.FAIL)
+    return frozenset(
+        (_text(_field(one, "id")), _text(_field(_field(one, "location"), "file")), _text(_field(one, "message")))
+        for one in failures
+    )
+
+
+def mark_of(finding: Finding) -> tuple[str, str, str]:
+    """By what a failure is known again."""
+    return finding.id, finding.location.file or "", finding.message
+
+
+def _field(node: Node | None, name: str) -> Node | None:
+    pairs = node.items if isinstance(node, Mapping) else ()
+    return next((value for key, value in pairs if key.text == name), None)
+
+
+def _text(node: Node | None) -> str:
+    return node.text if isinstance(node, Scalar) else ""

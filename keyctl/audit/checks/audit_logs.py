@@ -1,0 +1,142 @@
+"""The audit log of the API server: that there is one, and that it holds no Secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from keyctl.audit.checks.check import API_SERVERS, AUDIT_POLICIES, Check, check, pending
+from keyctl.audit.checks.mappings import LOG
+from keyctl.audit.facts import About, AuditPolicy, PolicyRule, Program
+from keyctl.audit.verdicts import Verdict, failed, passed
+from keyctl.findings import Rule, Severity
+
+NO_LOG = Rule(
+    "KC-LOG-001",
+    Severity.HIGH,
+    "kube-apiserver keeps no audit log, or not long enough",
+    "Without it nobody can say who has read a Secret.",
+    "give --audit-log-path, --audit-log-maxage=30, --audit-log-maxbackup=10 and --audit-log-maxsize=100",
+    "CIS Kubernetes Benchmark 1.12, 1.2.16 to 1.2.19",
+    ("stig/V-242402", "stig/V-242461", "stig/V-242463", *LOG),
+)
+SECRETS_LOGGED = Rule(
+    "KC-LOG-002",
+    Severity.HIGH,
+    "the audit policy writes Secrets into the log, or leaves them out of it",
+    "At the levels Request and RequestResponse the log holds the values in plaintext, past all encryption. The first "
+    "rule that matches a request decides.",
+    "begin the rules with level Metadata for secrets, and let none be without a level",
+    "kube-apiserver 1.37, audit.k8s.io/v1",
+    ("stig/V-242403", *LOG),
+)
+LOG_FILES = Rule(
+    "KC-LOG-003",
+    Severity.MEDIUM,
+    "others can read the audit log, or it does not leave the host",
+    "Who has the host can change what it says of him.",
+    "chmod 600, and ship it elsewhere",
+    "",
+    ("nist-800-53/AU-9", *LOG),
+)
+ALERTS = Rule(
+    "KC-LOG-004",
+    Severity.MEDIUM,
+    "nobody is told when etcd or encryption fails",
+    "No leader, a full database, an expiring certificate, an old backup, a reload that failed: each is seen in metrics "
+    "before it is felt.",
+    "scrape etcd and the API servers, and alert on these",
+    "",
+    ("nist-800-53/SI-4", *LOG),
+)
+ALARMS = Rule(
+    "KC-LOG-005",
+    Severity.LOW,
+    "an alarm stands in etcd, or corruption is not looked for",
+    "Under NOSPACE nothing is written; under CORRUPT nothing that is read is proof.",
+    "etcdctl alarm list; turn on --experimental-compact-hash-check-enabled",
+    "",
+    ("nist-800-53/SI-7", *LOG),
+)
+
+_LEAST = {"audit-log-maxage": 30, "audit-log-maxbackup": 10, "audit-log-maxsize": 100}
+_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
+_BODIES = frozenset({"Request", "RequestResponse"})
+# What else must not be left out: (group, resource, verb).
+_WATCHED = (
+    ("", "pods/exec", "create"),
+    ("", "pods/portforward", "create"),
+    ("rbac.authorization.k8s.io", "rolebindings", "create"),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", "create"),
+)
+
+
+@check(NO_LOG, API_SERVERS)
+def log_kept(server: Program) -> Iterator[Verdict]:
+    """Where the log goes, and for how long."""
+    path = server.given("audit-log-path")
+    webhook = None if path else server.given("audit-webhook-config-file")
+    if path is None and webhook is None:
+        yield failed(f"{server.name} has neither --audit-log-path nor --audit-webhook-config-file", server)
+        return
+    # Standard output and webhooks are kept by others.
+    short = [] if path is None or path.value == "-" else [name for name in _LEAST if not _is_enough(server, name)]
+    if short:
+        wanted = ", ".join(f"--{name}={_LEAST[name]}" for name in short)
+        yield failed(f"{server.name} keeps less than {wanted}", server.setting(short[0]) or path or server)
+    else:
+        yield passed(f"{server.name} keeps an audit log", path or webhook or server)
+
+
+@check(SECRETS_LOGGED, AUDIT_POLICIES)
+def policy_tells_and_hides(policy: AuditPolicy) -> Iterator[Verdict]:
+    """For each verb, the first rule that matches."""
+    told: set[int] = set()
+    problems = 0
+    for verb in _VERBS:
+        for rule in _deciding(policy, "", "secrets", verb):
+            if rule.level in _BODIES and id(rule) not in told:
+                told.add(id(rule))
+                problems += 1
+                yield failed(f"{verb} of secrets is logged at {rule.level}: values in plaintext in the log", rule)
+    for group, resource, verb in (*(("", "secrets", verb) for verb in _VERBS), *_WATCHED):
+        decides = next((one for one in _deciding(policy, group, resource, verb) if not one.narrowed), None)
+        if decides is None or decides.level == "None":
+            problems += 1
+            yield failed(f"{verb} of {resource} is not logged", decides if decides is not None else policy)
+            break
+    if not problems:
+        yield passed("secrets are logged without their values", policy)
+
+
+def _deciding(policy: AuditPolicy, group: str, resource: str, verb: str) -> Iterator[PolicyRule]:
+    """The rules that decide about such a request: those for some users only, up to the first one for all."""
+    for rule in policy.rules:
+        if _matches(rule, group, resource, verb):
+            yield rule
+            if not rule.narrowed:
+                return
+
+
+def _matches(rule: PolicyRule, group: str, resource: str, verb: str) -> bool:
+    if rule.verbs and verb not in rule.verbs and "*" not in rule.verbs:
+        return False
+    if not rule.groups:
+        return not rule.non_resource
+    main, _, below = resource.partition("/")
+    names = {resource, "*"} | ({f"{main}/*", f"*/{below}"} if below else set())
+    return any(own == group and (not resources or names & set(resources)) for own, resources in rule.groups)
+
+
+def _is_enough(server: Program, name: str) -> bool:
+    value = server.text(name)
+    # Nought of age and of number means that nothing is ever deleted.
+    return value.isdigit() and (int(value) >= _LEAST[name] or (int(value) == 0 and name != "audit-log-maxsize"))
+
+
+CHECKS: tuple[Check, ...] = (
+    log_kept,
+    policy_tells_and_hides,
+    pending(LOG_FILES, About.CLUSTER, "the audit log on every host"),
+    pending(ALERTS, About.CLUSTER, "the alert rules of the monitoring"),
+    pending(ALARMS, About.ETCD, "a live etcd"),
+)

@@ -1,0 +1,170 @@
+"""Certificates: whose CA they are of, how long they last, how strong they are, and which ciphers may be spoken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from keyctl.audit.checks.check import API_SERVERS, CERTIFICATES, ETCDS, Check, Subjects, check, check_beside, pending
+from keyctl.audit.checks.mappings import TLS
+from keyctl.audit.facts import About, CertificateFact, Facts, Program, Setting, UndecidedError
+from keyctl.audit.verdicts import Verdict, failed, passed, unknown
+from keyctl.findings import Rule, Severity, Status
+
+SHARED_CA = Rule(
+    "KC-TLS-006",
+    Severity.HIGH,
+    "etcd trusts the CA of the cluster",
+    "With one CA for everything each kubelet's and each user's certificate opens etcd, past all authorization. What "
+    "counts is the certificate, not the name of its file.",
+    "make a CA for etcd alone",
+    "CIS Kubernetes Benchmark 1.12, 2.7",
+    TLS,
+)
+LIVE_REFUSALS = Rule(
+    "KC-TLS-009",
+    Severity.CRITICAL,
+    "etcd lets in whom it should refuse",
+    "Plain HTTP, no certificate, and a certificate of another CA must each be refused, on the client and on the peer "
+    "port of every member.",
+    "look at what etcd really listens on: its log names every URL",
+    "",
+    TLS,
+)
+WEAK_CIPHERS = Rule(
+    "KC-TLS-010",
+    Severity.HIGH,
+    "old protocols or weak ciphers are allowed",
+    "Suites with RC4, 3DES, CBC, or without forward secrecy can be broken or read later. What is not said is chosen by "
+    "Go, which offers none of these.",
+    "delete the option, or list suites with ECDHE and GCM or CHACHA20 only",
+    "crypto/tls of Go, CipherSuites and InsecureCipherSuites",
+    ("stig/V-242418", "nist-800-53/SC-13", *TLS),
+)
+EXPIRY = Rule(
+    "KC-TLS-011",
+    Severity.HIGH,
+    "a certificate is expired or expires soon",
+    "When a certificate of etcd expires the API server loses its storage at that minute.",
+    "renew it: kubeadm certs renew all, or what made it",
+    "",
+    ("nist-800-53/SC-17", *TLS),
+)
+WEAK_CERTIFICATE = Rule(
+    "KC-TLS-012",
+    Severity.MEDIUM,
+    "a certificate is weaker than it should be",
+    "RSA keys under 2048 bits and curves under 256 are within reach; one key in two certificates makes two parties "
+    "one; a server's certificate without alternative names is refused by every Go program.",
+    "issue a new one, with a key of its own and with its names",
+    "crypto/x509 of Go since 1.15 ignores the common name",
+    TLS,
+)
+REVOCATION = Rule(
+    "KC-TLS-013",
+    Severity.MEDIUM,
+    "a stolen certificate of etcd cannot be revoked",
+    "etcd looks at revocation lists only where --client-crl-file and --peer-crl-file name them; otherwise a "
+    "certificate is good until it expires.",
+    "keep lifetimes short, or give revocation lists",
+    "etcd client/pkg/transport",
+    TLS,
+)
+
+_BOTH = Subjects(About.PROGRAM, lambda facts: (*API_SERVERS.of(facts), *ETCDS.of(facts)))
+_WEAK_SUITE = re.compile(r"RC4|3DES|_CBC_|NULL|EXPORT|MD5|^TLS_RSA_WITH")
+_OLD = frozenset({"VersionTLS10", "VersionTLS11", "TLS1.0", "TLS1.1"})
+_FAILS, _WARNS, _CA_WARNS = timedelta(days=7), timedelta(days=30), timedelta(days=365)
+_LEAST_BITS = {"RSA": 2048, "EC": 256}
+
+
+@check_beside(SHARED_CA, ETCDS)
+def ca_of_its_own(etcd: Program, facts: Facts) -> Iterator[Verdict]:
+    """The CA that etcd trusts beside the one that the API server trusts."""
+    trusted = etcd.given("trusted-ca-file")
+    cluster = [found for server in facts.api_servers if (found := _given(server, "client-ca-file"))]
+    if trusted is None:
+        yield unknown(f"which CA {etcd.name} trusts is not known", etcd)
+        return
+    same = [one for one in cluster if one.value == trusted.value]
+    if same or _keys(facts, trusted.value) & {key for one in cluster for key in _keys(facts, one.value)}:
+        yield failed("etcd trusts the CA whose certificates the API server takes from every client", trusted)
+    elif cluster and all(_keys(facts, one.value) for one in (trusted, *cluster)):
+        yield passed("etcd has a CA of its own", trusted)
+    else:
+        yield unknown("whether two files hold one CA needs the certificates themselves", trusted)
+
+
+@check(WEAK_CIPHERS, _BOTH)
+def strong_ciphers(program: Program) -> Iterator[Verdict]:
+    """Versions and suites that are allowed by name."""
+    suites = program.setting("tls-cipher-suites" if program.about is About.API_SERVER else "cipher-suites")
+    oldest = program.setting("tls-min-version")
+    weak = [one for one in suites.known.split(",") if _WEAK_SUITE.search(one.strip())] if suites else []
+    if oldest and oldest.known in _OLD:
+        yield failed(f"{oldest.written}={oldest.known}", oldest)
+    if suites and weak:
+        yield failed(f"{suites.written} has {weak[0].strip()}", suites)
+    elif not (oldest and oldest.known in _OLD):
+        # The benchmark wants a list; without one Go takes none but good suites.
+        literal = Status.PASS if suites else Status.FAIL
+        yield passed(f"{program.name} allows no weak cipher", suites or program, literal=literal)
+
+
+@check_beside(EXPIRY, CERTIFICATES)
+def not_expiring(certificate: CertificateFact, facts: Facts) -> Iterator[Verdict]:
+    """How long each certificate still lasts."""
+    now = datetime(facts.today.year, facts.today.month, facts.today.day, tzinfo=UTC)
+    left = certificate.not_after - now
+    message = f"{certificate.subject} {_until(left)}"
+    if left < _FAILS:
+        yield failed(message, certificate)
+    elif left < _WARNS or (certificate.is_ca and left < _CA_WARNS):
+        yield failed(message, certificate, severity=Severity.MEDIUM)
+    else:
+        yield passed(message, certificate)
+
+
+@check_beside(WEAK_CERTIFICATE, CERTIFICATES)
+def strong_certificates(certificate: CertificateFact, facts: Facts) -> Iterator[Verdict]:
+    """Keys, names, and keys that stand in two certificates."""
+    subject, bits = certificate.subject, certificate.key_bits
+    least = _LEAST_BITS.get(certificate.key_type)
+    twins = [one.subject for one in facts.certificates if one.spki == certificate.spki and one.subject != subject]
+    if least and bits < least:
+        yield failed(f"{subject} has a key of {bits} bits", certificate)
+    elif certificate.is_server and not certificate.names:
+        yield failed(f"{subject} is a server's certificate without alternative names", certificate)
+    elif twins:
+        yield failed(f"{subject} has the key of {twins[0]}", certificate)
+    else:
+        yield passed(f"{subject}: {certificate.key_type} {bits or ''}".rstrip(), certificate)
+
+
+def _given(program: Program, name: str) -> Setting | None:
+    try:
+        found = program.given(name)
+    except UndecidedError:
+        return None
+    return found
+
+
+def _keys(facts: Facts, path: str) -> frozenset[str]:
+    """The public keys in the file that a host has at `path`."""
+    return frozenset(one.spki for one in facts.certificates if one.path == path)
+
+
+def _until(left: timedelta) -> str:
+    days = left.days
+    return f"expired {-days} days ago" if days < 0 else f"expires in {days} days"
+
+
+CHECKS: tuple[Check, ...] = (
+    ca_of_its_own,
+    pending(LIVE_REFUSALS, About.ETCD, "connections to every member's client and peer port"),
+    strong_ciphers,
+    not_expiring,
+    strong_certificates,
+    pending(REVOCATION, About.ETCD, "the revocation lists, or the lifetimes of all client certificates"),
+)

@@ -1,0 +1,124 @@
+"""One file → what stands in it. The table of formats is here; each format is a file beside this one.
+
+Raises nothing for bad input: a text that may hold something and cannot be read is a fact of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from keyctl.audit.facts import About, Fact, Unread
+from keyctl.audit.sources import (
+    audit_policy,
+    embedded,
+    encryption_configuration,
+    etcd_config,
+    kops,
+    kubeadm,
+    kubespray,
+    microk8s,
+    pods,
+    rancher,
+    systemd,
+    talos,
+)
+from keyctl.audit.sources.fragments import Unit, Variables
+from keyctl.audit.sources.text import Doc, Source, Text
+from keyctl.document_text import Problem, UnreadableDocumentError
+from keyctl.documents import parse
+from keyctl.hosts.pod import field_of, items_of
+
+# What reads a YAML or JSON document. Each says by itself whether the document is one of its own.
+DOCUMENT_SOURCES: Mapping[str, Source] = {
+    "pods and workloads": pods.read,
+    "kubeadm": kubeadm.read,
+    "etcd's configuration file": etcd_config.read,
+    "audit policies": audit_policy.read,
+    "k3s and RKE2": rancher.read,
+    "kubespray": kubespray.read,
+    "kops": kops.read,
+    "Talos": talos.read,
+    "texts inside documents": embedded.read,
+}
+
+# Without one of these words a text holds nothing of use.
+_WORDS = re.compile(
+    rb"kube-apiserver|etcd|ETCD_|EncryptionConfig|EncryptionSecret|ClusterConfiguration|Kubeadm|audit\.k8s\.io|kops\.k8s\.io"
+    rb"|secrets-encryption|datastore-endpoint|kube_encrypt_secret_data|kube_kubeadm_apiserver_extra_args|cluster-init"
+    rb"|listen-client-urls|kind\.x-k8s\.io|#cloud-config|write_files"
+)
+# By these a text that cannot be parsed looks like one that sets something up, not like one that only speaks of it.
+_HINTS: Mapping[About, re.Pattern[bytes]] = {
+    About.API_SERVER: re.compile(
+        rb"--?(?:encryption-provider-config|etcd-servers|authorization-mode|service-account-issuer)\b|ClusterConfiguration"
+        rb"|KubeadmControlPlane|secrets-encryption|kube-apiserver-arg|kube_encrypt_secret_data|boxEncryptionSecret"
+    ),
+    About.ETCD: re.compile(
+        rb"listen-client-urls|client-cert-auth|ETCD_LISTEN|ClusterConfiguration|KubeadmControlPlane|peer-transport-security"
+    ),
+    About.CONFIGURATION: re.compile(rb"kind[\"']?[ \t]*:[ \t]*[\"']?EncryptionConfig"),
+    About.AUDIT_POLICY: re.compile(rb"audit\.k8s\.io"),
+}
+# Texts may hold texts; a cloud-init file in a Secret with a ConfigMap in it is three deep.
+_DEEPEST = 4
+_ENCODED = re.compile(rb"kind[\"']?[ \t]*:[ \t]*[\"']?Secret\b|encoding[\"']?[ \t]*:[ \t]*[\"']?b(?:ase)?64")
+
+
+def hints(content: bytes) -> frozenset[About]:
+    """What a text may be about, by its words."""
+    return frozenset(about for about, words in _HINTS.items() if words.search(content))
+
+
+def is_worth_reading(content: bytes) -> bool:
+    """Whether anything in it may be of use: most files of a repository are not looked at any further."""
+    return _WORDS.search(content) is not None or bool(hints(content)) or _ENCODED.search(content) is not None
+
+
+def read(text: Text) -> Iterator[Fact | Unit | Variables]:
+    """Everything that the text says, with what could not be read of it."""
+    if microk8s.is_one(text):
+        yield from _inner(microk8s.read(text))
+    elif systemd.is_unit(text):
+        yield from systemd.read_unit(text)
+    elif systemd.is_variables(text):
+        yield from systemd.read_variables(text)
+    elif is_worth_reading(text.content):
+        documents = text.documents()
+        for number, one in enumerate(documents):
+            # kube-apiserver reads the first document of its file and passes over the rest, which is worth a finding.
+            whole = text if number == 0 else one
+            if encryption_configuration.is_one(one):
+                yield from _inner(encryption_configuration.read(whole))
+            else:
+                yield from _document(one)
+
+
+def _document(text: Text) -> Iterator[Fact | Unit | Variables]:
+    try:
+        doc = Doc(text, parse(text.content, name=text.name))
+    except UnreadableDocumentError as error:
+        about = hints(text.content)
+        if about and error.problem is not Problem.EMPTY:
+            yield Unread(error.message, about, text.at(error.line, error.column))
+        return
+    for one in _items(doc):
+        for source in DOCUMENT_SOURCES.values():
+            yield from _inner(source(one))
+
+
+def _items(doc: Doc) -> Iterator[Doc]:
+    """The document, or what a list of objects holds, as kubectl prints it."""
+    if doc.is_kind("v1", "List", "PodList", "ConfigMapList", "SecretList"):
+        yield from (Doc(doc.text, replace(doc.document, root=item)) for item in items_of(field_of(doc.root, "items")))
+    else:
+        yield doc
+
+
+def _inner(found: Iterator[Fact | Text]) -> Iterator[Fact | Unit | Variables]:
+    for one in found:
+        if not isinstance(one, Text):
+            yield one
+        elif one.depth <= _DEEPEST:
+            yield from read(one)

@@ -1,0 +1,1 @@
+"""What `keyctl audit` reads and judges, without a cluster."""

@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
     OK = 0, "done; for verify and audit: something was looked at and all of it is right"
     BUG = 1, "unexpected failure: a bug"
     USAGE = 2, "wrong usage"
-    UNUSABLE = 3, "a configuration, key file, snapshot or certificate is unusable"
+    UNUSABLE = 3, "a configuration, key file, snapshot, certificate or KMS plugin is unusable"
     UNREACHABLE = 4, "etcd, Kubernetes, Vault or a host unreachable, refused, or not the cluster it should be"
     REFUSED = 5, "a guard refused an unsafe step"
     STOPPED = 6, "stopped part-way; safe to resume"
@@ -43,7 +43,12 @@ class ExitCode(IntEnum):
             "a KMS plugin could tell"
         ),
     )
-    FINDINGS = 20, "audit, certs check, config validate, status, doctor: a finding at or above `--fail-on`, or at high"
+    FINDINGS = (
+        20,
+        "audit, certs check, config validate, kms check, status, doctor: a finding at or above `--fail-on`, or at high",
+    )
+    UNEVALUATED = 21, "audit: required checks could not be evaluated"
+    WAIVER = 22, "audit: a waiver is expired or malformed"
     INTERRUPTED = 130, "interrupted before anything was changed"
 
 

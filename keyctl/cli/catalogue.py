@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import textwrap
 
+from keyctl.audit.checks import catalogue as audit_checks
 from keyctl.backup import rules as backup_rules
 from keyctl.cli.checkup import rules as checkup_rules
 from keyctl.encryption_config import catalogue
 from keyctl.findings import Rule
 from keyctl.hosts import manifest_rules
+from keyctl.kms import rules as kms_rules
 from keyctl.rotation.diagnosis import rules as diagnosis_rules
 from keyctl.stored import rules
 
@@ -21,6 +23,8 @@ CATALOGUE: tuple[Rule, ...] = tuple(
             *backup_rules.RULES,
             *checkup_rules.RULES,
             *diagnosis_rules.RULES,
+            *audit_checks.RULES,
+            *kms_rules.RULES,
         ),
         key=lambda rule: rule.id,
     )
@@ -58,11 +62,17 @@ What keyctl can find wrong, by id; `keyctl explain ID` prints the same offline. 
 | KC-CFG-2xx | keyctl does not read this form and says so, whatever kube-apiserver makes of it |
 | KC-CFG-3xx | replacing one configuration by another, server after server |
 | KC-KEY-0xx | the names and bytes of keys |
+| KC-KMS-0xx | KMS v2 plugins: keyctl kms check |
 | KC-FLAG-0xx | the flags of the static pods |
 | KC-DAT-0xx | stored values |
 | KC-DOC-0xx | the dependencies: keyctl doctor |
 | KC-ROT-0xx | the servers beside each other and beside what is stored: keyctl doctor, keyctl status |
 | KC-SNAP-0xx | snapshots |
 | KC-SRV-0xx | the API servers beside each other |
+| KC-ENC-0xx | keyctl audit: encryption; all its checks: [audit-checks.md](audit-checks.md) |
+| KC-DAT-1xx, KC-KEY-1xx | keyctl audit: stored data, keys |
+| KC-TLS-0xx, KC-AUTH-0xx | keyctl audit: TLS of etcd, who is let in |
+| KC-NET-0xx, KC-FS-0xx, KC-VER-0xx | keyctl audit: addresses, files, versions |
+| KC-BKP-0xx, KC-LOG-0xx, KC-META-0xx | keyctl audit: backups, logs, the audit itself |
 
 """

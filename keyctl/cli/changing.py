@@ -20,6 +20,7 @@ from keyctl.cli.resources import checked
 from keyctl.cli.signals import handled
 from keyctl.cli.told import told
 from keyctl.cli.window import warn_outside
+from keyctl.encryption_config.plugin import Plugin
 from keyctl.errors import InterruptedEarlyError, RefusedError, WrongUsageError
 from keyctl.keys.key import Provider
 from keyctl.rotation import agreed
@@ -72,11 +73,12 @@ class Change:
             second_pass=bool(given["second_pass"]),
         )
 
-    def wish(self, goal: Goal, provider: str | None, resources: tuple[str, ...]) -> Wish:
+    def wish(self, goal: Goal, provider: str | None, resources: tuple[str, ...], plugin: Plugin | None = None) -> Wish:
         """What the user asks for; what is left out is None. Raises `WrongUsageError` for what names no resource."""
         return Wish(
             goal=goal,
             provider=Provider(provider) if provider else None,
+            plugin=plugin,
             resources=tuple(dict.fromkeys(map(checked, resources))) or None,
             allow_downtime=self.allow_downtime,
             template_updated=self.template_updated,

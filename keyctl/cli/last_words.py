@@ -55,6 +55,8 @@ def _sentence(finished: Finished) -> str:
     plan, found = finished.plan, finished.scan
     what = ", ".join(plan.resources)
     read = f"{counted(found.values, 'value')} read at etcd revision {found.revision}, every one opens"
+    if found.kms_values:
+        read += f", {found.kms_values} of them through each server and its KMS plugin only"
     if finished.state is State.ABORTED and plan.goal is Goal.REMOVE_IDENTITY:
         return f"aborted: every server reads plaintext of {what} as before; {read}"
     if finished.state is State.ABORTED:

@@ -77,7 +77,7 @@ def cluster_option(command: F) -> F:
     )(command)
 
 
-def store_option(command: click.Command) -> click.Command:
+def store_option(command: F) -> F:
     """--store, for every command that works with the key store; `chosen_store` tells what was said."""
     return click.option(
         "--store",

@@ -11,7 +11,11 @@ import click
 
 from keyctl.cli import changing, scheduled
 from keyctl.cli.key_names import parse_key
+from keyctl.encryption_config.kms_rules import is_positive_duration
+from keyctl.encryption_config.plugin import Plugin
 from keyctl.errors import WrongUsageError
+from keyctl.keys.key import Provider
+from keyctl.kms.endpoint import parse
 from keyctl.rotation.plan import Goal
 
 
@@ -20,6 +24,7 @@ class Asked:
     """The options of `rotate` alone. At most one of `resume`, `abort`, `evidence` and `if_due` is given."""
 
     provider: str | None
+    plugin: Plugin | None
     resources: tuple[str, ...]
     rename_to: str | None
     remove_identity: bool
@@ -36,6 +41,7 @@ class Asked:
         resources = given["resources"]
         asked = cls(
             provider=_text(given["provider"]),
+            plugin=_plugin(given),
             resources=tuple(map(str, resources)) if isinstance(resources, tuple) else (),
             rename_to=_text(given["rename_to"]),
             remove_identity=bool(given["remove_identity"]),
@@ -106,6 +112,10 @@ def _if_due(cluster: Path | None, asked: Asked, change: changing.Change) -> None
             "--if-due begins a rotation to a new key, by the policy, and no other change",
             hint="leave out --rename-to, --remove-identity, --compromised, --plan-file and --apply",
         )
+    if asked.plugin is not None:
+        raise WrongUsageError(
+            "a move to a KMS plugin is made once, and watched", hint="begin it without --if-due: keyctl rotate"
+        )
     wish = change.wish(Goal.ROTATE, asked.provider, asked.resources)
     scheduled.rotate_if_due(cluster, change, wish, ignore_window=asked.ignore_window)
 
@@ -117,7 +127,7 @@ def _begin(cluster: Path | None, asked: Asked, change: changing.Change) -> None:
                 "a key that has leaked is changed wherever it is, for other bytes",
                 hint="beside it give --provider only",
             )
-        wish = change.wish(Goal.ROTATE, asked.provider, ())
+        wish = change.wish(Goal.ROTATE, asked.provider, (), asked.plugin)
         changing.start(cluster, change, replace(wish, compromised=parse_key(asked.compromised)))
     elif asked.remove_identity:
         if asked.provider or asked.rename_to:
@@ -130,7 +140,7 @@ def _begin(cluster: Path | None, asked: Asked, change: changing.Change) -> None:
             raise WrongUsageError(
                 "another provider needs a new key, with a name of its own", hint="leave one of them out"
             )
-        wish = change.wish(Goal.ROTATE, asked.provider, asked.resources)
+        wish = change.wish(Goal.ROTATE, asked.provider, asked.resources, asked.plugin)
         changing.start(cluster, change, replace(wish, new_name=asked.rename_to))
 
 
@@ -150,6 +160,25 @@ def _verify(directory: Path, asked: Asked, change: changing.Change) -> None:
 
 def _planned(change: changing.Change) -> bool:
     return bool(change.plan_file or change.apply)
+
+
+def _plugin(given: Mapping[str, object]) -> Plugin | None:
+    """The plugin that --provider kms goes to. Raises `WrongUsageError` for one that kube-apiserver would not take."""
+    name, endpoint, timeout = (_text(given.get(f"kms_{field}")) for field in ("name", "endpoint", "timeout"))
+    if given["provider"] != Provider.KMS.value:
+        if name or endpoint or timeout:
+            raise WrongUsageError("--kms-name, --kms-endpoint and --kms-timeout go with --provider kms")
+        return None
+    if not name or not endpoint:
+        raise WrongUsageError(
+            "--provider kms needs --kms-name and --kms-endpoint",
+            hint="for example: keyctl rotate --provider kms --kms-name vault --kms-endpoint unix:///run/kms/kms.sock",
+        )
+    if ":" in name:
+        raise WrongUsageError("a colon in the name of a KMS v2 plugin", hint="kube-apiserver takes none; leave it out")
+    if timeout is not None and not is_positive_duration(timeout):
+        raise WrongUsageError(f"{timeout!r} is no timeout", hint="write a duration such as 3s")
+    return Plugin(name, parse(endpoint).text, timeout)
 
 
 def _text(value: object) -> str | None:

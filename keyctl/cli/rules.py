@@ -28,7 +28,8 @@ RULES = {
     "R15": "Rewriting. An empty merge patch with the object's own uid. A refusal is named and left; only raw etcd says "
     "that a value is done.",
     "R16": "KMS. Values that keyctl cannot open itself are proven by reading each through every server; a resource "
-    "that has some keeps its key.",
+    "that has some keeps its key, unless it is asked to leave its plugin. No plugin writes before every server has "
+    "named the key of its own one, and all name the same.",
     "R17": "Journal. Intent, synced, before each effect; outcome after. The state itself is read off the cluster.",
     "R18": "Wildcards mean the resources that the API serves. Values under a path that no API serves are orphans and "
     "block by name; aggregated API servers hold keys of their own and are refused.",

@@ -23,6 +23,7 @@ from keyctl.cli.cluster_hints import naming
 from keyctl.cli.options import Connection, chosen_store
 from keyctl.cluster_file.read import load
 from keyctl.cluster_file.settings import (
+    AgentHostSettings,
     ApiServerSettings,
     ClusterSettings,
     CommandActivation,
@@ -45,10 +46,12 @@ from keyctl.kube.interface import ApiServer
 
 if TYPE_CHECKING:
     from keyctl.kube.client import Connection as KubeConnection
+    from keyctl.rotation.deactivation import Deactivation
     from keyctl.rotation.destruction import Destruction
+    from keyctl.rotation.journal import Journal, LocalLock
     from keyctl.rotation.plan import History, State
     from keyctl.rotation.session import Session
-    from keyctl.rotation.world import EtcdPlace, Reporter, Server, World
+    from keyctl.rotation.world import EtcdPlace, Reporter, Server, StoreServer, World
 
 # Where kubeadm and those who follow it keep the manifest.
 MANIFEST = Path("/etc/kubernetes/manifests/kube-apiserver.yaml")
@@ -162,6 +165,10 @@ def _read_password(path: Path) -> str:
 
 def host(server: ApiServerSettings) -> Host:
     """The host of one API server, with its way of restarting that; connects nowhere yet."""
+    if isinstance(server.host, AgentHostSettings):
+        from keyctl.cli.vault_wiring import agent_host
+
+        return agent_host(server.name, server.host, server.encryption_config)
     activation = server.activation
     command = activation.command if isinstance(activation, CommandActivation) else None
     found = _files_of(server.name, server.host, command, activation.wait.total_seconds())
@@ -239,25 +246,26 @@ class RotationParts:
 
     def session(self, reporter: Reporter, *, pause: Callable[[], None], pause_after: State | None = None) -> Session:
         """A session on this world."""
-        from keyctl.rotation.journal import Journal, LocalLock
         from keyctl.rotation.session import Session
 
-        return Session(
-            self.world,
-            Journal(self.state_directory),
-            LocalLock(self.state_directory),
-            reporter,
-            pause=pause,
-            pause_after=pause_after,
-        )
+        return Session(self.world, *self._journal(), reporter, pause=pause, pause_after=pause_after)
 
     def destruction(self, reporter: Reporter, ref: KeyRef, *, forget: tuple[str, ...]) -> Destruction:
         """The destruction of a key of this world."""
         from keyctl.rotation.destruction import Destruction
+
+        return Destruction(self.world, *self._journal(), reporter, ref, forget=forget)
+
+    def deactivation(self, reporter: Reporter, ref: KeyRef) -> Deactivation:
+        """The end of the use of a key of this world."""
+        from keyctl.rotation.deactivation import Deactivation
+
+        return Deactivation(self.world, *self._journal(), reporter, ref)
+
+    def _journal(self) -> tuple[Journal, LocalLock]:
         from keyctl.rotation.journal import Journal, LocalLock
 
-        journal, lock = Journal(self.state_directory), LocalLock(self.state_directory)
-        return Destruction(self.world, journal, lock, reporter, ref, forget=forget)
+        return Journal(self.state_directory), LocalLock(self.state_directory)
 
 
 def key_store(settings: ClusterSettings, *, only_read: bool = False) -> KeyStore:
@@ -322,12 +330,23 @@ def rotation_parts(settings: ClusterSettings) -> RotationParts:
         open_snapshot=SnapshotSource,
         settle=settings.policy.settle.total_seconds(),
         operator=_operator(),
+        store_server=_store_server(settings),
     )
     policy = settings.policy
     history = History(policy.history)
     return RotationParts(
         world, directory, policy.provider, policy.resources, history, policy.key_max_age, policy.window
     )
+
+
+def _store_server(settings: ClusterSettings) -> StoreServer | None:
+    if isinstance(settings.keys, FileKeySettings):
+        return None
+    from keyctl.cli.vault_wiring import store_server
+    from keyctl.kube.servers import HttpApiServer
+
+    first = settings.api_servers[0]
+    return store_server(settings.keys, HttpApiServer(first.name, kube_connection(settings, first)))
 
 
 def _operator() -> str:

@@ -16,6 +16,7 @@ from keyctl.cluster_file.fields import Fields
 from keyctl.cluster_file.key_settings import read_keys
 from keyctl.cluster_file.settings import (
     Activation,
+    AgentHostSettings,
     ApiServerSettings,
     BackupSettings,
     ClusterSettings,
@@ -34,6 +35,7 @@ from keyctl.cluster_file.settings import (
     SshHostSettings,
     StaticPodActivation,
     TlsSettings,
+    VaultKeySettings,
 )
 from keyctl.cluster_file.window import read_window
 from keyctl.documents import Span
@@ -64,10 +66,13 @@ _HOST_FIELDS: dict[str, tuple[str, ...]] = {
     "local": (),
     "ssh": ("address", "user", "sudo", "config"),
     "command": ("read", "write", "remove", "wait"),
+    "agent": ("wait",),
 }
 # Neither may look like a flag of ssh, nor hold both a user and a host.
 _LOGIN_NAME = re.compile(r"[A-Za-z0-9_:.][A-Za-z0-9_:.%+-]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+# The Vault that keys are in, and the name of the cluster.
+_Vault = tuple[VaultKeySettings, str]
 _URL_HINT = "write it like https://10.0.0.1:2379"
 _ACTIVATIONS = "write activation: reload, {restart: {command: [...]}} or {restart: {staticPod: true}}"
 _TOP = (
@@ -114,13 +119,15 @@ class _Decoder:
         for index, server in enumerate(servers):
             server.refuse_repeated("name", servers[:index])
             _refuse_repeated_url(server, servers[:index])
+        name, keys = _name(fields), read_keys(fields, self._directory, self._path, _url)
+        vault = (keys, name) if isinstance(keys, VaultKeySettings) else None
         return ClusterSettings(
-            name=_name(fields),
+            name=name,
             distribution=fields.choice("distribution", _DISTRIBUTIONS, "auto"),
             etcd=self._etcd(etcd),
             kubernetes=self._kubernetes(fields, "kubernetes"),
-            api_servers=tuple(self._api_server(server) for server in servers),
-            keys=read_keys(fields, self._directory, self._path, _url),
+            api_servers=tuple(self._api_server(server, vault) for server in servers),
+            keys=keys,
             policy=_policy(fields),
             backups=self._backups(fields),
         )
@@ -167,12 +174,15 @@ class _Decoder:
             return KubernetesSettings()
         return KubernetesSettings(self._path(section, "kubeconfig"), section.text("context"))
 
-    def _api_server(self, fields: Fields) -> ApiServerSettings:
-        host = self._host(fields)
+    def _api_server(self, fields: Fields, vault: _Vault | None) -> ApiServerSettings:
+        host = self._host(fields, vault)
         config = self._host_path(fields, "encryptionConfig", host)
         if config is None:
             fields.refuse(f"{fields.where} has no encryptionConfig", hint="add the file's path on its host")
         activation = _activation(fields)
+        if isinstance(host, AgentHostSettings) and not isinstance(activation, ReloadActivation):
+            hint = "write activation: reload; for the first keyctl enable, reach this server as type local or ssh"
+            fields.refuse(f"{fields.where} has an agent, which restarts nothing", at="activation", hint=hint)
         if isinstance(activation, StaticPodActivation) and "manifest" not in fields:
             fields.refuse(
                 f"{fields.where} restarts a static pod and has no manifest", hint="add the manifest's path on its host"
@@ -199,10 +209,11 @@ class _Decoder:
             endpoint=_url(fields, "endpoint"),
             server_name=fields.text("serverName"),
             data_dir=fields.text("dataDir"),
-            host=self._host(fields),
+            host=self._host(fields, None),
         )
 
-    def _host(self, fields: Fields) -> HostSettings:
+    def _host(self, fields: Fields, vault: _Vault | None) -> HostSettings:
+        """The host; one with an agent is of an API server whose keys are in a `vault`."""
         section = fields.section("host", ("type", *_HOST_FIELDS["ssh"], *_HOST_FIELDS["command"]))
         if section is None:
             return LocalHostSettings()
@@ -223,6 +234,11 @@ class _Decoder:
                 remove=_command(section, "remove") if "remove" in section else None,
                 wait=section.duration("wait", CommandHostSettings((), ()).wait),
             )
+        if kind == "agent":
+            if vault is None:
+                hint = "set keys.store to vault; a member of etcd has no agent"
+                section.refuse(f"{section.where} has an agent, and no Vault to fetch from", at="type", hint=hint)
+            return AgentHostSettings(*vault, section.duration("wait", AgentHostSettings(*vault).wait))
         return LocalHostSettings()
 
     def _backups(self, fields: Fields) -> BackupSettings:

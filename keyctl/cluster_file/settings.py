@@ -57,7 +57,33 @@ class CommandHostSettings:
     wait: timedelta = timedelta(seconds=60)
 
 
-HostSettings = LocalHostSettings | SshHostSettings | CommandHostSettings
+@dataclass(frozen=True, slots=True)
+class VaultKeySettings:
+    """Keys in a KV v2 engine of Vault or OpenBao. `path` None is clusters/NAME; `address` may come from elsewhere."""
+
+    address: str | None = None
+    mount: str = "keyctl"
+    path: str | None = None
+    namespace: str | None = None
+    cacert: Path | None = None
+    server_name: str | None = None
+    timeout: timedelta = timedelta(seconds=30)
+    auth: VaultAuth = field(default_factory=VaultAuth)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHostSettings:
+    """The files are fetched and reported by `keyctl agent` on the host itself, by way of the Vault of `keys`.
+
+    `cluster` is whose files they are; `wait` is how long until the agent must have reported a new one.
+    """
+
+    keys: VaultKeySettings
+    cluster: str
+    wait: timedelta = timedelta(seconds=60)
+
+
+HostSettings = LocalHostSettings | SshHostSettings | CommandHostSettings | AgentHostSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,20 +187,6 @@ class FileKeySettings:
     """Keys in a directory."""
 
     directory: Path
-
-
-@dataclass(frozen=True, slots=True)
-class VaultKeySettings:
-    """Keys in a KV v2 engine of Vault or OpenBao. `path` None is clusters/NAME; `address` may come from elsewhere."""
-
-    address: str | None = None
-    mount: str = "keyctl"
-    path: str | None = None
-    namespace: str | None = None
-    cacert: Path | None = None
-    server_name: str | None = None
-    timeout: timedelta = timedelta(seconds=30)
-    auth: VaultAuth = field(default_factory=VaultAuth)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def _kms_name(kms: RawKms, path: str) -> Iterator[Violation]:
 
 
 def _kms_timeout(kms: RawKms, path: str) -> Iterator[Violation]:
-    if kms.timeout is not None and not 0 < _nanoseconds(kms.timeout.text) <= _MAX_DURATION:
+    if kms.timeout is not None and not is_positive_duration(kms.timeout.text):
         yield violation_at(
             refusals.KMS_TIMEOUT,
             kms.timeout.span,
@@ -67,6 +67,11 @@ def _kms_timeout(kms: RawKms, path: str) -> Iterator[Violation]:
             "not a positive duration",
             "write a duration such as 3s, or delete it",
         )
+
+
+def is_positive_duration(text: str) -> bool:
+    """Whether kube-apiserver takes `text` for the timeout of a provider."""
+    return 0 < _nanoseconds(text) <= _MAX_DURATION
 
 
 def _nanoseconds(text: str) -> int:

@@ -6,7 +6,7 @@ A *resource* is written as in an EncryptionConfiguration: `secrets`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -31,6 +31,8 @@ class ServerProbe:
     is ahead of ours, None where it did not tell the time. `begun` is when the process
     started, in seconds of our own monotonic clock, by how old it said it was: a clock
     that is set moves `start_time`, and not this; None where it did not tell the time.
+    `kms_key_ids` has, for each KMS v2 plugin by its name, the "sha256:<hex>" of the key
+    id that the plugin's Status named last; what was configured earlier stays in it.
     `refuses_us` says that it is up and does not take our credentials: it is not down,
     and no restart would mend that.
     """
@@ -49,6 +51,7 @@ class ServerProbe:
     version: str = ""
     problem: str = ""
     refuses_us: bool = False
+    kms_key_ids: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +261,38 @@ class ApiServer(Protocol):
 
     def delete_canary(self, ref: ObjectRef) -> None:
         """Delete it; gone already is fine."""
+        ...
+
+
+# A host name or an address, and a port, or `ANY_PORT`.
+Reached = tuple[str, int]
+ANY_PORT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNetwork:
+    """Where what runs in the cluster can be reached, and what is there ("Service vault/vault").
+
+    A host may begin with `*.`, for every name below it. `unseen` are the resources that we may not list, so that what
+    they tell is missing here.
+    """
+
+    reached: Mapping[Reached, str]
+    unseen: tuple[str, ...] = ()
+
+    def at(self, host: str, port: int) -> str | None:
+        """What answers there; None when it is nothing that was seen."""
+        parts = host.lower().rstrip(".").split(".")
+        names = (".".join(parts), *(f"*.{'.'.join(parts[start:])}" for start in range(1, len(parts))))
+        found = (self.reached.get((name, one)) for name in names for one in (port, ANY_PORT))
+        return next((what for what in found if what), None)
+
+
+class NetworkView(Protocol):
+    """What one API server tells of the cluster's own network."""
+
+    def own_network(self) -> OwnNetwork:
+        """Services, endpoints, Ingresses and Nodes as this server sees them. Raises `UnreachableError`."""
         ...
 
 

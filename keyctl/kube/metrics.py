@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 _START = "process_start_time_seconds"
@@ -14,7 +15,9 @@ _RELOADS = f"{_PREFIX}automatic_reloads_total"
 _SUCCESSES = f"{_PREFIX}automatic_reload_success_total"
 _FAILURES = f"{_PREFIX}automatic_reload_failures_total"
 _RELOADED_AT = f"{_PREFIX}automatic_reload_last_timestamp_seconds"
-_NAMES = (_LOADED, _START, _RELOADS, _SUCCESSES, _FAILURES, _RELOADED_AT)
+# When the Status of each KMS v2 plugin last named which key, since 1.27.
+_KMS_KEY_AT = "apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds"
+_NAMES = (_LOADED, _START, _RELOADS, _SUCCESSES, _FAILURES, _RELOADED_AT, _KMS_KEY_AT)
 
 # NOTE: servers before 1.37 may ignore the filter and send all their metrics, two megabytes and more.
 PATH = "/metrics?" + urlencode({"name[]": _NAMES}, doseq=True)
@@ -33,12 +36,14 @@ class Metrics:
     reload_failures: int = 0
     reloads: int = 0
     reloaded_at: float = 0.0
+    kms_key_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_metrics(text: str) -> Metrics:
     """Read the Prometheus text format; series of other names are skipped."""
     loaded: set[str] = set()
     ids: set[str] = set()
+    kms: dict[str, tuple[float, str]] = {}
     start_time = reloaded_at = 0.0
     # NOTE: 1.30 to 1.33 count one reload under the new name and under the old one.
     counts = {(outcome, old): 0.0 for outcome in ("success", "failure") for old in (True, False)}
@@ -55,6 +60,9 @@ def parse_metrics(text: str) -> Metrics:
             counts[status, False] += value
         elif name == _RELOADED_AT and status == "success":
             reloaded_at = max(reloaded_at, value)
+        elif name == _KMS_KEY_AT:
+            plugin = labels.get("provider_name", "")
+            kms[plugin] = max(kms.get(plugin, (0.0, "")), (value, labels.get("key_id_hash", "")))
         else:
             continue
         ids |= {labels["apiserver_id_hash"]} if "apiserver_id_hash" in labels else set()
@@ -65,6 +73,7 @@ def parse_metrics(text: str) -> Metrics:
         reload_failures=int(max(counts["failure", True], counts["failure", False])),
         reloads=int(max(counts["success", True], counts["success", False])),
         reloaded_at=reloaded_at,
+        kms_key_ids={plugin: key_id for plugin, (_, key_id) in kms.items() if key_id},
     )
 
 

@@ -43,7 +43,8 @@ class Patcher:
             # No fieldManager: an update that changes nothing leaves no entry in managedFields.
             f"{path}?dryRun=All" if self.dry_run else path,
             accept=METADATA,
-            body={"metadata": {"uid": ref.uid}},
+            # NOTE: what only a KMS plugin opens tells no uid; then whatever has that name now is rewritten, as it is.
+            body={"metadata": {"uid": ref.uid} if ref.uid else {}},
             content_type=_MERGE_PATCH,
         )
         took = time.monotonic() - begun

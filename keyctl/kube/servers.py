@@ -1,8 +1,8 @@
 """One kube-apiserver on its own address: the `ApiServer` of the interface, over HTTP.
 
 Never asks for the data of an object that may be encrypted: those are asked for
-as metadata only (rule R14). Leases, endpoints, Nodes and APIServices carry no data
-and are read whole.
+as metadata only (rule R14). Leases, endpoints, Nodes, Services, Ingresses and
+APIServices carry no data and are read whole.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote
 
 from keyctl.errors import UnreachableError
-from keyctl.kube import discovery, fields, members
+from keyctl.kube import discovery, fields, members, own_network
 from keyctl.kube.answers import Answer, NoAnswerError, denied, describe, refusal
 from keyctl.kube.client import Channel, Connection
-from keyctl.kube.interface import Census, Listed, ObjectRef, Patched, ServerProbe, StoredObject
+from keyctl.kube.interface import Census, Listed, ObjectRef, OwnNetwork, Patched, ServerProbe, StoredObject
 from keyctl.kube.metrics import PATH as METRICS
 from keyctl.kube.metrics import Metrics, parse_metrics
 from keyctl.kube.migration import KubeMigrations
@@ -96,6 +96,7 @@ class HttpApiServer:
             reloads=seen.reloads,
             reloaded_at=seen.reloaded_at,
             reload_failures=seen.reload_failures,
+            kms_key_ids=seen.kms_key_ids,
             ahead=ahead,
             begun=None if ahead is None or not seen.start_time else clock - (answered + ahead - seen.start_time),
             version=fields.text(fields.parse(version.body), "gitVersion"),
@@ -174,6 +175,27 @@ class HttpApiServer:
             addresses = members.endpoint_addresses(endpoints)
         nodes, _ = self._objects(members.NODES, "nodes")
         return Census(members.fresh_leases(leases, date), addresses, members.names(nodes), members.unready(nodes))
+
+    def own_network(self) -> OwnNetwork:
+        """See `NetworkView.own_network`."""
+        unseen: list[str] = []
+
+        def listed(path: str) -> list[object]:
+            objects: list[object] = []
+            for answer in self._pages(path, _JSON):
+                resource = path.rpartition("/")[2]
+                if denied(answer):
+                    unseen.append(resource)
+                elif answer.status != _NOT_FOUND:
+                    objects += fields.items(fields.parse(self._expect(answer, "list", resource).body), "items")
+            return objects
+
+        reached = (
+            *own_network.of_services(listed(own_network.SERVICES), listed(own_network.NODES)),
+            *own_network.of_slices(listed(own_network.SLICES)),
+            *own_network.of_ingresses(listed(own_network.INGRESSES)),
+        )
+        return OwnNetwork(dict(reached), tuple(unseen))
 
     def discover(self) -> dict[str, str]:
         """Every resource this server serves and can list and patch → its preferred "group/version"."""

@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from keyctl.encryption_config.plugin import plugin_from_record
 from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.keys.key import KeyRef, Provider
 from keyctl.rotation.plan import Engine, Goal, History
@@ -62,6 +63,7 @@ class AgreedPlan:
                 "history": wish.history.value,
                 "engine": wish.engine.value,
                 "secondPass": wish.second_pass,
+                "plugin": None if wish.plugin is None else wish.plugin.to_record(),
             },
             "lines": list(self.lines),
             "observed": dict(self.observed),
@@ -140,6 +142,8 @@ def read(content: bytes, *, name: str) -> AgreedPlan:
                 history=History(wish["history"]),
                 engine=Engine(wish["engine"]),
                 second_pass=bool(wish["secondPass"]),
+                # NOTE: plans of before have none.
+                plugin=None if wish.get("plugin") is None else plugin_from_record(wish["plugin"]),
             ),
             lines=tuple(map(str, fields["lines"])),
             observed={str(key): str(value) for key, value in fields["observed"].items()},

@@ -7,27 +7,15 @@ leave a doubt is a reason against it. Nothing but the key store is changed.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from keyctl.encryption_config import effective
-from keyctl.encryption_config.model import EncryptionConfig, ProviderElement, ResourceEntry, StaticReader
-from keyctl.errors import RefusedError, UnusableInputError, WrongUsageError
-from keyctl.keys import backups, ledger
+from keyctl.errors import WrongUsageError
+from keyctl.keys import backups
 from keyctl.keys.backups import Backup, BackupKind
-from keyctl.keys.key import Key, KeyRef
+from keyctl.keys.key import KeyRef
 from keyctl.keys.ledger import KeyRecord, KeyState
-from keyctl.rotation import preflight
 from keyctl.rotation.journal import Journal, LocalLock
-from keyctl.rotation.observe import require_access
+from keyctl.rotation.key_use import alone, known, look_for
 from keyctl.rotation.obstacles import Facts, require_none
-from keyctl.rotation.scan import scan
-from keyctl.rotation.server_facts import ServerFacts, check_etcds, check_file, check_flags, look
-from keyctl.rotation.world import EtcdPlace, Event, Reporter, World
-
-# A resource that no API serves: an entry for it adds a key to what is known, and changes how nothing is stored.
-_NOWHERE = "nowhere.keyctl.invalid"
+from keyctl.rotation.world import EtcdPlace, Reporter, World
 
 
 class Destruction:
@@ -63,43 +51,27 @@ class Destruction:
 
     def carry_out(self) -> KeyRecord:
         """Check again, as the only one who changes this cluster, then destroy the key. Raises as `check` does."""
-        with self._alone():
+        with alone(self._world, self._lock):
             self.check()
             # NOTE: reading everything may take longer than the Lease lasts; this renews it, or tells that it was lost.
             self._world.lease.check()
             for location in self._forget:
                 self._world.store.forget_backup(location)
-            if self._known().state is KeyState.PRE_ACTIVATION:
+            if known(self._world, self._ref).state is KeyState.PRE_ACTIVATION:
                 self._world.store.note_state(self._ref, KeyState.DEACTIVATED)
             return self._world.store.destroy(self._ref)
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """R8: no rotation begins meanwhile, neither here nor on another machine."""
-        self._lock.acquire()
-        try:
-            self._world.lease.acquire()
-            try:
-                yield
-            finally:
-                self._world.lease.release()
-        finally:
-            self._lock.release()
-
     def _look(self) -> Facts:
         world, ref = self._world, self._ref
-        record, needing = self._known(), self._needing()
-        servers, unseen = self._servers()
-        config = servers[0].config if servers else None
-        if servers:
-            preflight.check_binding(world, config, world.servers[0].api)
+        record, needing = known(world, ref), self._needing()
+        use = look_for(world, ref, self._reporter)
         histories = [(backup, _place_of(world, backup)) for backup in needing if backup.kind is BackupKind.HISTORY]
         return Facts(
             record=record,
             under_way=bool(self._journal.unfinished()),
-            unseen=unseen,
-            holders=tuple((facts.server.name, facts.server.config_path) for facts in servers if _holds(facts, ref)),
-            values=self._values(config),
+            unseen=use.unseen,
+            holders=use.holders,
+            values=use.values,
             snapshots=tuple(
                 one for one in needing if one.kind is BackupKind.SNAPSHOT and one.location not in self._forget
             ),
@@ -108,19 +80,10 @@ class Destruction:
             strangers=tuple(one for one, place in histories if not place and one.location not in self._forget),
         )
 
-    def _known(self) -> KeyRecord:
-        record = ledger.find(self._world.store.records(), self._ref)
-        if record is None:
-            raise UnusableInputError(
-                f"there is no key {self._ref} in the key store {self._world.store.location}",
-                hint="see them all: keyctl keys list",
-            )
-        return record
-
     def _needing(self) -> tuple[Backup, ...]:
         """The registered backups that need the key. Those to be forgotten must be among them."""
         registered = self._world.store.backups()
-        needing = backups.needing(registered, self._ref, self._known().fingerprint)
+        needing = backups.needing(registered, self._ref, known(self._world, self._ref).fingerprint)
         for location in self._forget:
             if location not in {backup.location for backup in registered}:
                 raise backups.unknown(location, self._world.store.location)
@@ -129,60 +92,6 @@ class Destruction:
                     f"the backup at {location} does not need {self._ref}", hint="leave its --forget-backup out"
                 )
         return needing
-
-    def _servers(self) -> tuple[tuple[ServerFacts, ...], tuple[RefusedError, ...]]:
-        """What was found of the servers, and why some of it, or the list of them, cannot be relied on."""
-        world = self._world
-        found: list[ServerFacts] = []
-        unseen: list[RefusedError] = []
-        for server in world.servers:
-            with _noted(unseen):
-                found.append(look(server))
-        for facts in found:
-            require_access(facts.probe)
-            with _noted(unseen):
-                check_flags(world, facts)
-            with _noted(unseen):
-                check_etcds(world, facts)
-            if facts.probe.ready:
-                with _noted(unseen):
-                    check_file(facts)
-        if len(found) == len(world.servers):
-            with _noted(unseen):
-                preflight.check_membership(world, tuple(facts.probe for facts in found), self._reporter)
-        return tuple(found), tuple(unseen)
-
-    def _values(self, config: EncryptionConfig | None) -> tuple[tuple[str, int], ...]:
-        """How many live values of each resource stand under the key, in all etcds."""
-        self._reporter.event(Event("step", "reading every value of every etcd"))
-        known = _knowing(config, self._world.store.get(self._ref))
-        count: Counter[str] = Counter()
-        for group in scan(self._world.everything(), prefix=self._world.prefix, config=known).groups:
-            if group.ref == self._ref:
-                count[group.resource] += group.values
-        return tuple(sorted(count.items()))
-
-
-@contextmanager
-def _noted(errors: list[RefusedError]) -> Iterator[None]:
-    """Keep a refusal as one reason among others."""
-    try:
-        yield
-    except RefusedError as error:
-        errors.append(error)
-
-
-def _knowing(config: EncryptionConfig | None, key: Key | None) -> EncryptionConfig:
-    """`config` with `key` among what it reads: a stored name with a colon is told by the names that are known."""
-    entries = () if config is None else config.entries
-    if key is None:
-        return EncryptionConfig(entries)
-    reader = ProviderElement(key.provider, (StaticReader(key),))
-    return EncryptionConfig((*entries, ResourceEntry((_NOWHERE,), (reader,))))
-
-
-def _holds(facts: ServerFacts, ref: KeyRef) -> bool:
-    return facts.config is not None and any(key.ref == ref for key in effective.all_static_keys(facts.config))
 
 
 def _place_of(world: World, backup: Backup) -> EtcdPlace | None:

@@ -6,17 +6,24 @@ from collections.abc import Iterator
 
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
+from keyctl.encryption_config.plugin import Plugin, Writer
 from keyctl.errors import RefusedError
-from keyctl.keys.key import Key, KeyRef
+from keyctl.keys.key import Key, KeyRef, Provider
 from keyctl.rotation.plan import OldKey
 from keyctl.rotation.secure import read_back
 from keyctl.rotation.stages import IDENTITY
 from keyctl.rotation.world import World
 
 
-def old_keys_of(world: World, planned: tuple[OldKey, ...]) -> tuple[Key, ...]:
-    """The old keys as the store gives them. Raises `RefusedError` (R5) when one is not there or has other bytes."""
-    return tuple(known_key(world, old.ref, old.fingerprint) for old in planned if old.ref != IDENTITY)
+def old_keys_of(world: World, planned: tuple[OldKey, ...], plugin: Plugin | None = None) -> tuple[Writer, ...]:
+    """The old keys as the store gives them, and `plugin` where it is among them.
+
+    Raises `RefusedError` (R5) when a key is not there or has other bytes.
+    """
+    static = (old for old in planned if old.ref != IDENTITY and old.ref.provider is not Provider.KMS)
+    keys = tuple(known_key(world, old.ref, old.fingerprint) for old in static)
+    leaves = plugin is not None and plugin.ref in {old.ref for old in planned}
+    return (plugin, *keys) if plugin is not None and leaves else keys
 
 
 def known_key(world: World, ref: KeyRef, fingerprint: str) -> Key:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from keyctl.errors import StoppedError
 from keyctl.keys.backups import Backup, BackupKind
+from keyctl.keys.key import STATIC_PROVIDERS
 from keyctl.rotation.background import Background
 from keyctl.rotation.effects import ServerEffects
 from keyctl.rotation.observation import Proofs
@@ -157,7 +158,7 @@ class Leaving:
         """The store's copy of each old key opens what was under it; a second snapshot opens without the old keys."""
         job, configs = self._job, self._job.readings.configs
         job.reporter.event(Event("step", "opening the first snapshot with the key store's copy of the old keys"))
-        old = tuple(ref for ref in job.plan.old_refs if ref != IDENTITY)
+        old = tuple(ref for ref in job.plan.old_refs if ref.provider in STATIC_PROVIDERS)
         opened = open_archive(job.world, self._first, configs.archive, old)
         job.write("intent", {"step": "save-snapshot"})
         tag = f"{job.plan.rotation}-after"

@@ -45,6 +45,9 @@ def next_step(seen: Observation) -> Step:
     if seen.late:
         # NOTE: before what is down: a server that cannot read these values comes up only with the key put back (R10).
         return _put_back(seen)
+    kept = next((server for server in seen.servers if seen.withdraws and _may_lack_plugin(server)), None)
+    if kept is not None:
+        return WriteFile(kept.name, Stage.BASE)
     down = next((server for server in seen.servers if not server.ready), None)
     if down is not None:
         return _bring_back(down, seen.way)
@@ -222,6 +225,15 @@ def _bring_back(server: ServerView, way: Way) -> Step:
     if server.reloads or server.seen_ready:
         return AwaitLoaded((server.name,))
     return Restart(server.name, _expected(server))
+
+
+def _may_lack_plugin(server: ServerView) -> bool:
+    """Whether the file with a plugin may be why the server is down, or what it refuses to load.
+
+    NOTE: nothing was written with the plugin, so the file as it was reads everything.
+    """
+    refused = not server.ready or (server.reloads and server.loaded is Stage.BASE)
+    return refused and server.disk is Stage.ADDED and server.floor is Stage.BASE
 
 
 def _reads_too_little(server: ServerView, way: Way) -> bool:

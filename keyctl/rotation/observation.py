@@ -68,7 +68,8 @@ class Observation:
     `census_problem` is a sentence, empty when the census agrees or while a server
     is down, `census_hints` what to do about it. `leaves`: a key leaves the files at the end of this way. `resecured`:
     the archive holds what is needed once it has left. `late` is the number of
-    values that turned up under it when some server could no longer read them.
+    values that turned up under it when some server could no longer read them. `withdraws`: on the way back from a
+    plugin that has never written, and whose absence may be what keeps a server down.
     """
 
     servers: tuple[ServerView, ...]
@@ -79,3 +80,4 @@ class Observation:
     resecured: bool = False
     late: int = 0
     census_hints: tuple[str, ...] = ()
+    withdraws: bool = False

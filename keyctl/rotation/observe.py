@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from keyctl.errors import UnreachableError
 from keyctl.hosts.manifests import read_flags
+from keyctl.keys.key import Provider
 from keyctl.kube.interface import ServerProbe
 from keyctl.rotation.loaded import Loads
 from keyctl.rotation.membership import Disagreement, Processes, disagreement
@@ -28,13 +29,16 @@ _UNSTABLE = "find out in its log why it does not stay up"
 class Observer:
     """Makes an `Observation` whenever asked, and holds the proofs between two of them. `way` is where the run goes.
 
-    `loads` is what is known of what servers have loaded that do not say it.
+    `loads` is what is known of what servers have loaded that do not say it. `promoted`: the new key may have written.
     """
 
-    def __init__(self, world: World, plan: Plan, *, way: Way, loads: Loads | None = None) -> None:
+    def __init__(
+        self, world: World, plan: Plan, *, way: Way, loads: Loads | None = None, promoted: bool = True
+    ) -> None:
         self._world = world
         self._plan = plan
         self._way = way
+        self._withdraws = way is Way.BACK and plan.new.provider is Provider.KMS and not promoted
         self._loads = loads or Loads()
         self._processes = Processes()
         self._proven: dict[str, tuple[_Mark, Stage | None]] = {}
@@ -63,6 +67,7 @@ class Observer:
             proofs=self.proofs,
             way=self._way,
             leaves=self._leaves(),
+            withdraws=self._withdraws,
         )
 
     def moving(self, name: str, stage: Stage) -> None:

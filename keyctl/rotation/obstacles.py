@@ -1,4 +1,4 @@
-"""What stands in the way of destroying a key (rule R4): facts in, reasons out.
+"""What stands in the way of destroying a key, or of calling it out of use (rule R4): facts in, reasons out.
 
 Pure. Whoever destroys a key takes part of the past from whoever needs it, so
 each reason is named, not the first one only.
@@ -52,16 +52,24 @@ class Obstacle:
 
 def obstacles(facts: Facts) -> tuple[Obstacle, ...]:
     """Every reason not to destroy the key; none means that nothing needs it."""
-    return (*_of_life(facts), *_of_servers(facts), *_of_values(facts), *_of_backups(facts))
+    return (*_of_life(facts), *_of_rotations(facts), *_of_servers(facts), *_of_values(facts), *_of_backups(facts))
 
 
 def require_none(facts: Facts) -> None:
-    """Raise `RefusedError` (R4) with every reason there is."""
-    found = obstacles(facts)
+    """Raise `RefusedError` (R4) with every reason not to destroy the key."""
+    _refuse(facts, "destroyed", obstacles(facts))
+
+
+def require_unused(facts: Facts) -> None:
+    """Raise `RefusedError` (R4) with every reason not to call the key deactivated. Backups may need one that is."""
+    _refuse(facts, "deactivated", (*_of_rotations(facts), *_of_servers(facts), *_of_values(facts)))
+
+
+def _refuse(facts: Facts, what: str, found: tuple[Obstacle, ...]) -> None:
     if found:
         hints = dict.fromkeys(hint for obstacle in found for hint in obstacle.hints)
         raise RefusedError(
-            f"key {facts.record.ref} is not destroyed",
+            f"key {facts.record.ref} is not {what}",
             cause="\n".join(obstacle.reason for obstacle in found),
             hint=tuple(hints),
             rule="R4",
@@ -84,6 +92,9 @@ def _of_life(facts: Facts) -> Iterator[Obstacle]:
             f"it is {record.state}; only a deactivated or compromised key may be destroyed",
             () if lost else (_TAKE_OUT,),
         )
+
+
+def _of_rotations(facts: Facts) -> Iterator[Obstacle]:
     if facts.under_way:
         yield Obstacle("a rotation of this cluster is under way", ("finish it first: keyctl rotate --resume",))
 

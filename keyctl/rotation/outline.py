@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from keyctl.keys.key import Provider
 from keyctl.rotation.plan import Engine, Goal, History, Plan, Stage
+from keyctl.rotation.plugin_moves import TRADE_OFF
 from keyctl.rotation.preflight import Facts
 from keyctl.rotation.reach import changes
 from keyctl.rotation.world import World
@@ -25,8 +27,15 @@ def lines(world: World, facts: Facts) -> tuple[str, ...]:
         f"{counted(facts.scan.values, 'value')}, etcd revision {facts.scan.revision}",
         *_warnings(facts),
         *(f"  {number} {step}" for number, step in enumerate(steps, 1)),
-        _LAST[facts.wish.goal],
+        _last(facts),
     )
+
+
+def _last(facts: Facts) -> str:
+    if facts.plugin is not None and facts.provider is not Provider.KMS:
+        what = f"the plugin {facts.plugin.name} and its key at the KMS"
+        return f"Snapshots of before need {what}: keep both. Until the end: keyctl rotate --abort"
+    return _LAST[facts.wish.goal]
 
 
 def back(world: World, plan: Plan) -> tuple[str, ...]:
@@ -73,6 +82,8 @@ def _taken_back(plan: Plan, what: str) -> list[str]:
 
 def _warnings(facts: Facts) -> list[str]:
     gaps = [f"  ! {gap}" for gap in facts.gaps]
+    if facts.provider is Provider.KMS:
+        return [*TRADE_OFF, *gaps]
     if facts.wish.goal is not Goal.DISABLE:
         return gaps
     resources = facts.change.resources
@@ -94,6 +105,8 @@ def _beginning(world: World, facts: Facts) -> list[str]:
         new, made = "plaintext (identity)", keep
     elif facts.renamed is not None:
         new, made = str(facts.renamed.ref), f"{keep}; keep the bytes that write now as {facts.renamed.ref}, too"
+    elif facts.plugin is not None and facts.provider is Provider.KMS:
+        new, made = f"the plugin {facts.plugin.name}", f"{keep}; the plugin's own key stays in its KMS"
     else:
         new, made = "the new key", f"{keep}; make a new {facts.provider} key and read it back"
     steps = [
@@ -151,11 +164,13 @@ def _left_behind(facts: Facts) -> str:
 def _ending(world: World, facts: Facts) -> list[str]:
     names = ", ".join(server.name for server in world.servers)
     old = ", ".join(str(key.ref) for key in facts.old)
+    kept = ", ".join(str(key.ref) for key in facts.old if key.ref.provider is not Provider.KMS)
     if facts.wish.goal is Goal.REMOVE_IDENTITY:
         shown, archive = "in plaintext", "save a second snapshot and open it without reading plaintext there"
     else:
         shown = "under an old key"
-        archive = f"the key store's copy of {old} opens what stood under it; save a second snapshot and open it without"
+        opens = f"the key store's copy of {kept} opens what stood under it; " if kept else ""
+        archive = f"{opens}save a second snapshot and open it without"
     return [
         _history(facts.wish.history, f"that show values {shown}"),
         f"= {archive}",

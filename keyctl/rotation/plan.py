@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from keyctl.encryption_config.plugin import Plugin, plugin_from_record
 from keyctl.errors import UnusableInputError
 from keyctl.keys.key import KeyRef, Provider
 
@@ -158,10 +159,10 @@ class ServerPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One rotation. `settle` in seconds; `fingerprint` is that of the new key, empty for plaintext.
+    """One rotation. `settle` in seconds; `fingerprint` is that of the new key, empty for plaintext and for a plugin.
 
     `second_pass`: after the rewriting every object is sent through every server once more (`noop_pass`).
-    `compromised` is the key that has leaked, where that is why.
+    `compromised` is the key that has leaked, where that is why. `plugin` is the KMS plugin that comes or leaves.
     """
 
     rotation: str
@@ -178,6 +179,12 @@ class Plan:
     engine: Engine = Engine.PATCH
     second_pass: bool = False
     compromised: KeyRef | None = None
+    plugin: Plugin | None = None
+
+    def __post_init__(self) -> None:
+        refs = {self.new, *self.old_refs}
+        if {ref for ref in refs if ref.provider is Provider.KMS} != ({self.plugin.ref} if self.plugin else set()):
+            raise ValueError("a plan names the settings of the plugin that comes or leaves, and of no other")
 
     @property
     def retires(self) -> bool:
@@ -238,6 +245,7 @@ class Plan:
             "engine": self.engine.value,
             "secondPass": self.second_pass,
             "compromised": None if self.compromised is None else _ref_to_record(self.compromised),
+            "plugin": None if self.plugin is None else self.plugin.to_record(),
         }
 
 
@@ -260,6 +268,7 @@ def plan_from_record(record: Mapping[str, object]) -> Plan:
             engine=Engine(_text(record.get("engine", Engine.PATCH.value))),
             second_pass=_truth(record.get("secondPass", False)),
             compromised=None if record.get("compromised") is None else _ref_from_record(record["compromised"]),
+            plugin=None if record.get("plugin") is None else plugin_from_record(record["plugin"]),
         )
     except (KeyError, ValueError, TypeError) as exc:
         raise UnusableInputError(

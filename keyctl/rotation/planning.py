@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from keyctl.encryption_config import effective
+from keyctl.encryption_config.plugin import Writer
 from keyctl.errors import RefusedError
 from keyctl.keys.generate import generate
-from keyctl.keys.key import STATIC_PROVIDERS, Key
+from keyctl.keys.key import STATIC_PROVIDERS, Key, Provider
 from keyctl.rotation.known_keys import old_keys_of
 from keyctl.rotation.plan import Goal, Plan, ServerPlan
 from keyctl.rotation.preflight import Facts
@@ -15,23 +16,25 @@ from keyctl.rotation.stages import IDENTITY, Files
 from keyctl.rotation.world import World
 
 
-def make_plan(world: World, facts: Facts, rotation: str, new: Key | None) -> Plan:
+def make_plan(world: World, facts: Facts, rotation: str, new: Writer | None) -> Plan:
     """The plan of `rotation` that brings `new`, None for plaintext; every file's text at every stage is made for it."""
+    old = old_keys_of(world, facts.old, facts.plugin)
     return Plan(
         rotation=rotation,
         goal=facts.wish.goal,
         cluster=world.cluster,
         cluster_uid=facts.uid,
         new=IDENTITY if new is None else new.ref,
-        fingerprint="" if new is None else new.fingerprint,
+        fingerprint=new.fingerprint if isinstance(new, Key) else "",
         old=facts.old,
         change=facts.change,
         history=facts.wish.history,
         engine=facts.wish.engine,
         second_pass=facts.wish.second_pass,
         settle=world.settle,
-        servers=_server_plans(facts, Files(facts.change, facts.old, new, old_keys_of(world, facts.old))),
+        servers=_server_plans(facts, Files(facts.change, facts.old, new, old)),
         compromised=facts.wish.compromised,
+        plugin=facts.plugin,
     )
 
 
@@ -40,11 +43,13 @@ def check_files(facts: Facts, *, now: datetime) -> None:
 
     Raises `RefusedError` or `UnusableInputError` where one does not, before anything is touched.
     """
-    config, new = facts.servers[0].config, facts.writer or facts.renamed
+    config = facts.servers[0].config
+    new: Writer | None = facts.plugin if facts.provider is Provider.KMS else facts.writer or facts.renamed
     if new is None and facts.provider in STATIC_PROVIDERS:
         new = generate(facts.provider, now=now)
     refs = {old.ref for old in facts.old}
-    old = () if config is None else tuple(key for key in effective.static_keys(config) if key.ref in refs)
+    known: tuple[Writer, ...] = () if config is None else effective.static_keys(config)
+    old = tuple(key for key in (*known, *(() if facts.plugin is None else (facts.plugin,))) if key.ref in refs)
     try:
         _server_plans(facts, Files(facts.change, facts.old, new, old))
     except RefusedError as error:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.encryption_config.plugin import Plugin
 from keyctl.errors import RefusedError, UnreachableError
 from keyctl.keys.key import Key, KeyRef, Provider
 from keyctl.kube.interface import ApiServer, ServerProbe
-from keyctl.rotation import membership, reach, rights
+from keyctl.rotation import membership, plugin_moves, reach, rights
+from keyctl.rotation.circular import check_store_outside
 from keyctl.rotation.engine_check import check_engine
 from keyctl.rotation.etcd_room import MAKE_ROOM, alarm
 from keyctl.rotation.kms_values import HINT, first_unread
@@ -30,6 +32,10 @@ _MINIMUM_FREE = 16 * 1024 * 1024
 # API servers correct the kubernetes Endpoints every 10 s; on a busy machine one of them drops out until its next round.
 _CENSUS_WAIT = 20.0
 _CENSUS_POLL = 1.0
+_LEAVE_PLUGIN = (
+    "rotate the key at the KMS",
+    "or leave the plugin: keyctl rotate --provider aescbc --resources secrets",
+)
 _ROOM = (*MAKE_ROOM, "then run this again")
 
 
@@ -38,7 +44,8 @@ class Wish:
     """What the user asked for. `resources` None means every entry that is encrypted with a static key.
 
     `provider` is not looked at when the goal is `DISABLE`. `new_name`: the bytes of the key that writes now, under
-    this name, instead of a new key. `compromised`: the key that has leaked; every entry that has it changes.
+    this name, instead of a new key. `compromised`: the key that has leaked; every entry that has it changes. `plugin`
+    goes with provider KMS, and only with it.
     """
 
     goal: Goal
@@ -51,6 +58,11 @@ class Wish:
     history: History = History.COMPACT
     engine: Engine = Engine.PATCH
     second_pass: bool = False
+    plugin: Plugin | None = None
+
+    def __post_init__(self) -> None:
+        if (self.provider is Provider.KMS) is not (self.plugin is not None):
+            raise ValueError("a plugin is what provider kms is")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +70,8 @@ class Facts:
     """What preflight established.
 
     `served` maps every resource that the API serves to its group and version. `writer` is the key that writes now and
-    stays, where only plaintext goes; `renamed` the same bytes under the name that was wished for. `gaps` say what could
-    not be checked.
+    stays, where only plaintext goes; `renamed` the same bytes under the name that was wished for. `plugin` is the one
+    that comes or leaves. `gaps` say what could not be checked.
     """
 
     wish: Wish
@@ -72,6 +84,7 @@ class Facts:
     scan: Scan
     writer: Key | None = field(default=None, repr=False)
     renamed: Key | None = field(default=None, repr=False)
+    plugin: Plugin | None = None
     gaps: tuple[str, ...] = ()
 
 
@@ -99,11 +112,10 @@ def check(world: World, wish: Wish, reporter: Reporter, *, loads: Loads | None =
     for facts in servers:
         check_etcds(world, facts)
     served = api.discover()
-    if wish.compromised is None:
-        entries = entries_to_change(config, wish.resources, wish.goal)
-    else:
-        entries = entries_of(config, names_of(world, config, wish.compromised))
-    old = old_keys(config, entries, wish.goal)
+    entries = _entries(world, config, wish)
+    leaving = plugin_moves.leaving(servers, entries, wish.goal, wish.provider)
+    plugin_moves.check_place(servers, entries, wish.plugin)
+    old = (*plugin_moves.old_plugin(leaving, entries), *old_keys(config, entries, wish.goal))
     writer = writer_of(config, entries)
     if wish.goal not in {Goal.ENABLE, Goal.REMOVE_IDENTITY}:
         _check_not_shared(config, entries, old)
@@ -118,8 +130,9 @@ def check(world: World, wish: Wish, reporter: Reporter, *, loads: Loads | None =
     reporter.event(Event("step", "reading every value of etcd under the configuration in force"))
     found = scan(world.everything(), prefix=world.prefix, config=config)
     check_readable(found)
-    _check_kms(world, config, entries, found)
-    gaps = _check_room(world, servers, found)
+    _check_kms(world, config, () if leaving else entries, found)
+    plugin_moves.check_count(config, change, found, wish.plugin)
+    gaps = (*check_store_outside(world), *_check_room(world, servers, found))
     return Facts(
         wish=wish,
         servers=servers,
@@ -131,8 +144,15 @@ def check(world: World, wish: Wish, reporter: Reporter, *, loads: Loads | None =
         scan=found,
         writer=writer if wish.goal is Goal.REMOVE_IDENTITY else None,
         renamed=None if wish.new_name is None else renamed(world, config, entries, wish.new_name),
+        plugin=wish.plugin or leaving,
         gaps=gaps,
     )
+
+
+def _entries(world: World, config: EncryptionConfig | None, wish: Wish) -> tuple[int, ...]:
+    if wish.compromised is None:
+        return entries_to_change(config, wish.resources, wish.goal)
+    return entries_of(config, names_of(world, config, wish.compromised))
 
 
 def check_membership(world: World, probes: tuple[ServerProbe, ...], reporter: Reporter) -> None:
@@ -235,7 +255,7 @@ def _check_kms(world: World, config: EncryptionConfig | None, entries: tuple[int
             raise RefusedError(
                 f"{found.kms_values} {_plural(found.kms_values, 'value')} can only be opened by a KMS plugin",
                 cause=f"one of them is of {item.resource}, which would change",
-                hint="rotate the key at the KMS; keyctl rotates static keys",
+                hint=_LEAVE_PLUGIN,
                 rule="R16",
             )
     if found.kms_values > len(found.kms):
@@ -352,7 +372,7 @@ def _provider(config: EncryptionConfig | None, entries: tuple[int, ...], wish: W
     if Provider.KMS in writers:
         raise RefusedError(
             "a KMS plugin writes these values",
-            hint="rotate the key at the KMS; keyctl rotates static keys",
+            hint=_LEAVE_PLUGIN,
             rule="R16",
         )
     static = sorted(writers - {Provider.IDENTITY})

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from keyctl.encryption_config.plugin import Writer
 from keyctl.errors import RefusedError, StoppedError, UnreachableError
-from keyctl.keys.key import Key
 from keyctl.kube.interface import ApiServer
 from keyctl.rotation import machine, steps
 from keyctl.rotation.background import Background
 from keyctl.rotation.closing import CLOSED, WindowClosedError, can_rest_in
 from keyctl.rotation.effects import NotServingError, ServerEffects, UnreadableThereError
 from keyctl.rotation.journal import Journal
+from keyctl.rotation.kms_values import check_one_key
 from keyctl.rotation.leaving import Job, Leaving
 from keyctl.rotation.loaded import remembered
 from keyctl.rotation.observation import Observation, Proofs
@@ -46,8 +47,8 @@ class Run:
         self,
         world: World,
         plan: Plan,
-        new: Key | None,
-        old: Sequence[Key],
+        new: Writer | None,
+        old: Sequence[Writer],
         *,
         background: Background,
         served: dict[str, str],
@@ -67,7 +68,7 @@ class Run:
         files = Files(plan.change, plan.old, new, old)
         self._readings = Readings(world, plan, files, way=background.way, served=served)
         loads = remembered(journal.records(), now=world.clock.now(), monotonic=world.clock.monotonic())
-        self._observer = Observer(world, plan, way=background.way, loads=loads)
+        self._observer = Observer(world, plan, way=background.way, loads=loads, promoted=background.ever_promoted)
         self._effects = ServerEffects(
             world,
             plan,
@@ -277,6 +278,7 @@ class Run:
     def _prove_readable(self) -> None:
         for server in self._world.servers:
             self._effects.prove(server.name)
+        check_one_key(self._world, self._plan.new)
         if not self._observer.unchanged():
             return
         proofs = self._observer.proofs

@@ -8,9 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from keyctl.encryption_config.plugin import Writer
 from keyctl.errors import InterruptedEarlyError, RefusedError, StoppedError, UnreachableError, WrongUsageError
 from keyctl.keys.generate import generate
-from keyctl.keys.key import STATIC_PROVIDERS, Key
+from keyctl.keys.key import STATIC_PROVIDERS, Key, Provider
 from keyctl.kube.interface import ApiServer
 from keyctl.rotation import agreed, outline
 from keyctl.rotation.background import Background, background_of
@@ -211,7 +212,7 @@ class Session:
         check_files(facts, now=self._world.clock.now())
         return facts
 
-    def _secure(self, facts: Facts, rotation: str) -> tuple[Key | None, tuple[Path, ...]]:
+    def _secure(self, facts: Facts, rotation: str) -> tuple[Writer | None, tuple[Path, ...]]:
         self._write("intent", rotation, {"step": "keep-keys"})
         keep_keys(self._world, facts)
         config = facts.servers[0].config
@@ -220,7 +221,8 @@ class Session:
         self._write("secured", rotation, {"snapshots": [snapshot.to_record() for snapshot in snapshots]})
         self._state(State.SECURED)
         self._pause()
-        key = facts.writer or (self._new_key(facts, rotation) if facts.provider in STATIC_PROVIDERS else None)
+        new = self._new_key(facts, rotation) if facts.provider in STATIC_PROVIDERS and not facts.writer else None
+        key = facts.plugin if facts.provider is Provider.KMS else facts.writer or new
         return key, tuple(snapshot.path for snapshot in snapshots)
 
     def _new_key(self, facts: Facts, rotation: str) -> Key:
@@ -310,8 +312,10 @@ class Session:
             return False
         return True
 
-    def _planned_key(self, plan: Plan) -> Key | None:
+    def _planned_key(self, plan: Plan) -> Writer | None:
         """The new key, as the plan knows it; None for plaintext. Raises `RefusedError` (R5) for any other."""
+        if plan.new.provider is Provider.KMS:
+            return plan.plugin
         return None if plan.new == IDENTITY else known_key(self._world, plan.new, plan.fingerprint)
 
     def _sweep(self) -> None:
@@ -328,7 +332,7 @@ class Session:
                 return server.api
         return None
 
-    def _run(self, plan: Plan, new: Key | None, served: dict[str, str], background: Background) -> Finished:
+    def _run(self, plan: Plan, new: Writer | None, served: dict[str, str], background: Background) -> Finished:
         note_compromised(self._world, plan)
         self._run_now = run = self._new_run(plan, new, served, background)
         found = run.go()
@@ -358,12 +362,12 @@ class Session:
         self._write("exposed", plan.rotation, told.to_record())
         return told
 
-    def _new_run(self, plan: Plan, new: Key | None, served: dict[str, str], background: Background) -> Run:
+    def _new_run(self, plan: Plan, new: Writer | None, served: dict[str, str], background: Background) -> Run:
         return Run(
             self._world,
             plan,
             new,
-            old_keys_of(self._world, plan.old),
+            old_keys_of(self._world, plan.old, plan.plugin),
             background=background,
             served=served,
             journal=self._journal,

@@ -9,6 +9,7 @@ from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode, hash_of
 from keyctl.encryption_config.editing import edit
 from keyctl.encryption_config.model import EncryptionConfig, IdentityReader, StaticReader
+from keyctl.encryption_config.plugin import Writer
 from keyctl.errors import RefusedError
 from keyctl.keys.key import Key, KeyRef, Provider
 from keyctl.rotation.plan import FileChange, Goal, OldKey, Stage
@@ -191,11 +192,13 @@ def old_keys(config: EncryptionConfig | None, entries: tuple[int, ...], goal: Go
 class Files:
     """Makes the texts of one rotation's files, from one stage to the next, either way.
 
-    `new` is None for plaintext. `old` are the old keys as the key store gives them;
-    their bytes are used where a file gets one of them back.
+    `new` is None for plaintext. `old` are the old keys as the key store gives them, and
+    the plugin that leaves: what is used where a file gets one of them back.
     """
 
-    def __init__(self, change: FileChange, planned: tuple[OldKey, ...], new: Key | None, old: Sequence[Key]) -> None:
+    def __init__(
+        self, change: FileChange, planned: tuple[OldKey, ...], new: Writer | None, old: Sequence[Writer]
+    ) -> None:
         self._change = change
         self._planned = planned
         self._new = new
@@ -264,7 +267,7 @@ class Files:
             return edit.add_identity(content, entries=change.added_to, name=name) if change.added_to else content
         if change.added_to:
             content = edit.add_reader(content, self._new, entries=change.added_to, name=name)
-        return edit.add_entry(content, change.appended, self._new, name=name) if change.appended else content
+        return edit.add_entry(content, change.appended, self._key(), name=name) if change.appended else content
 
     def _put_back(self, content: bytes, name: str) -> bytes:
         """The file with the old keys: the first of each list right behind the writer, the others behind it."""
@@ -297,6 +300,6 @@ class Files:
         return (*moving, *((last,) if self._change.appended or self._change.whole else ()))
 
     def _key(self) -> Key:
-        if self._new is None:
-            raise RuntimeError("plaintext needs no new file")
+        if not isinstance(self._new, Key):
+            raise RuntimeError("plaintext needs no new entry, and a plugin gets none")
         return self._new

@@ -9,6 +9,7 @@ from keyctl.keys.key import KeyRef, Provider
 from keyctl.kube.interface import ObjectRef
 from keyctl.rotation.world import CANARY_NAMESPACE, Server, World
 from keyctl.stored.decrypt import Opened, open_value
+from keyctl.stored.envelope import Sealed, classify, kms_v2_key_id
 
 _RESOURCE = "secrets"
 
@@ -24,12 +25,14 @@ def prove_writes(world: World, config: EncryptionConfig, new: KeyRef, *, tag: st
 
 
 def prove_write(world: World, server: Server, config: EncryptionConfig | None, writer: KeyRef, *, tag: str) -> None:
-    """`prove_writes` for one server, which is to write with `writer`; a KMS plugin's value is only read back."""
+    """`prove_writes` for one server, which is to write with `writer`.
+
+    Of a KMS plugin's value only the head is known: the rest is that every server reads it back.
+    """
     number = 1 + [one.name for one in world.servers].index(server.name)
     canary = server.api.create_canary(CANARY_NAMESPACE, f"keyctl-canary-{tag}-{number}")
     try:
-        if writer.provider is not Provider.KMS:
-            _check_raw(world, config, server, canary, writer)
+        _check_raw(world, config, server, canary, writer)
         _check_read_by_all(world, server, canary)
     finally:
         server.api.delete_canary(canary)
@@ -41,14 +44,21 @@ def _check_raw(world: World, config: EncryptionConfig | None, server: Server, ca
     if stored is None:
         raise _not_so(f"a Secret written through {server.name} is not in etcd")
     value, revision = stored
-    opened = open_value(effective.readers(config, _RESOURCE), key, value)
-    if not isinstance(opened, Opened) or opened.reader.ref != new:
+    if not _is_under(config, key, value, new):
         raise _not_so(f"{server.name} does not write with {new}")
     (patched,) = server.api.patch_empty((canary,), workers=1)
     if patched.resource_version != revision:
         raise _not_so(
             f"{server.name} answers resourceVersion {patched.resource_version}, raw etcd holds revision {revision}"
         )
+
+
+def _is_under(config: EncryptionConfig | None, key: bytes, value: bytes, new: KeyRef) -> bool:
+    if new.provider is Provider.KMS:
+        head = classify(value, (new.name,))
+        return isinstance(head, Sealed) and head.ref == new and kms_v2_key_id(value[head.body_at :]) is not None
+    opened = open_value(effective.readers(config, _RESOURCE), key, value)
+    return isinstance(opened, Opened) and opened.reader.ref == new
 
 
 def _check_read_by_all(world: World, writer: Server, canary: ObjectRef) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 from keyctl.etcd.interface import Etcd
 from keyctl.hosts.interface import Host
 from keyctl.keys.interface import KeyStore
-from keyctl.kube.interface import ApiServer, RotationLease
+from keyctl.kube.interface import ApiServer, NetworkView, RotationLease
 from keyctl.stored.source import JoinedSource, ValueSource
 
 # Where the Secrets are created by which a server proves what it writes.
@@ -82,10 +82,28 @@ class EtcdPlace:
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkPlace:
+    """Where a server is, by the host and the port it is known by, and the addresses that the host's name has."""
+
+    host: str
+    port: int
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreServer:
+    """The server behind a key store that is one, and the view of a cluster in which it must not run."""
+
+    locate: Callable[[], NetworkPlace]
+    network: NetworkView
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Everything a rotation touches. `prefix` is the storage prefix without a trailing slash.
 
-    `operator` says who is at work, for the record. `settle` in seconds.
+    `operator` says who is at work, for the record. `settle` in seconds. `store_server` is None where the key store is
+    on a disk.
     """
 
     cluster: str
@@ -100,6 +118,7 @@ class World:
     open_snapshot: Callable[[Path], ValueSource]
     settle: float
     operator: str
+    store_server: StoreServer | None = None
 
     def everything(self) -> ValueSource:
         """All values of all etcds, the main one first, as they are now."""

@@ -21,6 +21,7 @@ from keyctl.hosts.ssh import SshHost
 from keyctl.hosts.ssh_connection import SshConnection
 from keyctl.hosts.static_pod import StaticPodHost
 from tests.support.memory_host import MemoryHost
+from tests.support.pulled import Pulled, nothing_opens
 from tests.support.remote_shell import RemoteShell, busybox_shell
 from tests.support.sshd import ADDRESS, Sshd, running_sshd
 
@@ -140,6 +141,18 @@ class _Command(_OnDisk):
         )
 
 
+class _Agent:
+    """An agent on the host, which has a turn before each look at its report; it restarts nothing."""
+
+    def __init__(self, directory: Path) -> None:
+        self.node = Pulled(directory, opens=nothing_opens)
+        self.host: Host = self.node.host
+        self.path = self.node.path
+
+    def place(self, content: bytes, mode: int) -> None:
+        self.node.place(content, mode)
+
+
 # Where everything about a file can be kept; busybox's cp keeps no access list, so its script refuses what may have one.
 _KEEPING = ("local", "dash", "bash", "ssh", "static pod")
 _ON_DISK = (*_KEEPING, "busybox")
@@ -172,6 +185,16 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path) -> _Scene:
         case "command":
             return _Command(tmp_path)
     return _on_disk(request, tmp_path)
+
+
+@pytest.fixture(params=["memory", "command", "agent", *_ON_DISK])
+def any_way(request: pytest.FixtureRequest, tmp_path: Path) -> _Scene | _Agent:
+    """Any host, also one that only an agent on it gets to: that one removes nothing."""
+    if request.param == "agent":
+        return _Agent(tmp_path)
+    if request.param == "memory":
+        return _Memory()
+    return _Command(tmp_path) if request.param == "command" else _on_disk(request, tmp_path)
 
 
 @pytest.fixture(params=["memory", *_ON_DISK])
@@ -209,15 +232,15 @@ def _hash(content: bytes) -> str:
     return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
-def test_a_file_that_is_not_there_reads_as_none(scene: _Scene) -> None:
-    assert scene.host.read(scene.path) is None
+def test_a_file_that_is_not_there_reads_as_none(any_way: _Scene | _Agent) -> None:
+    assert any_way.host.read(any_way.path) is None
 
 
-def test_a_file_reads_with_the_hash_of_its_bytes(scene: _Scene) -> None:
-    scene.place(b"one\r\n\0\xff\n\n", 0o640)
-    found = scene.host.read(scene.path)
+def test_a_file_reads_with_the_hash_of_its_bytes(any_way: _Scene | _Agent) -> None:
+    any_way.place(b"one\r\n\0\xff\n\n", 0o640)
+    found = any_way.host.read(any_way.path)
     assert found is not None
-    assert (found.path, found.content) == (scene.path, b"one\r\n\0\xff\n\n")
+    assert (found.path, found.content) == (any_way.path, b"one\r\n\0\xff\n\n")
     assert found.sha256 == _hash(found.content)
 
 
@@ -228,28 +251,28 @@ def test_a_file_reads_with_its_mode(seeing: _Scene) -> None:
     assert found.mode == 0o640
 
 
-def test_an_empty_file_is_there(scene: _Scene) -> None:
-    scene.place(b"", 0o600)
-    found = scene.host.read(scene.path)
+def test_an_empty_file_is_there(any_way: _Scene | _Agent) -> None:
+    any_way.place(b"", 0o600)
+    found = any_way.host.read(any_way.path)
     assert found is not None
     assert (found.content, found.sha256) == (b"", _hash(b""))
 
 
-def test_a_new_file_comes_back_as_written(scene: _Scene) -> None:
-    written = scene.host.write(scene.path, b"new", expected=None)
+def test_a_new_file_comes_back_as_written(any_way: _Scene | _Agent) -> None:
+    written = any_way.host.write(any_way.path, b"new", expected=None)
     assert (written.content, written.sha256) == (b"new", _hash(b"new"))
-    assert scene.host.read(scene.path) == written
+    assert any_way.host.read(any_way.path) == written
 
 
 def test_a_new_file_is_private(seeing: _Scene) -> None:
     assert seeing.host.write(seeing.path, b"new", expected=None).mode == 0o600
 
 
-def test_an_expected_file_is_replaced(scene: _Scene) -> None:
-    scene.place(b"old and longer", 0o600)
-    written = scene.host.write(scene.path, b"new", expected=_hash(b"old and longer"))
+def test_an_expected_file_is_replaced(any_way: _Scene | _Agent) -> None:
+    any_way.place(b"old and longer", 0o600)
+    written = any_way.host.write(any_way.path, b"new", expected=_hash(b"old and longer"))
     assert written.content == b"new"
-    assert scene.host.read(scene.path) == written
+    assert any_way.host.read(any_way.path) == written
 
 
 @pytest.mark.parametrize("in_place", [False, True])
@@ -275,19 +298,19 @@ def test_a_file_that_somebody_else_changed_is_refused_and_left(
 
 
 @pytest.mark.parametrize("expected", [None, _hash(b"another")])
-def test_an_unexpected_file_is_refused_and_both_hashes_are_told(scene: _Scene, expected: str | None) -> None:
-    scene.place(b"theirs", 0o600)
+def test_an_unexpected_file_is_refused_and_both_hashes_are_told(any_way: _Scene | _Agent, expected: str | None) -> None:
+    any_way.place(b"theirs", 0o600)
     with pytest.raises(RefusedError, match="somebody else changed") as caught:
-        scene.host.write(scene.path, b"ours", expected=expected)
+        any_way.host.write(any_way.path, b"ours", expected=expected)
     assert caught.value.rule == "R8"
     assert caught.value.cause in (None, f"expected {expected or 'no file'}, found {_hash(b'theirs')}")
 
 
-def test_an_expected_file_that_is_gone_is_refused(scene: _Scene) -> None:
+def test_an_expected_file_that_is_gone_is_refused(any_way: _Scene | _Agent) -> None:
     with pytest.raises(RefusedError) as caught:
-        scene.host.write(scene.path, b"ours", expected=_hash(b"was here"))
+        any_way.host.write(any_way.path, b"ours", expected=_hash(b"was here"))
     assert caught.value.rule == "R8"
-    assert scene.host.read(scene.path) is None
+    assert any_way.host.read(any_way.path) is None
 
 
 def test_a_symbolic_link_is_neither_read_nor_written(seeing: _Scene) -> None:
@@ -336,13 +359,13 @@ def test_a_restart_that_fails_stops_the_run_and_names_the_host(scene: _Scene) ->
         scene.host_that_restarts(well=False).restart()
 
 
-def test_a_host_without_a_way_to_restart_stops_the_run(scene: _Scene) -> None:
+def test_a_host_without_a_way_to_restart_stops_the_run(any_way: _Scene | _Agent) -> None:
     with pytest.raises(StoppedError, match=r"cp1: (no restart command|there is no manifest)"):
-        scene.host.restart()
+        any_way.host.restart()
 
 
-def test_a_file_never_shows_its_content_in_a_repr(scene: _Scene) -> None:
-    assert "top-secret" not in repr(scene.host.write(scene.path, b"top-secret", expected=None))
+def test_a_file_never_shows_its_content_in_a_repr(any_way: _Scene | _Agent) -> None:
+    assert "top-secret" not in repr(any_way.host.write(any_way.path, b"top-secret", expected=None))
 
 
 def test_a_file_that_can_be_no_configuration_is_not_read(scene: _Scene) -> None:
@@ -355,10 +378,10 @@ def test_a_file_that_can_be_no_configuration_is_not_read(scene: _Scene) -> None:
         scene.host.read(scene.path)
 
 
-def test_no_file_is_written_that_could_not_be_read_again(scene: _Scene) -> None:
+def test_no_file_is_written_that_could_not_be_read_again(any_way: _Scene | _Agent) -> None:
     with pytest.raises(UnusableInputError, match="larger than 1 MiB"):
-        scene.host.write(scene.path, bytes(1024 * 1024 + 1), expected=None)
-    assert scene.host.read(scene.path) is None
+        any_way.host.write(any_way.path, bytes(1024 * 1024 + 1), expected=None)
+    assert any_way.host.read(any_way.path) is None
 
 
 @pytest.mark.parametrize("in_place", [False, True])

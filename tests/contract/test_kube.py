@@ -234,6 +234,19 @@ def test_only_a_stale_object_is_written_and_not_by_a_dry_run(scene: _Scene) -> N
     assert _patch(scene, ref) == written
 
 
+def test_an_object_whose_uid_is_not_known_is_written_all_the_same(scene: _Scene) -> None:
+    ref = scene.secret()
+    nameless = replace(ref, uid="")
+    scene.make_stale()
+    before = _patch(scene, nameless, dry_run=True)
+    written = _patch(scene, nameless)
+    assert (before.outcome, written.outcome) == (Outcome.SENT, Outcome.SENT)
+    assert written.resource_version is not None
+    assert before.resource_version is not None
+    assert written.resource_version > before.resource_version
+    assert _patch(scene, ref) == replace(written, ref=ref)
+
+
 def test_every_object_has_its_answer(scene: _Scene) -> None:
     refs = [scene.secret() for _ in range(30)]
     seen: list[Patched] = []

@@ -34,6 +34,7 @@ def filled(bao: RunningBao, mount: str, tmp_path: Path) -> str:
     rotator.put(_KEY, origin="imported")
     bao.ask("POST", f"{mount}/data/clusters/prod/current", {"data": {"text": "first"}})
     bao.ask("POST", f"{mount}/data/clusters/prod/current", {"data": {"text": "second"}})
+    bao.ask("POST", f"{mount}/data/clusters/prod/applied/cp2", {"data": {"text": "of another node"}})
     bao.ask("POST", f"{mount}/data/clusters/other/keys/aescbc.key1", {"data": {"text": "other"}})
     return mount
 
@@ -63,6 +64,15 @@ def test_a_rotators_policy_is_all_that_a_key_store_needs(bao, filled, tmp_path):
         pytest.param("POST", "metadata/clusters/prod/ledger", {"max_versions": 1}, id="shorten the ledger"),
         pytest.param("DELETE", "metadata/clusters/prod/ledger", None, id="erase the ledger"),
         pytest.param("POST", "config", {"max_versions": 1}, id="change the engine"),
+        pytest.param(
+            "POST", "metadata/clusters/prod/current", {"max_versions": "5"}, id="keep what nodes loaded before"
+        ),
+        pytest.param(
+            "POST", "metadata/clusters/prod/current", {"delete_version_after": "1s"}, id="expire what they load"
+        ),
+        pytest.param("DELETE", "metadata/clusters/prod/current", None, id="erase what nodes load"),
+        pytest.param("POST", "data/clusters/prod/applied/cp2", _OTHER, id="report for a node"),
+        pytest.param("DELETE", "metadata/clusters/prod/applied/cp2", None, id="erase a report"),
         pytest.param("GET", "data/clusters/other/keys/aescbc.key1", None, id="read another cluster"),
         pytest.param("POST", "data/clusters/other/keys/new", _OTHER, id="write to another cluster"),
     ],
@@ -93,6 +103,17 @@ def test_a_node_reads_what_is_current(bao, filled):
     assert found["data"] == {"text": "second"}
 
 
+def test_a_node_reports_of_its_file_again_and_again_and_a_rotator_reads_it(bao, filled):
+    node, rotator = (token_of(bao, filled, role) for role in (Role.NODE_READER, Role.ROTATOR))
+    path = f"{filled}/data/clusters/prod/applied/cp1"
+    bao.ask("POST", f"{filled}/metadata/clusters/prod/applied/cp1", {"max_versions": "1"}, token=rotator)
+    bao.ask("POST", f"{filled}/metadata/clusters/prod/current", {"max_versions": "1"}, token=rotator)
+    for text in ("first", "second"):
+        bao.ask("POST", path, {"data": {"text": text}}, token=node)
+    assert fields(bao.ask("GET", path, token=rotator)["data"])["data"] == {"text": "second"}
+    assert bao.status_of("GET", f"{path}?version=1", token=rotator) == 404
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -105,6 +126,15 @@ def test_a_node_reads_what_is_current(bao, filled):
         pytest.param("GET", "metadata/clusters/prod/current", None, id="read metadata of what is current"),
         pytest.param("LIST", "metadata/clusters/prod/keys", None, id="list keys"),
         pytest.param("GET", f"subkeys/{_ENTRY}", None, id="read the names of fields"),
+        pytest.param("POST", f"data/{_ENTRY}", _OTHER, id="write a key"),
+        pytest.param("POST", "data/clusters/prod/ledger", _OTHER, id="write the ledger"),
+        pytest.param("POST", "data/clusters/other/applied/cp1", _OTHER, id="report to another cluster"),
+        pytest.param("GET", "data/clusters/prod/applied/cp2", None, id="read what another node reports"),
+        pytest.param("LIST", "metadata/clusters/prod/applied", None, id="list who reports"),
+        pytest.param("DELETE", "data/clusters/prod/applied/cp2", None, id="delete a report"),
+        pytest.param("POST", "destroy/clusters/prod/applied/cp2", {"versions": [1]}, id="destroy a report"),
+        pytest.param("POST", "metadata/clusters/prod/applied/cp2", {"max_versions": 9}, id="keep older reports"),
+        pytest.param("DELETE", "metadata/clusters/prod/applied/cp2", None, id="erase a report"),
     ],
 )
 def test_a_node_may_not(bao, filled, method, path, body):
@@ -131,6 +161,7 @@ def test_an_auditor_sees_the_ledger_names_and_fingerprints_and_no_key(bao, fille
     [
         pytest.param("GET", f"data/{_ENTRY}", None, id="read a key"),
         pytest.param("GET", "data/clusters/prod/current", None, id="read what nodes load"),
+        pytest.param("GET", "data/clusters/prod/applied/cp2", None, id="read what nodes report"),
         pytest.param("GET", f"subkeys/{_ENTRY}", None, id="read the names of fields"),
         pytest.param("POST", "data/clusters/prod/ledger", _OTHER, id="write the ledger"),
         pytest.param("POST", f"metadata/{_ENTRY}", {"custom_metadata": {"a": "b"}}, id="write metadata"),

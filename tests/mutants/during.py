@@ -145,7 +145,7 @@ MUTANTS = (
         "R2",
         "the canary that shows which key a server writes with",
         SWITCH,
-        "if not isinstance(opened, Opened) or opened.reader.ref != new:",
+        "if not _is_under(config, key, value, new):",
         "if False:",
         f"{TEST_SWITCH}::test_a_server_that_writes_with_another_key_than_its_file_says_is_found_by_its_canary",
     ),

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.mutants import before, convergence, during, host_files, leaving, meanwhile, records, rewriting, scope
+from tests.mutants import (
+    before,
+    convergence,
+    during,
+    host_files,
+    leaving,
+    meanwhile,
+    plugin_moves,
+    pull_agents,
+    records,
+    rewriting,
+    scope,
+)
 from tests.mutants.mutant import Mutant
 
 PAGE = Path(__file__).parents[2] / "docs" / "mutants.md"
@@ -29,6 +41,8 @@ MUTANTS: tuple[Mutant, ...] = tuple(
             *host_files.MUTANTS,
             *leaving.MUTANTS,
             *meanwhile.MUTANTS,
+            *plugin_moves.MUTANTS,
+            *pull_agents.MUTANTS,
             *records.MUTANTS,
             *rewriting.MUTANTS,
             *scope.MUTANTS,

@@ -249,7 +249,7 @@ class FakeApiServer:
             return judge(ref, _status(404, f'{ref.resource} "{ref.name}" not found', name=ref.name), self.url)
         if key_of(ref) in self.unreadable:
             return judge(ref, _status(500, "Internal error occurred"), self.url)
-        if stored.uid != ref.uid:
+        if ref.uid not in ("", stored.uid):
             return judge(ref, _status(422, "field is immutable", field="metadata.uid"), self.url)
         revision = None if dry_run else self.cluster.written(self, ref)
         if revision is not None:

@@ -2,7 +2,8 @@
 
 `python -m tests.support.generated` exits 1 and names each file that differs from its source; with `--write` it
 writes them. Sources: `keyctl.errors.ExitCode` for the exit-code tables, `tests.mutants.table` for the page of
-guards, `keyctl.cli.catalogue` for the page of findings, the pinned Go module for etcd's API.
+guards, `keyctl.cli.catalogue` and `keyctl.cli.audit_page` for the pages of findings and checks, the pinned Go
+modules for the APIs of etcd and of KMS plugins.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from keyctl.cli import catalogue
+from keyctl.cli import audit_page, catalogue
 from keyctl.errors import ExitCode
 from keyctl.lab.build import cache_root
 from keyctl.lab.toolchain import find_go, go_environment
-from keyctl.lab.versions import ETCD
+from keyctl.lab.versions import DEFAULT_KUBERNETES, ETCD, Recipe, kubernetes
 from tests.mutants import table
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "docs" / "exit-codes.md", ROOT / "README.md")
 FINDINGS = ROOT / "docs" / "findings.md"
+AUDIT_CHECKS = ROOT / "docs" / "audit-checks.md"
 API = ROOT / "keyctl" / "etcd" / "api.binpb"
+KMS_API = ROOT / "keyctl" / "kms" / "api.binpb"
 BEGIN = "<!-- exit codes, generated: make generate -->\n"
 END = "<!-- end of exit codes -->\n"
 
@@ -41,10 +44,10 @@ def with_table(page: str) -> str:
     return f"{before}{BEGIN}\n{exit_code_table()}\n{END}{after}"
 
 
-def exported_api() -> bytes:
-    """etcd's API as the pinned module says it: a serialized FileDescriptorSet."""
-    go = find_go(ETCD.go_version(), cache_root(), _say)
-    command = [str(go.go), "run", "-C", str(ETCD.directory), "-mod=readonly", "./apiexport"]
+def exported_api(recipe: Recipe = ETCD, program: str = "apiexport") -> bytes:
+    """An API as a pinned module says it, etcd's unless told otherwise: a serialized FileDescriptorSet."""
+    go = find_go(recipe.go_version(), cache_root(), _say)
+    command = [str(go.go), "run", "-C", str(recipe.directory), "-mod=readonly", f"./{program}"]
     return subprocess.run(command, env=go_environment(), stdout=subprocess.PIPE, check=True, timeout=1800).stdout
 
 
@@ -56,7 +59,9 @@ def main(arguments: list[str]) -> int:
     expected = {page: with_table(page.read_text(encoding="utf-8")).encode() for page in PAGES}
     expected[table.PAGE] = table.page().encode()
     expected[FINDINGS] = catalogue.page().encode()
+    expected[AUDIT_CHECKS] = audit_page.page().encode()
     expected[API] = exported_api()
+    expected[KMS_API] = exported_api(kubernetes(DEFAULT_KUBERNETES), "kmsexport")
     stale = [path for path, content in expected.items() if not path.exists() or path.read_bytes() != content]
     for path in stale:
         if arguments:

@@ -115,6 +115,11 @@ class SimConfig:
     def seal(self, resource: str | None, etcd_key: bytes, plain: bytes) -> bytes:
         return self.readers(resource)[0].seal(etcd_key, plain)
 
+    def plugins(self) -> frozenset[str]:
+        return frozenset(
+            reader.name for _, readers in self.entries for reader in readers if isinstance(reader, SimPlugin)
+        )
+
     def named(self) -> frozenset[str]:
         return frozenset(resource for resources, _ in self.entries for resource in resources)
 

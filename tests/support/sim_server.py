@@ -84,6 +84,8 @@ class SimServer:
 
     It says what it has loaded from 1.34 on, and counts its reloads from 1.28 on. What may be wrong with it: `lagging`
     never reloads, `refusing` refuses to, `silent` does not say what it has loaded, `ahead` is what its clock is ahead;
+    with `plugins_away` it neither starts nor reloads with a KMS plugin;
+    `plugin_keys` are the keys of plugins that have another one than usual; "" is none;
     `list_problems` are its answers to a LIST of a resource or a GET of a name, `writes_as` is another configuration
     than the one it says it has. `frozen` it does nothing until it goes on, `cut_off` only keyctl gets no answer;
     `boot_seconds` is how long it takes to start.
@@ -97,11 +99,13 @@ class SimServer:
         self.phase = 7.0 + 13.0 * number
         self.running = self.ready = False
         self.lagging = self.refusing = self.silent = False
+        self.plugins_away = False
         self.frozen = self.cut_off = False
         self.boot_seconds = BOOT_SECONDS
         self.ahead: float | None = 0.0
         self.reloads, self.reloaded_at = 0, 0.0
         self.list_problems: dict[str, str] = {}
+        self.plugin_keys: dict[str, str] = {}
         self.on_list: Callable[[], None] = lambda: None
         self.writes_as: SimConfig | None = None
         self.ready_since = -1e9
@@ -163,7 +167,7 @@ class SimServer:
         except InvalidConfigError:
             self.running = False
             return
-        self.ready = all(self.can_read(found) for found in self.plane.everything())
+        self.ready = all(self.can_read(found) for found in self.plane.everything()) and not self._lacks_plugin()
         self.ready_since = self.plane.clock.monotonic()
 
     def poll(self) -> None:
@@ -174,9 +178,10 @@ class SimServer:
         if self.flags().get("encryption-provider-config-automatic-reload") != "true":
             return
         try:
-            if self.refusing:
+            loaded = self._load(file)
+            if self.refusing or (self.plugins_away and loaded.plugins()):
                 raise InvalidConfigError
-            self.config = self._load(file)
+            self.config = loaded
             if self.spec.minor >= 28:
                 self.reloads, self.reloaded_at = self.reloads + 1, self.now()
         except InvalidConfigError:
@@ -185,8 +190,15 @@ class SimServer:
 
     def try_again(self) -> None:
         """What it could not read kept it from being ready, and it has tried again ever since."""
-        if not self.ready and all(self.can_read(found) for found in self.plane.everything()):
+        if (
+            not self.ready
+            and not self._lacks_plugin()
+            and all(self.can_read(found) for found in self.plane.everything())
+        ):
             self.ready, self.ready_since = True, self.plane.clock.monotonic()
+
+    def _lacks_plugin(self) -> bool:
+        return self.plugins_away and bool(self.config.plugins())
 
     def now(self) -> float:
         """Its clock, in Unix seconds."""
@@ -260,6 +272,7 @@ class SimApi:
             begun=None if server.ahead is None else server.begun,
             version=server.spec.version,
             problem="" if server.ready else "not ready: informer-sync",
+            kms_key_ids={name: server.plugin_keys.get(name, f"sha256:{name}") for name in server.config.plugins()},
         )
 
     def list_metadata(self, resource: str) -> Listed:
@@ -347,7 +360,7 @@ class SimApi:
         if plane.conflicts.get(key, 0) > 0:
             plane.conflicts[key] -= 1
             return Patched(ref, Outcome.LOOK_AGAIN, status=409, message="HTTP 409", refusal=Refusal.CONFLICT)
-        if ref.uid != found.uid:
+        if ref.uid not in ("", found.uid):
             message = "metadata.uid: field is immutable"
             return Patched(ref, Outcome.LOOK_AGAIN, status=422, message=message, refusal=Refusal.CONFLICT)
         try:

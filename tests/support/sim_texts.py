@@ -61,6 +61,7 @@ def _element(writer: Key | Plugin) -> str:
 
 SECRETS = configuration((("secrets",), KEY_1))
 EVERYTHING = configuration((("secrets",), KEY_1), (("*.*",), KEY_0))
+KMS_SECRETS = configuration((("secrets",), Plugin("vault")))
 KMS_CONFIGMAPS = configuration((("secrets",), KEY_1), (("configmaps",), Plugin("vault")))
 
 

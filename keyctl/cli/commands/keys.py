@@ -9,7 +9,10 @@ from pathlib import Path
 import click
 
 from keyctl.cli import wiring
+from keyctl.cli.commands.keys_deactivate import deactivate
 from keyctl.cli.commands.keys_escrow import escrow
+from keyctl.cli.commands.keys_export import export
+from keyctl.cli.commands.keys_generate import generate
 from keyctl.cli.commands.keys_import import import_keys
 from keyctl.cli.commands.keys_policies import policies
 from keyctl.cli.commands.keys_show import show
@@ -35,7 +38,10 @@ def keys() -> None:
     Examples:
       keyctl keys list
       keyctl keys show aescbc:key1
+      keyctl keys generate --provider secretbox
+      keyctl keys export aescbc:key1 key1.yaml
       keyctl keys escrow /mnt/usb/prod.age --recipient age1...
+      keyctl keys deactivate aescbc:key1
       keyctl keys destroy aescbc:key1 --dry-run
       keyctl keys list --store vault
       keyctl keys policies
@@ -156,7 +162,7 @@ def _document(store: KeyStore, records: tuple[KeyRecord, ...], backups: tuple[Ba
     }
 
 
-for _command in (show, escrow, import_keys):
+for _command in (show, generate, export, escrow, import_keys, deactivate):
     keys.add_command(_command)
 for _command in keys.commands.values():
     store_option(_command)

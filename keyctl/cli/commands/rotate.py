@@ -8,13 +8,22 @@ import click
 
 from keyctl.cli import changing, rotating
 from keyctl.cli.options import cluster_option
-from keyctl.keys.key import STATIC_PROVIDERS
+from keyctl.keys.key import STATIC_PROVIDERS, Provider
 from keyctl.rotation.plan import State
 
 
 @click.command()
 @cluster_option
-@click.option("--provider", type=click.Choice([p.value for p in STATIC_PROVIDERS]), help="Change to this provider.")
+@click.option(
+    "--provider",
+    type=click.Choice([p.value for p in (*STATIC_PROVIDERS, Provider.KMS)]),
+    help="Change to this provider.",
+)
+@click.option("--kms-name", metavar="NAME", help="With --provider kms: what the plugin is called in stored values.")
+@click.option(
+    "--kms-endpoint", metavar="ENDPOINT", help="With --provider kms: its socket, unix:///PATH, on every host."
+)
+@click.option("--kms-timeout", metavar="DURATION", help="With --provider kms: of one call. [default: 3s, the server's]")
 @click.option("--resources", multiple=True, metavar="R", help="Only the entries that name R. Repeatable.")
 @click.option("--rename-to", metavar="NAME", help="No new key: the bytes that write now, under another name.")
 @click.option("--remove-identity", is_flag=True, help="No new key: no plaintext is read any more, once there is none.")
@@ -61,6 +70,10 @@ def rotate(cluster: Path | None, **given: object) -> None:
     has leaked), within policy.window, and goes on in the next window with what it did not
     finish. Not due, or not now: exit 0, and nothing is changed.
 
+    --provider kms moves the entry from static keys to a KMS v2 plugin that runs on every
+    control-plane host already, and the plan says what that costs; a static provider with
+    --resources leads back. Look at the plugin first: keyctl kms check ENDPOINT.
+
     A leaked key means leaked data: with --compromised the end is a list of every object
     that was ever stored under it, by whatever name its bytes had, live, in etcd's history,
     in freed pages and in the registered snapshots. What those objects hold has to be
@@ -73,6 +86,8 @@ def rotate(cluster: Path | None, **given: object) -> None:
       keyctl rotate --dry-run --plan-file rotation.plan
       keyctl rotate --apply rotation.plan --yes
       keyctl rotate --provider secretbox --pause-after verified
+      keyctl rotate --provider kms --kms-name vault --kms-endpoint unix:///run/kms/kms.sock
+      keyctl rotate --provider aescbc --resources secrets --yes
       keyctl rotate --remove-identity --yes
       keyctl rotate --rename-to key-2026
       keyctl rotate --compromised aescbc:key1 --yes

@@ -14,6 +14,7 @@ from keyctl.encryption_config.model import (
     ResourceEntry,
     StaticReader,
 )
+from keyctl.encryption_config.plugin import Plugin, Writer
 from keyctl.keys.key import Key, KeyRef, Provider
 
 T = TypeVar("T")
@@ -43,8 +44,14 @@ def moved(values: tuple[T, ...], source: int, target: int) -> tuple[T, ...]:
     return (*rest[:target], values[source], *rest[target:])
 
 
-def with_reader(entry: ResourceEntry, key: Key, beside: KeyRef | None = None) -> ResourceEntry:
-    """`key` right behind `beside`, else second: in the first element when that is of its provider, or after it."""
+def with_reader(entry: ResourceEntry, key: Writer, beside: KeyRef | None = None) -> ResourceEntry:
+    """`key` right behind `beside`, else second: in the first element when that is of its provider, or after it.
+
+    A plugin always has an element of its own.
+    """
+    if isinstance(key, Plugin):
+        first, *rest = entry.providers
+        return replace(entry, providers=(first, ProviderElement(key.provider, (key.reader,)), *rest))
     place = None if beside is None else place_of(entry, beside)
     if place is not None:
         readers = entry.providers[place[0]].readers

@@ -16,6 +16,7 @@ from keyctl.encryption_config.editing import changes, notation
 from keyctl.encryption_config.editing.layout import Edit, check_editable, insert_after, remove, reorder
 from keyctl.encryption_config.effective import GroupResource, all_static_keys, covering_entries, holders
 from keyctl.encryption_config.model import EncryptionConfig, IdentityReader, StaticReader
+from keyctl.encryption_config.plugin import Plugin, Writer
 from keyctl.encryption_config.server import Server
 from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.keys.key import Key, KeyRef, Provider
@@ -74,12 +75,14 @@ def selected_entries(config: EncryptionConfig, resources: tuple[str, ...] | None
     return tuple(sorted(selected))
 
 
-def add_reader(content: bytes, key: Key, *, entries: tuple[int, ...], name: str, beside: KeyRef | None = None) -> bytes:
+def add_reader(
+    content: bytes, key: Writer, *, entries: tuple[int, ...], name: str, beside: KeyRef | None = None
+) -> bytes:
     """`content` with `key` as a reader in each of `entries`; what writes stays.
 
     Where the entry holds `beside`, a key of the same provider, the new one comes right behind it. Else it becomes
     the second key of the entry's first provider element when that is of its provider, or gets an element of its own
-    right after the first. An entry that holds the key already is left alone.
+    right after the first, as a plugin always does. An entry that holds the key already is left alone.
 
     Raises `RefusedError` (R5) when the name stands for other bytes anywhere in the file.
     """
@@ -91,9 +94,9 @@ def add_reader(content: bytes, key: Key, *, entries: tuple[int, ...], name: str,
         raw = decoded.raw.entries[index]
         entry = decoded.config.entries[index]
         element, position = (changes.place_of(entry, beside) if beside is not None else None) or (0, 0)
-        joins = entry.providers[element].provider is key.provider
+        joins = isinstance(key, Key) and entry.providers[element].provider is key.provider
         items = _there(raw.providers[element].key_list if joins else raw.provider_list)
-        value = notation.key_value(key) if joins else notation.provider_value(key)
+        value = notation.key_value(key) if joins and isinstance(key, Key) else notation.provider_value(key)
         lines = notation.element(decoded.document, decoded.raw, items, position, value)
         edits.append(insert_after(decoded.document, items, position, lines))
     wanted = changes.change(decoded.config, missing, lambda entry: changes.with_reader(entry, key, beside))
@@ -256,6 +259,12 @@ def new_document(resources: tuple[str, ...], key: Key, *, key_first: bool) -> by
     return content
 
 
+def provider_element(key: Key) -> bytes:
+    """One element of a `providers` list that holds only `key`, under a line that says what it is."""
+    head = "# An element of `providers` in an EncryptionConfiguration. It holds key bytes: keep it at mode 0600."
+    return "\n".join((head, *notation.block_lines((notation.provider_value(key),), notation.BlockStyle()), "")).encode()
+
+
 def _open(content: bytes, name: str) -> Decoded:
     decoded = decode(content, name=name, server=_ANY_SERVER)
     check_editable(decoded.document)
@@ -298,7 +307,9 @@ def _entry_value(resources: tuple[str, ...], key: Key, *, key_first: bool) -> no
     return {"resources": resources, "providers": both if key_first else both[::-1]}
 
 
-def _check_name_is_free(decoded: Decoded, key: Key) -> None:
+def _check_name_is_free(decoded: Decoded, key: Writer) -> None:
+    if isinstance(key, Plugin):
+        return
     if any(other.ref == key.ref and other != key for other in all_static_keys(decoded.config)):
         raise _ambiguous(key.ref, decoded.document.name)
 

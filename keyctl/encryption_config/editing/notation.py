@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from keyctl.documents import Document, Kind, Mapping, Node, Sequence
 from keyctl.encryption_config.editing.layout import dash_gap, indent_of_own_line
 from keyctl.encryption_config.fields import RawConfig
+from keyctl.encryption_config.plugin import Plugin, Writer
 from keyctl.go_scalars import go_kind
 from keyctl.keys.key import Key
 
@@ -43,8 +44,11 @@ def key_value(key: Key) -> MappingView[str, Value]:
     return {"name": key.name, "secret": base64.b64encode(key.material).decode("ascii")}
 
 
-def provider_value(key: Key) -> MappingView[str, Value]:
+def provider_value(key: Writer) -> MappingView[str, Value]:
     """An element of a `providers` list that holds only `key`."""
+    if isinstance(key, Plugin):
+        fields = {"apiVersion": "v2", "name": key.name, "endpoint": key.endpoint}
+        return {key.provider.value: fields if key.timeout is None else {**fields, "timeout": key.timeout}}
     return {key.provider.value: {"keys": [key_value(key)]}}
 
 

@@ -73,7 +73,12 @@ class Login:
 
     def denied(self) -> UnreachableError | None:
         """The error for a token that has expired, None when the token is valid."""
-        return None if self._is_alive() else faults.expired(self._transport.address, hint=self._way_in())
+        if self._is_alive():
+            return None
+        if self._auth.method is AuthMethod.TOKEN:
+            # NOTE: whoever gave it may give another one: the next `ensure` looks.
+            self._lease = None
+        return faults.expired(self._transport.address, hint=self._way_in())
 
     def close(self) -> None:
         """Revoke the token if we got it ourselves. Never raises: work is done when this is called."""

@@ -26,13 +26,14 @@ path "auth/token/revoke-self" { capabilities = ["update"] }
 """
 
 # NOTE: "update" of a key's metadata is hedged by its parameters: max_versions and delete_version_after would
-# destroy a key by the side door.
+# destroy a key by the side door. Of what nodes load and report the newest version alone is to be kept.
 _TEXTS = {
     Role.ROTATOR: """\
 # Rotator: creates keys, and never overwrites, deletes or destroys one.
 path "{mount}/data/{path}/keys/*" {{ capabilities = ["create", "read"] }}
 path "{mount}/data/{path}/ledger" {{ capabilities = ["create", "update", "read"] }}
 path "{mount}/data/{path}/current" {{ capabilities = ["create", "update", "read"] }}
+path "{mount}/data/{path}/applied/*" {{ capabilities = ["read"] }}
 path "{mount}/metadata/{path}/*" {{ capabilities = ["read", "list"] }}
 path "{mount}/metadata/{path}/keys/*" {{
   capabilities = ["create", "update", "read", "list"]
@@ -41,17 +42,30 @@ path "{mount}/metadata/{path}/keys/*" {{
     "cas_required" = [true]
   }}
 }}
+path "{mount}/metadata/{path}/current" {{
+  capabilities = ["create", "update", "read"]
+  allowed_parameters = {{
+    "max_versions" = ["1"]
+  }}
+}}
+path "{mount}/metadata/{path}/applied/*" {{
+  capabilities = ["create", "update", "read", "list"]
+  allowed_parameters = {{
+    "max_versions" = ["1"]
+  }}
+}}
 path "{mount}/config" {{ capabilities = ["read"] }}
 path "sys/capabilities-self" {{ capabilities = ["update"] }}
 """,
     Role.NODE_READER: """\
-# Node reader: what control-plane nodes load, its newest version only.
+# Node reader: what control-plane nodes load, its newest version only; and what each reports of its own file.
 path "{mount}/data/{path}/current" {{
   capabilities = ["read"]
   denied_parameters = {{
     "version" = []
   }}
 }}
+path "{mount}/data/{path}/applied/*" {{ capabilities = ["create", "update"] }}
 """,
     Role.AUDITOR: """\
 # Auditor: everything about keys except keys.

@@ -1,101 +1,133 @@
-"""What control-plane nodes are to load: the one entry that a node may read, changed under check-and-set.
+"""What stands in the entries that rotation and node agents share: fields in, values out. Pure.
 
-It holds keys, for it holds whole configurations; its older versions are no
-archive, and a node may not read them. `seq` only ever grows, so that a node can
-tell an older one of a Vault that was restored.
+Decoding errors are raised without the text they are about: it holds keys.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-from keyctl.errors import UnusableInputError
-from keyctl.keys.vault import faults
-from keyctl.keys.vault.client import UNCERTAIN, CasMismatchError, Deleted, Destroyed, Found, KeyValues
-from keyctl.keys.vault.settings import VaultPlace
+from keyctl.keys.distribution import Rendition, Report, ReportedFile, Wanted
 
-_FORMAT = "keyctl/current/v1"
+_CURRENT = "keyctl/current/v1"
+_APPLIED = "keyctl/applied/v1"
 
 
-@dataclass(frozen=True, slots=True)
-class Rendition:
-    """The files that the servers of a cluster are to load, by the servers' names."""
-
-    seq: int
-    files: Mapping[str, str] = field(repr=False)
-
-    def digests(self) -> dict[str, str]:
-        """The SHA-256 of each file, as kube-apiserver reports it of what it has loaded."""
-        return {name: f"sha256:{hashlib.sha256(text.encode()).hexdigest()}" for name, text in self.files.items()}
+class OtherClusterError(ValueError):
+    """The entry is of another cluster, which `args[0]` names."""
 
 
-class CurrentEntry:
-    """The rendition of `cluster` at `place`."""
+def rendition_fields(rendition: Rendition, *, cluster: str) -> dict[str, object]:
+    """What is stored of a rendition; it holds keys."""
+    return {
+        "format": _CURRENT,
+        "cluster": cluster,
+        "seq": rendition.seq,
+        "files": {name: _wanted_fields(wanted) for name, wanted in rendition.files.items()},
+    }
 
-    def __init__(self, vault: KeyValues, place: VaultPlace, *, cluster: str) -> None:
-        self._vault = vault
-        self._place = place
-        self._cluster = cluster
 
-    def read(self) -> Rendition | None:
-        """The newest rendition; None where none was ever published. Raises `UnusableInputError` for a damaged one."""
-        return self._read()[1]
+def digest(rendition: Rendition, *, cluster: str) -> str:
+    """Over everything in a rendition."""
+    text = json.dumps(rendition_fields(rendition, cluster=cluster), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
-    def publish(self, files: Mapping[str, str]) -> Rendition:
-        """Have the servers load `files`, all of them at once; the same ones again change nothing.
 
-        Raises `RefusedError` when somebody else publishes at the same time: what to load is for one run to say.
-        """
-        version, known = self._read()
-        if known is not None and known.files == files:
-            return known
-        wanted = Rendition(known.seq + 1 if known else 1, dict(files))
-        fields = {"format": _FORMAT, "cluster": self._cluster, "seq": wanted.seq, "files": wanted.files}
-        try:
-            self._vault.write(self._place.current, fields, cas=version)
-        except CasMismatchError:
-            raise faults.conflict(self._place.current) from None
-        except UNCERTAIN:
-            if self._read()[1] != wanted:
-                raise
-        return wanted
+def decode_rendition(fields: Mapping[str, object], *, cluster: str) -> Rendition:
+    """The rendition that `fields` hold. Raises `ValueError`, and `OtherClusterError` for that of another cluster."""
+    _check(fields, _CURRENT, cluster)
+    files = fields.get("files")
+    if not isinstance(files, dict):
+        raise ValueError("no files")
+    return Rendition(_number(fields, "seq"), {str(name): _wanted(entry) for name, entry in files.items()})
 
-    def _read(self) -> tuple[int, Rendition | None]:
-        path = self._place.current
-        reading = self._vault.read(path)
-        match reading:
-            case Found(version, fields):
-                return version, self._decoded(fields)
-            case Deleted(version, _):
-                raise UnusableInputError(
-                    f"what nodes are to load is deleted: {path}",
-                    hint=f"bring it back: bao kv undelete -mount={self._vault.mount} -versions={version} {path}",
-                )
-            case Destroyed():
-                raise UnusableInputError(
-                    f"what nodes are to load is destroyed: {path}",
-                    hint=f"erase what is left of it: bao kv metadata delete -mount={self._vault.mount} {path}",
-                )
-        return 0, None
 
-    def _decoded(self, fields: Mapping[str, object]) -> Rendition:
-        path, seq, files = self._place.current, fields.get("seq"), fields.get("files")
-        if fields.get("cluster") not in (self._cluster, None):
-            raise UnusableInputError(
-                f'{path} belongs to cluster "{fields["cluster"]}", not "{self._cluster}"',
-                hint="give each cluster its own keys.path",
-            )
-        if (
-            fields.get("format") != _FORMAT
-            or type(seq) is not int
-            or not isinstance(files, dict)
-            or not all(isinstance(text, str) for text in files.values())
-        ):
-            raise UnusableInputError(
-                f"what nodes are to load is damaged: {path}",
-                cause="it is not of keyctl's making",
-                hint=f"find out who wrote it: bao kv metadata get -mount={self._vault.mount} {path}",
-            )
-        return Rendition(seq, files)
+def report_fields(report: Report, *, cluster: str) -> dict[str, object]:
+    """What is stored of a report; it holds keys."""
+    return {
+        "format": _APPLIED,
+        "cluster": cluster,
+        "server": report.server,
+        "seq": report.seq,
+        "files": [_file_fields(file) for file in report.files],
+        "refused": report.refused,
+        "at": report.at,
+        "free": report.free,
+    }
+
+
+def decode_report(fields: Mapping[str, object], *, cluster: str, server: str) -> Report:
+    """The report that `fields` hold. Raises `ValueError`, and `OtherClusterError` for that of another cluster."""
+    _check(fields, _APPLIED, cluster)
+    files, free = fields.get("files"), fields.get("free")
+    if _text(fields, "server") != server or not isinstance(files, list):
+        raise ValueError("another server")
+    return Report(
+        server=server,
+        seq=_number(fields, "seq"),
+        files=tuple(_file(entry) for entry in files),
+        refused=_text(fields, "refused"),
+        at=_text(fields, "at"),
+        free=free if isinstance(free, int) else None,
+    )
+
+
+def _wanted_fields(wanted: Wanted) -> dict[str, object]:
+    return {
+        "text": wanted.text,
+        "replaces": wanted.replaces,
+        "letsGo": list(wanted.lets_go),
+        "inPlace": wanted.in_place,
+    }
+
+
+def _wanted(entry: object) -> Wanted:
+    if not isinstance(entry, dict):
+        raise ValueError("not a mapping")
+    lets_go, replaces, in_place = entry.get("letsGo"), entry.get("replaces"), entry.get("inPlace")
+    if not isinstance(lets_go, list) or not all(isinstance(one, str) for one in lets_go):
+        raise ValueError("not a list of texts")
+    if not isinstance(replaces, str | None) or not isinstance(in_place, bool):
+        raise ValueError("of another type")
+    return Wanted(_text(entry, "text"), replaces, tuple(lets_go), in_place)
+
+
+def _file_fields(file: ReportedFile) -> dict[str, object]:
+    # NOTE: whatever stands on a disk, text or not.
+    content = None if file.content is None else base64.b64encode(file.content).decode()
+    return {"path": file.path, "content": content, "mode": file.mode}
+
+
+def _file(entry: object) -> ReportedFile:
+    if not isinstance(entry, dict):
+        raise ValueError("not a mapping")
+    content, mode = entry.get("content"), entry.get("mode")
+    if not isinstance(content, str | None) or not isinstance(mode, int | None):
+        raise ValueError("of another type")
+    held = None if content is None else base64.b64decode(content, validate=True)
+    return ReportedFile(_text(entry, "path"), held, mode)
+
+
+def _check(fields: Mapping[str, object], form: str, cluster: str) -> None:
+    owner = fields.get("cluster")
+    if isinstance(owner, str) and owner != cluster:
+        raise OtherClusterError(owner)
+    if fields.get("format") != form or owner != cluster:
+        raise ValueError("another format")
+
+
+def _text(fields: Mapping[str, object], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    return value
+
+
+def _number(fields: Mapping[str, object], name: str) -> int:
+    value = fields.get(name)
+    if type(value) is not int or value < 0:
+        raise ValueError("not a number")
+    return value

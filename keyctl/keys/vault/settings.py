@@ -81,3 +81,7 @@ class VaultPlace:
     def current(self) -> str:
         """The path of what nodes read."""
         return f"{self.path}/current"
+
+    def applied(self, server: str) -> str:
+        """The path of what the agent of `server` reports."""
+        return f"{self.path}/applied/{server}"

@@ -1,4 +1,4 @@
-"""`keyctl keys`: what is listed, what is asked, and what is said of a destruction."""
+"""`keyctl keys`: what is listed, what is asked, and what is said of a destruction or a deactivation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keyctl.keys.file_store import FileKeyStore
 from keyctl.keys.key import Key, KeyRef, Provider
 from keyctl.keys.ledger import Moment
 from tests.support.hints import wrong_hints
-from tests.support.sim_texts import KEY_0, KEY_1
+from tests.support.sim_texts import KEY_0, KEY_1, configuration
 from tests.support.simulator import SimCluster
 from tests.unit.cli.test_wiring import settings
 
@@ -343,3 +343,74 @@ def test_a_destruction_says_which_escrow_still_has_the_bytes(
     cluster.store_keys.note_backup(ESCROW)
     assert destroy("aescbc:key0", "--yes") == ExitCode.OK
     assert "the escrow /mnt/keys.age still has its bytes" in capsys.readouterr().err
+
+
+def deactivate(*arguments: str) -> int:
+    return main.run(["keys", "deactivate", "--cluster", "trial.yaml", *arguments])
+
+
+def test_with_yes_the_key_is_deactivated(cluster: SimCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.store_keys.note_state(KEY_0.ref, "active")
+    assert deactivate("aescbc:key0", "--yes") == ExitCode.OK
+    told = capsys.readouterr().out
+    assert told == f"aescbc/key0, fingerprint {KEY_0.fingerprint}, is deactivated: nothing uses it\n"
+    assert cluster.store_keys.records()[0].state == "deactivated"
+
+
+def test_a_dry_run_of_it_changes_nothing(cluster: SimCluster, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster.store_keys.note_state(KEY_0.ref, "active")
+    cluster.switch.labels.clear()
+    assert deactivate("aescbc:key0", "--dry-run") == ExitCode.OK
+    assert "would be deactivated; it stays active, and nothing was changed" in capsys.readouterr().out
+    assert cluster.switch.labels == []
+
+
+def test_a_key_in_use_is_refused_with_every_reason(
+    cluster: SimCluster,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cluster.store_keys.note_state(KEY_0.ref, "active")
+    cluster.change_file("cp2", configuration((("secrets",), KEY_1), (("leases.coordination.k8s.io",), KEY_0)))
+    cluster.etcds["https://10.0.0.9:2379"].put(b"/registry/secrets/a/b", b"k8s:enc:aescbc:v1:key0:" + bytes(64))
+    assert deactivate("aescbc:key0", "--yes") == ExitCode.REFUSED
+    told = capsys.readouterr().err
+    assert "error: key aescbc/key0 is not deactivated [R4]" in told
+    assert "cp2 still has it" in told
+    assert "live values stand under it: 1 (1 of secrets)" in told
+    assert wrong_hints([told]) == []
+
+
+def test_one_that_is_deactivated_already_is_said_to_be_so_and_nobody_is_asked(
+    cluster: SimCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = answering(monkeypatch, "n")
+    assert deactivate("aescbc:key0") == ExitCode.OK
+    assert "is deactivated already, since " in capsys.readouterr().out
+    assert asked == []
+
+
+@pytest.mark.parametrize(("answer", "code", "state"), [("y", 0, "deactivated"), ("n", 130, "active")])
+def test_the_user_is_asked_once_it_is_known_that_nothing_uses_it(
+    cluster: SimCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    code: int,
+    state: str,
+) -> None:
+    cluster.store_keys.note_state(KEY_0.ref, "active")
+    asked = answering(monkeypatch, answer)
+    assert deactivate("aescbc:key0") == code
+    assert len(asked) == 1
+    assert cluster.store_keys.records()[0].state == state
+
+
+def test_off_a_terminal_nothing_is_changed_without_yes(
+    cluster: SimCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    off_a_terminal(monkeypatch)
+    assert deactivate("aescbc:key0") == ExitCode.REFUSED
+    assert "say --yes, or --dry-run" in capsys.readouterr().err

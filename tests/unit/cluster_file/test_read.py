@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from keyctl.cluster_file.read import load, parse
 from keyctl.cluster_file.settings import (
+    AgentHostSettings,
     ApiServerSettings,
     ClusterSettings,
     CommandActivation,
@@ -175,6 +177,46 @@ def test_every_way_to_activate(activation: str, expected: object) -> None:
 def test_every_kind_of_host(host: str, expected: object) -> None:
     text = _SMALL.replace("encryptionConfig: enc.yaml", f"encryptionConfig: /enc.yaml\n  host: {host}")
     assert _parse(text).api_servers[0].host == expected
+
+
+def _with_agent(*lines: str, host: str = "{type: agent}", keys: str = "{store: vault, mount: kv}") -> ClusterSettings:
+    text = _SMALL.replace("encryptionConfig: enc.yaml", f"encryptionConfig: /enc.yaml\n  host: {host}")
+    return _parse("".join((text, *(f"  {line}\n" for line in lines), f"keys: {keys}\n")))
+
+
+def test_a_host_with_an_agent_knows_the_vault_and_the_cluster() -> None:
+    vault = VaultKeySettings(mount="kv")
+    for lines in ((), ("activation: reload",), ("activation: {reload: {wait: 5m}}",)):
+        assert _with_agent(*lines).api_servers[0].host == AgentHostSettings(vault, "small")
+    patient = _with_agent(host="{type: agent, wait: 5m}").api_servers[0].host
+    assert patient == AgentHostSettings(vault, "small", timedelta(minutes=5))
+
+
+@pytest.mark.parametrize(
+    ("lines", "keys", "says"),
+    [
+        ((), "{store: file}", "9:16: apiServers[0].host has an agent, and no Vault to fetch from"),
+        (("activation: {restart: {command: [a]}}",), "{store: vault}", "10:15: apiServers[0] has an agent, which"),
+        (("manifest: /m", "activation: {restart: {staticPod: true}}"), "{store: vault}", "restarts nothing"),
+    ],
+)
+def test_an_agent_needs_a_vault_and_a_server_that_reloads(lines: tuple[str, ...], keys: str, says: str) -> None:
+    with pytest.raises(UnusableInputError, match=re.escape(says)):
+        _with_agent(*lines, keys=keys)
+
+
+def test_an_agents_file_has_a_path_of_its_own_host_and_takes_no_field_of_another_kind() -> None:
+    with pytest.raises(UnusableInputError, match="is a path on another host"):
+        _parse(_SMALL + "  host: {type: agent}\nkeys: {store: vault}\n")
+    with pytest.raises(UnusableInputError, match=r"read in apiServers.* does not go with type: agent"):
+        _with_agent(host="{type: agent, read: [r]}")
+
+
+def test_a_member_of_etcd_has_no_agent() -> None:
+    member = "members: [{name: a, endpoint: 'https://a', host: {type: agent}}]"
+    text = _SMALL.replace("etcd: {}", f"etcd:\n  {member}")
+    with pytest.raises(UnusableInputError, match=r"5:.*has an agent, and no Vault"):
+        _parse(text + "keys: {store: vault}\n")
 
 
 def test_a_vault_is_understood() -> None:

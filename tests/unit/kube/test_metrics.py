@@ -31,6 +31,17 @@ go_goroutines 5
     assert parse_metrics(text) == Metrics("sha256:bb", "sha256:aa", 1795252120.57, 2, reloads=7)
 
 
+def test_the_key_of_a_plugin_is_the_one_that_its_status_named_last() -> None:
+    name = "apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds"
+    text = f"""\
+{name}{{apiserver_id_hash="sha256:aa",key_id_hash="sha256:new",provider_name="vault"}} 1.8e+09
+{name}{{apiserver_id_hash="sha256:aa",key_id_hash="sha256:old",provider_name="vault"}} 1.7e+09
+{name}{{apiserver_id_hash="sha256:aa",key_id_hash="sha256:zz",provider_name="other"}} 1.6e+09
+"""
+    assert parse_metrics(text) == Metrics(None, "sha256:aa", kms_key_ids={"vault": "sha256:new", "other": "sha256:zz"})
+    assert name in parse_qs(urlsplit(PATH).query)["name[]"]
+
+
 def test_before_the_first_reload_nothing_is_said_of_reloads() -> None:
     seen = parse_metrics("process_start_time_seconds 5\n")
     assert (seen.reloads, seen.reloaded_at, seen.reload_failures) == (0, 0.0, 0)

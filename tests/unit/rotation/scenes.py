@@ -15,9 +15,10 @@ import pytest
 
 from keyctl import documents
 from keyctl.encryption_config.decode import decode
+from keyctl.encryption_config.plugin import Plugin
 from keyctl.errors import KeyctlError
 from keyctl.hosts import manifests
-from keyctl.keys.key import Key, KeyRef, Provider
+from keyctl.keys.key import STATIC_PROVIDERS, Key, KeyRef, Provider
 from keyctl.keys.ledger import KeyState
 from keyctl.rotation import evidence_check
 from keyctl.rotation.plan import Goal, Plan, Stage, plan_from_record
@@ -26,13 +27,15 @@ from keyctl.rotation.session import Finished, Session
 from tests.support.sim_kill import Killed
 from tests.support.sim_parts import Watcher
 from tests.support.sim_server import CONFIG_PATH, MANIFEST_PATH, Spec
-from tests.support.sim_texts import EVERYTHING, KEY_0, KEY_1, SECRETS, configuration, secret_of
+from tests.support.sim_texts import EVERYTHING, KEY_0, KEY_1, KMS_SECRETS, SECRETS, configuration, secret_of
 from tests.support.simulator import MIXED, THREE_RELOADING, THREE_RESTARTED, SimCluster
 
 ROTATE = Wish(Goal.ROTATE)
 ENABLE = Wish(Goal.ENABLE, Provider.AESCBC, ("secrets",))
 DISABLE = Wish(Goal.DISABLE)
 REMOVE_IDENTITY = Wish(Goal.REMOVE_IDENTITY)
+TO_PLUGIN = Wish(Goal.ROTATE, Provider.KMS, plugin=Plugin("vault", "unix:///run/kms/vault.sock"))
+FROM_PLUGIN = Wish(Goal.ROTATE, Provider.AESCBC, ("secrets",))
 
 KEY_2 = Key(Provider.AESCBC, "key2", bytes(range(128, 160)))
 WITHOUT_IDENTITY = SECRETS.replace(b"      - identity: {}\n", b"")
@@ -82,6 +85,8 @@ SCENES = (
     Scene("remove identity by restart", THREE_RESTARTED, SECRETS, REMOVE_IDENTITY),
     Scene("remove identity by reload", THREE_RELOADING, SECRETS, REMOVE_IDENTITY),
     Scene("rename the key", MIXED, SECRETS, Wish(Goal.ROTATE, new_name="main")),
+    Scene("to a KMS plugin", MIXED, SECRETS, TO_PLUGIN),
+    Scene("from a KMS plugin", MIXED, KMS_SECRETS, FROM_PLUGIN),
 )
 
 
@@ -198,7 +203,8 @@ def head(ref: KeyRef) -> bytes:
     """What a value under `ref` starts with, without the last colon; "plaintext" for identity (`SimCluster.under`)."""
     if ref.provider is Provider.IDENTITY:
         return b"plaintext"
-    return f"k8s:enc:{ref.provider}:v1:{ref.name}".encode()
+    version = "v2" if ref.provider is Provider.KMS else "v1"
+    return f"k8s:enc:{ref.provider}:{version}:{ref.name}".encode()
 
 
 def comments(content: bytes) -> list[str]:
@@ -207,7 +213,7 @@ def comments(content: bytes) -> list[str]:
 
 
 # What stands within the lines of a key leaves with it.
-_WITH_A_KEY = {"the key of last year", "from before the move"}
+_WITH_A_KEY = {"the key of last year", "from before the move", "runs as a static pod"}
 # A key that an attempt made that came to nothing was never in a file.
 _UNTOUCHED = {KeyState.ACTIVE, KeyState.PRE_ACTIVATION}
 
@@ -241,14 +247,17 @@ def assert_done(cluster: SimCluster, scene: Scene) -> None:
     if scene.wish.goal is Goal.REMOVE_IDENTITY:
         assert plan.old_refs == (KeyRef(Provider.IDENTITY, ""),)
         assert b"identity" not in files[0]
-    for ref in plan.old_refs if scene.wish.goal is not Goal.REMOVE_IDENTITY else ():
+    for ref in plan.old_refs:
+        assert f"name: {ref.name}\n".encode() not in files[0]
+        assert f"name: {ref.name}  #".encode() not in files[0]
+    for ref in (ref for ref in plan.old_refs if ref.provider in STATIC_PROVIDERS):
         old = cluster.store_keys.get(ref)
         assert old is not None
         assert states[ref] == KeyState.DEACTIVATED
-        assert f"name: {ref.name}\n".encode() not in files[0]
         assert (secret_of(old).encode() in files[0]) is (scene.wish.new_name is not None)
     kept = {ref: state for ref, state in states.items() if ref not in plan.old_refs}
-    assert kept.pop(plan.new, None) == (None if scene.wish.goal is Goal.DISABLE else KeyState.ACTIVE)
+    # The key store holds static keys only.
+    assert kept.pop(plan.new, None) == (KeyState.ACTIVE if plan.new.provider in STATIC_PROVIDERS else None)
     assert set(kept.values()) <= _UNTOUCHED
 
 

@@ -42,7 +42,7 @@ def one_process(cluster: SimCluster, scene: Scene, at: int, *, before: bool) -> 
 
 
 # Their effects are those of another scene, with other values, or with another key.
-EVERY_THIRD = {"rotate by restart", "rotate by reload", "change provider", "disable two keys"}
+EVERY_THIRD = {"rotate by restart", "rotate by reload", "change provider", "disable two keys", "from a KMS plugin"}
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)

@@ -8,6 +8,7 @@ from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.editing import edit
 from keyctl.encryption_config.model import EncryptionConfig
+from keyctl.encryption_config.plugin import Plugin
 from keyctl.encryption_config.server import Server
 from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.keys.key import Key, KeyRef, Provider
@@ -105,6 +106,35 @@ def test_a_key_of_another_provider_gets_an_element_after_the_first() -> None:
     assert names(effective.readers(_decoded(promoted), "secrets")) == ["box", "key1", "key0", "-"]
     assert _demote(promoted, _BOX.ref) == added.encode()
     assert _remove(added.encode(), _BOX.ref) == _BLOCK.encode()
+
+
+_PLUGIN = Plugin("vault", "unix:///run/kms.sock", "5s")
+
+
+def test_a_plugin_gets_an_element_of_its_own_after_the_first() -> None:
+    added = edit.add_reader(_BLOCK.encode(), _PLUGIN, entries=(0,), name="enc.yaml")
+    lines = """\
+      - kms:
+          apiVersion: v2
+          name: vault
+          endpoint: "unix:///run/kms.sock"
+          timeout: "5s"
+"""
+    assert added.decode() == _BLOCK.replace("      - identity", f"{lines}      - identity")
+    assert edit.remove_reader(added, _PLUGIN.ref, entries=(0,), name="enc.yaml").decode() == _BLOCK
+
+
+def test_a_second_plugin_does_not_join_the_first_one() -> None:
+    first = "{kms: {apiVersion: v2, name: a, endpoint: 'unix:///run/a.sock'}}"
+    added = edit.add_reader(file(entry("secrets", first, _ID)), _PLUGIN, entries=(0,), name="enc.yaml")
+    elements = _decoded(added).entries[0].providers
+    assert [element.readers[0].ref.name for element in elements] == ["a", "vault", ""]
+
+
+def test_a_plugin_without_a_timeout_is_written_without_one() -> None:
+    added = edit.add_reader(_BLOCK.encode(), Plugin("vault", "unix:///run/kms.sock"), entries=(0,), name="enc.yaml")
+    assert b"vault" in added
+    assert b"timeout" not in added
 
 
 def test_plaintext_first_gets_the_key_after_it() -> None:

@@ -1,0 +1,115 @@
+"""The entries that a rotation and the agents of nodes share: one that says what is wanted, and a report of each agent.
+
+What is wanted changes under check-and-set, and its `seq` only ever grows, so that
+a node can tell an older one of a Vault that was restored. Of each entry the newest
+version alone is kept, for older ones hold keys that somebody may want destroyed.
+"""
+
+from __future__ import annotations
+
+from keyctl.errors import UnusableInputError
+from keyctl.keys.distribution import Rendition, Report, Wanted
+from keyctl.keys.vault import faults, rendition
+from keyctl.keys.vault.client import UNCERTAIN, CasMismatchError, Deleted, Destroyed, Found, KeyValues
+from keyctl.keys.vault.settings import VaultPlace
+
+_WANTED = "what nodes are to load"
+
+
+class VaultDistribution:
+    """The `Distribution` of `cluster` at `place`. An agent's policy permits `current` and `report` alone."""
+
+    def __init__(self, vault: KeyValues, place: VaultPlace, *, cluster: str) -> None:
+        self._vault = vault
+        self._place = place
+        self._cluster = cluster
+        self._kept_short: set[str] = set()
+
+    @property
+    def location(self) -> str:
+        """See `Distribution.location`."""
+        return f"{self._vault.location}/{self._place.path}"
+
+    def current(self) -> Rendition | None:
+        """See `Distribution.current`."""
+        return self._current()[1]
+
+    def want(self, server: str, wanted: Wanted | None) -> int:
+        """See `Distribution.want`."""
+        version, known = self._current()
+        before = known or Rendition(0, {})
+        if before.files.get(server) == wanted:
+            return before.seq
+        others = {name: file for name, file in before.files.items() if name != server}
+        after = Rendition(before.seq + 1, others if wanted is None else {**others, server: wanted})
+        path = self._place.current
+        for one in (path, self._place.applied(server)):
+            self._keep_short(one)
+        try:
+            self._vault.write(path, rendition.rendition_fields(after, cluster=self._cluster), cas=version)
+        except CasMismatchError:
+            raise faults.conflict(path) from None
+        except UNCERTAIN:
+            if self.current() != after:
+                raise
+        return after.seq
+
+    def reported(self, server: str) -> Report | None:
+        """See `Distribution.reported`. One that somebody deleted counts as none: its agent writes another."""
+        path = self._place.applied(server)
+        reading = self._vault.read(path)
+        if not isinstance(reading, Found):
+            return None
+        try:
+            return rendition.decode_report(reading.fields, cluster=self._cluster, server=server)
+        except rendition.OtherClusterError as error:
+            raise self._other_cluster(path, error) from None
+        except ValueError:
+            raise self._damaged(f"the report of the agent of {server}", path) from None
+
+    def report(self, report: Report) -> None:
+        """See `Distribution.report`."""
+        fields = rendition.report_fields(report, cluster=self._cluster)
+        # NOTE: no check-and-set: an agent may not read, and of its own statements the last one counts.
+        self._vault.write(self._place.applied(report.server), fields, cas=None)
+
+    def _keep_short(self, path: str) -> None:
+        if path not in self._kept_short:
+            self._vault.keep_newest(path)
+            self._kept_short.add(path)
+
+    def _current(self) -> tuple[int, Rendition | None]:
+        path = self._place.current
+        reading = self._vault.read(path)
+        match reading:
+            case Found(version, fields):
+                try:
+                    return version, rendition.decode_rendition(fields, cluster=self._cluster)
+                except rendition.OtherClusterError as error:
+                    raise self._other_cluster(path, error) from None
+                except ValueError:
+                    raise self._damaged(_WANTED, path) from None
+            case Deleted(version, _):
+                raise UnusableInputError(
+                    f"{_WANTED} is deleted: {path}",
+                    hint=f"bring it back: bao kv undelete -mount={self._vault.mount} -versions={version} {path}",
+                )
+            case Destroyed():
+                raise UnusableInputError(
+                    f"{_WANTED} is destroyed: {path}",
+                    hint=f"erase what is left of it: bao kv metadata delete -mount={self._vault.mount} {path}",
+                )
+        return 0, None
+
+    def _other_cluster(self, path: str, error: rendition.OtherClusterError) -> UnusableInputError:
+        return UnusableInputError(
+            f'{path} belongs to cluster "{error.args[0]}", not "{self._cluster}"',
+            hint="give each cluster its own keys.path",
+        )
+
+    def _damaged(self, what: str, path: str) -> UnusableInputError:
+        return UnusableInputError(
+            f"{what} is damaged: {path}",
+            cause="it is not of keyctl's making",
+            hint=f"find out who wrote it: bao kv metadata get -mount={self._vault.mount} {path}",
+        )

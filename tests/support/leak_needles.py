@@ -78,6 +78,11 @@ def is_secret(key: bytes) -> bool:
     return len(set(key)) >= _FEWEST_DISTINCT and len(steps) > 1 and not _PRINTABLE.issuperset(key)
 
 
+def encodings_of(key: bytes) -> frozenset[str]:
+    """The names of the forms that are looked for; two alphabets are two only where `key` differs between them."""
+    return frozenset(form.encoding for form in _forms(key))
+
+
 def _around(content: memoryview, place: int, form: _Form) -> Iterator[Hit]:
     """Where `form` stands whole, given that one of its first words stands at `place`."""
     for back in range(_WORD):
@@ -94,6 +99,10 @@ def _forms(key: bytes) -> Iterator[_Form]:
         url = standard.translate(bytes.maketrans(b"+/", b"-_"))
         if url != standard:
             forms.append((f"base64url after {before} other bytes" if before else "base64url", url))
+    # A configuration as the content of something: a Secret, a report.
+    inner = base64.b64encode(key)
+    forms += [(f"base64 of base64 after {before} other bytes", _whole_characters(inner, before)) for before in range(3)]
+    forms.append(("Python's repr", repr(key)[2:-1].encode()))
     for encoding, text in forms:
         if len(text) < _SHORTEST:
             raise ValueError(f"{encoding} of a key of {len(key)} bytes is too short to be looked for")

@@ -13,13 +13,15 @@ from pathlib import Path
 
 from tests.support.leak_needles import Hit, Needles
 
+_HEAD = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a key belongs: in files whose path ends as `path` says (a regular expression), right after `before`.
 
     `before` is matched against the end of what precedes the key. A `private` one is so only where nobody but the owner
-    may use the file. `forms` are those that the key has there.
+    may use the file. `forms` are those that the key has there. A file that has `never` near its beginning is none.
     """
 
     path: str
@@ -27,6 +29,7 @@ class Place:
     reason: str
     forms: tuple[str, ...] = ("base64",)
     private: bool = False
+    never: bytes = b""
 
     def has(self, path: Path, content: memoryview, hit: Hit) -> bool:
         """Whether `hit` in `content`, the file at `path`, is one of these."""
@@ -36,6 +39,7 @@ class Place:
             and re.search(f"{self.path}$", path.as_posix()) is not None
             and re.search(self.before + rb"\Z", preceding) is not None
             and not (self.private and path.stat().st_mode & 0o077)
+            and not (self.never and re.search(self.never, content[:_HEAD].tobytes()))
         )
 
 
@@ -72,6 +76,9 @@ def search(folders: Iterable[Path], needles: Needles, places: Iterable[Place]) -
                 continue
             seen.add((status.st_dev, status.st_ino))
             _search_file(path, needles, allowed, searched)
+        except FileNotFoundError:
+            # What a server removes while it ends.
+            continue
         except OSError as error:
             searched.unread.append(f"{path}: {error.strerror}")
     return searched

@@ -26,7 +26,7 @@ import click.testing
 import pytest
 
 from tests.support import transcripts
-from tests.support.leak_needles import Needles
+from tests.support.leak_needles import Needles, encodings_of
 from tests.support.leak_places import PLACES
 from tests.support.leak_search import Leak, Searched, search
 from tests.support.process_samples import Sampler
@@ -35,8 +35,10 @@ from tests.support.recording.sitecustomize import FOLDERS, REMOVED, UNSEARCHED
 
 _RECORDING = Path(__file__).parent / "recording"
 _SAMPLES = "processes.said"
-# Raw, hex in both cases, and base64 in two alphabets at each of three places.
-PLANTED_FORMS = 9
+# Raw, hex in both cases, base64 in two alphabets at each of three places, base64 of base64 at three, Python's repr.
+PLANTED_FORMS = 13
+# So many tests make keys, and so many at least.
+_MANY_TESTS, _FEWEST_KEYS = 1000, 20
 
 
 def configure(config: pytest.Config) -> None:
@@ -93,6 +95,7 @@ class LeakWatch:
     def _search(self, session: pytest.Session) -> None:
         roots = self._folder / FOLDERS
         if not roots.exists():
+            self._told = ["key search: no test had a folder, and nothing was searched"]
             return
         began = time.monotonic()
         keys = [bytes.fromhex(line) for file in self._folder.glob("*.keys") for line in file.read_text().split()]
@@ -110,21 +113,23 @@ class LeakWatch:
         self._told = list(_told(found, needles, leaks, time.monotonic() - began))
         if len(own) < PLANTED_FORMS:
             self._told.append(f"key search: of what was planted only {', '.join(sorted(own)) or 'nothing'} was found")
-        if leaks or len(own) < PLANTED_FORMS:
+        few = session.testscollected >= _MANY_TESTS and needles.keys < _FEWEST_KEYS
+        if few:
+            self._told.append(f"key search: {session.testscollected} tests, and only {needles.keys} keys were noted")
+        if leaks or found.unread or few or len(own) < PLANTED_FORMS:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def plant(path: Path) -> bytes:
     """Write a new key to `path` in every form; the key."""
-    while True:
-        key = secrets.token_bytes(32)
-        embedded = [base64.b64encode(secrets.token_bytes(before) + key + b"end") for before in range(3)]
-        texts = [key, key.hex().encode(), key.hex().upper().encode(), *embedded]
-        texts += [text.translate(bytes.maketrans(b"+/", b"-_")) for text in embedded]
-        # A text without + and / is the same in both alphabets.
-        if len(set(texts)) == len(texts):
-            path.write_bytes(b"\n".join(texts))
-            return key
+    while len(encodings_of(key := secrets.token_bytes(32))) < PLANTED_FORMS:
+        pass
+    embedded = [base64.b64encode(bytes(before) + key + b"end") for before in range(3)]
+    texts = [key, key.hex().encode(), key.hex().upper().encode(), repr(key).encode(), *embedded]
+    texts += [text.translate(bytes.maketrans(b"+/", b"-_")) for text in embedded]
+    texts += [base64.b64encode(bytes(before) + base64.b64encode(key) + b"end") for before in range(3)]
+    path.write_bytes(b"\n".join(texts))
+    return key
 
 
 def _told(found: Searched, needles: Needles, leaks: list[Leak], seconds: float) -> Iterator[str]:

@@ -121,11 +121,12 @@ def test_a_key_may_be_where_it_belongs_and_only_in_that_form_and_file(tmp_path: 
     (tmp_path / "journal.jsonl").write_bytes(b"secret: " + text)
     (tmp_path / "hex.yaml").write_bytes(b"secret: " + key.hex().encode())
     (tmp_path / "1.said").write_bytes(b"secret: " + text)
+    (tmp_path / "verify.json").write_bytes(b'{"apiVersion": "keyctl/v1", "secret": "' + text + b'"}')
     leaks = {leak.path.name for leak in searched(tmp_path, key, places=PLACES).leaks}
-    assert leaks == {"aescbc.k.key.json", "report.yaml", "journal.jsonl", "hex.yaml", "1.said"}
+    assert leaks == {"aescbc.k.key.json", "report.yaml", "journal.jsonl", "hex.yaml", "1.said", "verify.json"}
 
 
-def test_what_is_planted_in_every_run_is_found_in_nine_forms(tmp_path: Path) -> None:
+def test_what_is_planted_in_every_run_is_found_in_every_form(tmp_path: Path) -> None:
     key = leak_watch.plant(tmp_path / "planted")
     assert len({leak.encoding for leak in searched(tmp_path, key).leaks}) == leak_watch.PLANTED_FORMS
 
@@ -211,6 +212,28 @@ def test_the_one(tmp_path):
     ids=["clean", "file", "removed", "removed by a child", "printed", "command", "clean child", "child"],
 )
 def test_a_run_that_leaks_a_key_fails_and_says_where(tmp_path: Path, body: str, told: str | None) -> None:
+    code, said = run_of(body, tmp_path)
+    leaks = [line for line in said.splitlines() if "LEAK" in line]
+    assert (code, bool(leaks)) == ((0, False) if told is None else (1, True)), said
+    assert told is None or told in leaks[0]
+
+
+def test_a_run_of_which_something_was_not_searched_fails(tmp_path: Path) -> None:
+    noted = "(Path(__import__('os').environ['RECORDED_KEYS']) / 'unsearched.txt').write_text('a disk: gone')"
+    code, said = run_of(noted, tmp_path)
+    assert code == 1
+    assert "key search: not searched: a disk: gone" in said
+
+
+def test_a_long_run_in_which_hardly_a_key_was_noted_fails(tmp_path: Path) -> None:
+    many = "made()\n\nimport pytest\n\n@pytest.mark.parametrize('number', range(1000))\ndef test_another(number): pass"
+    code, said = run_of(many, tmp_path)
+    assert code == 1
+    assert "1001 tests, and only 2 keys were noted" in said
+
+
+def run_of(body: str, tmp_path: Path) -> tuple[int, str]:
+    """The exit code and the words of a run of tests with `body` in one of them."""
     inner = tmp_path / "inner"
     inner.mkdir()
     (inner / "test_it.py").write_text(RUN.replace("{body}", body))
@@ -227,8 +250,6 @@ def test_a_run_that_leaks_a_key_fails_and_says_where(tmp_path: Path, body: str, 
         check=False,
         timeout=120,
     )
-    assert "1 passed" in ran.stdout, ran.stdout + ran.stderr
+    assert " passed" in ran.stdout, ran.stdout + ran.stderr
     assert "keys in" in ran.stdout
-    leaks = [line for line in ran.stdout.splitlines() if "LEAK" in line]
-    assert (ran.returncode, bool(leaks)) == ((0, False) if told is None else (1, True)), ran.stdout
-    assert told is None or told in leaks[0]
+    return ran.returncode, ran.stdout

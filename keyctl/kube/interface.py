@@ -273,12 +273,13 @@ ANY_PORT = 0
 class OwnNetwork:
     """Where what runs in the cluster can be reached, and what is there ("Service vault/vault").
 
-    A host may begin with `*.`, for every name below it. `unseen` are the resources that we may not list, so that what
-    they tell is missing here.
+    A host may begin with `*.`, for every name below it. `nodes` are the Nodes by each of their addresses. `unseen` are
+    the resources that we may not list, so that what they tell is missing here.
     """
 
     reached: Mapping[Reached, str]
     unseen: tuple[str, ...] = ()
+    nodes: Mapping[str, str] = field(default_factory=dict)
 
     def at(self, host: str, port: int) -> str | None:
         """What answers there; None when it is nothing that was seen."""

@@ -13,12 +13,12 @@ INGRESSES = "/apis/networking.k8s.io/v1/ingresses"
 NODES = "/api/v1/nodes"
 
 
-def of_services(services: Iterable[object], nodes: Iterable[object]) -> Iterator[tuple[Reached, str]]:
-    """The addresses of Services, and their ports on every one of `nodes`.
+def of_services(services: Iterable[object], nodes: Iterable[str]) -> Iterator[tuple[Reached, str]]:
+    """The addresses of Services, and their ports on every one of `nodes`, which are addresses.
 
     One of type ExternalName is only another name for something, which may be anywhere.
     """
-    on_nodes = tuple(_node_addresses(nodes))
+    on_nodes = tuple(nodes)
     for service in services:
         name = _named("Service", service)
         ports = fields.items(service, "spec", "ports")
@@ -53,10 +53,11 @@ def of_ingresses(ingresses: Iterable[object]) -> Iterator[tuple[Reached, str]]:
                 yield (host, ANY_PORT), _named("Ingress", ingress)
 
 
-def _node_addresses(nodes: Iterable[object]) -> Iterator[str]:
+def of_nodes(nodes: Iterable[object]) -> Iterator[tuple[str, str]]:
+    """Each address or name of a Node, and which Node that is."""
     for node in nodes:
         for address in fields.items(node, "status", "addresses"):
-            yield fields.text(address, "address")
+            yield fields.text(address, "address").lower(), f"Node {fields.text(node, 'metadata', 'name')}"
 
 
 def _balanced(service: object) -> Iterator[str]:

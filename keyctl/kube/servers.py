@@ -190,12 +190,13 @@ class HttpApiServer:
                     objects += fields.items(fields.parse(self._expect(answer, "list", resource).body), "items")
             return objects
 
+        services, nodes = listed(own_network.SERVICES), dict(own_network.of_nodes(listed(own_network.NODES)))
         reached = (
-            *own_network.of_services(listed(own_network.SERVICES), listed(own_network.NODES)),
+            *own_network.of_services(services, nodes),
             *own_network.of_slices(listed(own_network.SLICES)),
             *own_network.of_ingresses(listed(own_network.INGRESSES)),
         )
-        return OwnNetwork(dict(reached), tuple(unseen))
+        return OwnNetwork(dict(reached), tuple(unseen), nodes)
 
     def discover(self) -> dict[str, str]:
         """Every resource this server serves and can list and patch → its preferred "group/version"."""

@@ -8,7 +8,10 @@ and Pods of a cluster that does not start without them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from keyctl.errors import RefusedError
+from keyctl.kube.interface import OwnNetwork
 from keyctl.rotation.world import NetworkPlace, World
 
 _HINTS = (
@@ -30,12 +33,18 @@ def check_store_outside(world: World) -> tuple[str, ...]:
         if found:
             where = place.host if host == place.host else f"{place.host} is {host}, and that"
             raise _refused(place, f"{where} is {found} of this cluster")
+    doubts = "; ".join(_doubts(place, network))
+    return (f"whether the key store at {place.host} runs in this cluster is not known: {doubts}",) if doubts else ()
+
+
+def _doubts(place: NetworkPlace, network: OwnNetwork) -> Iterator[str]:
     if network.unseen:
-        return (
-            f"whether the key store at {place.host} runs in this cluster is not known: you may not list "
-            f"{', '.join(network.unseen)}",
-        )
-    return ()
+        yield f"you may not list {', '.join(network.unseen)}"
+    if not place.addresses:
+        yield "its name leads to no address here"
+    nodes = filter(None, (network.nodes.get(host.lower()) for host in (place.host, *place.addresses)))
+    for node in dict.fromkeys(nodes):
+        yield f"it is on {node}, where a Pod may have the port of its host"
 
 
 def _is_service(host: str) -> bool:

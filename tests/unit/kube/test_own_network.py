@@ -120,3 +120,9 @@ def test_a_kind_that_is_not_served_has_no_objects(look: _Look) -> None:
 def test_a_server_that_fails_is_an_error_and_no_empty_network(look: _Look) -> None:
     with pytest.raises(UnreachableError, match="did not list services"):
         look({SERVICES: status_reply(500, "etcd is away")})
+
+
+def test_nodes_are_known_by_each_of_their_addresses(look: _Look) -> None:
+    addresses = [{"type": "InternalIP", "address": "10.0.0.1"}, {"type": "Hostname", "address": "CP1.example"}]
+    node = {"metadata": {"name": "cp1"}, "status": {"addresses": addresses}}
+    assert look({NODES: reply({"items": [node]})}).nodes == {"10.0.0.1": "Node cp1", "cp1.example": "Node cp1"}

@@ -24,9 +24,14 @@ OUTSIDE = NetworkPlace("vault.example.com", 8200, ("192.0.2.7", "2001:db8::7"))
 class Network:
     """What one API server tells of the cluster's network; counts how often it was asked."""
 
-    def __init__(self, reached: Mapping[Reached, str] | None = None, unseen: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        reached: Mapping[Reached, str] | None = None,
+        unseen: tuple[str, ...] = (),
+        nodes: Mapping[str, str] | None = None,
+    ) -> None:
         self.asked = 0
-        self._told = OwnNetwork(reached or {}, unseen)
+        self._told = OwnNetwork(reached or {}, unseen, nodes or {})
 
     def own_network(self) -> OwnNetwork:
         self.asked += 1
@@ -99,6 +104,17 @@ def test_a_name_that_only_looks_like_one_of_the_clusters_is_judged_by_its_addres
 def test_what_may_not_be_listed_is_said_and_not_taken_for_nothing(cluster: SimCluster) -> None:
     (gap,) = check_store_outside(world(cluster, OUTSIDE, Network(unseen=("services", "nodes"))))
     assert "runs in this cluster is not known: you may not list services, nodes" in gap
+
+
+def test_a_name_that_leads_nowhere_is_not_taken_for_one_that_leads_elsewhere(cluster: SimCluster) -> None:
+    (gap,) = check_store_outside(world(cluster, replace(OUTSIDE, addresses=()), Network()))
+    assert "is not known: its name leads to no address here" in gap
+
+
+def test_a_store_on_a_node_may_be_a_pod_there(cluster: SimCluster) -> None:
+    nodes = {"192.0.2.7": "Node cp1", "2001:db8::7": "Node cp1", "192.0.2.8": "Node cp2"}
+    (gap,) = check_store_outside(world(cluster, OUTSIDE, Network(nodes=nodes)))
+    assert gap.endswith("it is on Node cp1, where a Pod may have the port of its host")
 
 
 def test_what_is_seen_is_enough_also_where_something_may_not_be_listed(cluster: SimCluster) -> None:

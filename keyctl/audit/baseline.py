@@ -5,13 +5,18 @@ A failure is known by its check, its file and its words, not by its line: lines 
 
 from __future__ import annotations
 
-from keyctl.documents import Mapping, Node, Scalar, Sequence, parse
+from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from keyctl import documents
+from keyctl.documents import Node, Scalar, Sequence, parse
 from keyctl.errors import UnusableInputError
 from keyctl.findings import Finding, Status
 
-# Check, file, message.
-Known = frozenset[tuple[str, str, str]]
-NOTHING: Known = frozenset()
+# Check, file, message; and how often: a second failure that reads like a known one is new.
+Known = Mapping[tuple[str, str, str], int]
+NOTHING: Known = MappingProxyType({})
 
 
 def read(content: bytes, *, name: str) -> Known:
@@ -21,7 +26,7 @@ def read(content: bytes, *, name: str) -> Known:
     if _text(_field(root, "kind")) != "AuditReport" or not isinstance(found, Sequence):
         raise UnusableInputError(f"{name} is no report of an audit", hint="keyctl audit . -o json prints one")
     failures = (one for one in found.items if _text(_field(one, "status")) == Status.FAIL)
-    return frozenset(
+    return Counter(
         (_text(_field(one, "id")), _text(_field(_field(one, "location"), "file")), _text(_field(one, "message")))
         for one in failures
     )
@@ -33,7 +38,7 @@ def mark_of(finding: Finding) -> tuple[str, str, str]:
 
 
 def _field(node: Node | None, name: str) -> Node | None:
-    pairs = node.items if isinstance(node, Mapping) else ()
+    pairs = node.items if isinstance(node, documents.Mapping) else ()
     return next((value for key, value in pairs if key.text == name), None)
 
 

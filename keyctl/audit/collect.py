@@ -6,8 +6,10 @@ Follows no link to a directory, looks at each file once, and says what it could 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -30,6 +32,8 @@ _SUFFIXES = frozenset(
 ) | {".tftpl", ".tmpl", ".tpl", ".yaml", ".yml"}
 _SKIPPED = frozenset({".git", ".terraform", ".tox", ".venv", "__pycache__", "node_modules"})
 _STATIC_PODS = frozenset({"manifests", "pod-manifests"})
+# Names of snapshots have dates in them, and dots in these.
+_SNAPSHOT = re.compile(r"snap|backup|\.db\b", re.IGNORECASE)
 _DATABASE = (16, b"\xed\xda\x0c\xed")
 _ANYTHING = frozenset({About.API_SERVER, About.ETCD, About.CONFIGURATION, About.AUDIT_POLICY})
 
@@ -37,22 +41,41 @@ _ANYTHING = frozenset({About.API_SERVER, About.ETCD, About.CONFIGURATION, About.
 def collect(paths: Sequence[Path], *, today: date) -> Facts:
     """Everything that `paths` tell. Raises `UnusableInputError` for one that is not there."""
     gits: dict[Path, _WorkTree | None] = {}
-    seen: set[tuple[int, int]] = set()
+    names: dict[tuple[int, int], list[FileFact]] = {}
     found: list[Fact | Unit | Variables] = []
     refused: list[OSError] = []
     looked = 0
     for path in (one for given in paths for one in _files(given, refused)):
         try:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode) or (status.st_dev, status.st_ino) in seen:
+            if path.is_symlink() and not path.exists():
+                # A link to nothing says nothing; a flag that names it is told to name what was not given.
                 continue
-            seen.add((status.st_dev, status.st_ino))
-            found += _look(path, gits)
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                continue
+            file = (status.st_dev, status.st_ino)
+            if file in names:
+                names[file] += [_file(path, one.role, gits) for one in names[file][:1]]
+                continue
+            names[file] = []
+            for one in _look(path, gits):
+                if isinstance(one, FileFact):
+                    names[file].append(one)
+                else:
+                    found.append(one)
             looked += 1
         except OSError as error:
             found += _unreadable(path, error)
+    found += [one for same in names.values() for one in _as_the_worst(same)]
     found += [one for error in refused for one in _unreadable(Path(str(error.filename)), error)]
     return Facts(today, link(found), looked)
+
+
+def _as_the_worst(names: list[FileFact]) -> Iterator[FileFact]:
+    """The names of one file, each with what Git has to do with any of them."""
+    gits = {one.git for one in names}
+    worst = next((git for git in (Git.TRACKED, Git.UNTOLD, Git.UNTRACKED) if git in gits), Git.OUTSIDE)
+    yield from (replace(one, git=worst) for one in names)
 
 
 def _look(path: Path, gits: dict[Path, _WorkTree | None]) -> Iterator[Fact | Unit | Variables]:
@@ -96,7 +119,19 @@ def _files(given: Path, refused: list[OSError]) -> Iterator[Path]:
         raise UnusableInputError(f"{display(str(given))} is neither a file nor a directory", hint="name one that is")
     for directory, below, names in os.walk(given, onerror=refused.append):
         below[:] = sorted(set(below) - _SKIPPED)
-        yield from (Path(directory) / name for name in sorted(names) if Path(name).suffix.lower() in _SUFFIXES)
+        found = (Path(directory) / name for name in sorted(names))
+        yield from (one for one in found if _is_looked_at(one))
+
+
+def _is_looked_at(path: Path) -> bool:
+    """Whether its name lets it be one of ours; the kubelet reads what it finds, whatever its name."""
+    if path.suffix.lower() in _SUFFIXES or _SNAPSHOT.search(path.name):
+        return True
+    return _directory(path).name in _STATIC_PODS and not path.name.startswith(".")
+
+
+def _directory(path: Path) -> Path:
+    return Path(os.path.abspath(path)).parent  # noqa: PTH100 — a link stands where it is written
 
 
 def _head(path: Path) -> bytes:
@@ -106,11 +141,11 @@ def _head(path: Path) -> bytes:
 
 def _facts(path: Path, content: bytes) -> Iterator[Fact | Unit | Variables]:
     name = display(str(path))
-    if pem.has_certificate(content) and content.lstrip().startswith(b"-----"):
+    if pem.has_certificate(content):
         yield from pem.read(name, content)
-    elif _is_database(content):
+    if content.lstrip().startswith(b"-----BEGIN") or _is_database(content):
         return
-    elif len(content) > _LIMIT:
+    if len(content) > _LIMIT:
         about = hints(content)
         if about:
             yield Unread(f"it has more than {_LIMIT} bytes", about, Location(name))
@@ -127,11 +162,11 @@ def _role(path: Path, content: bytes, facts: Sequence[Fact | Unit | Variables]) 
     """What the file is, for its mode; "" where that does not matter."""
     if any(isinstance(one, Configuration) for one in facts):
         return files.ENCRYPTION_CONFIG
-    if any(isinstance(one, Program) for one in facts) and path.parent.name in _STATIC_PODS:
+    if any(isinstance(one, Program) for one in facts) and _directory(path).name in _STATIC_PODS:
         return files.MANIFEST
     if content.lstrip().startswith(b"-----") and pem.has_private_key(content):
         return files.PRIVATE_KEY
-    if content.lstrip().startswith(b"-----") and pem.has_certificate(content):
+    if pem.has_certificate(content):
         return files.CERTIFICATE
     if _is_database(content):
         return files.DATA_DIRECTORY if path.parts[-3:] == ("member", "snap", "db") else files.SNAPSHOT

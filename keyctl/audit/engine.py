@@ -6,6 +6,7 @@ stands in a file which could not be read.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -121,7 +122,7 @@ def audit(
             judged.append(Judged(check.rule, tuple(_waived(check.rule, one, waivers, facts, used) for one in verdicts)))
     judged += tuple(_about_itself(judged, facts, profile, waivers, used))
     failures = [one for check in judged for one in check.results if one.status is Status.FAIL]
-    new = [one for one in failures if mark_of(finding(one, profile)) not in baseline]
+    new = _new(failures, profile, baseline)
     counting = [one for one in new if bar is not None and _SEVERITIES.index(one.severity) <= _SEVERITIES.index(bar)]
     outcomes = {Outcome.FAILED} if counting else set()
     if any(one.is_expired(facts.today) for one in waivers):
@@ -129,6 +130,18 @@ def audit(
     if _is_unknown(judged, profile):
         outcomes.add(Outcome.UNKNOWN)
     return Audit(profile, tuple(judged), frozenset(outcomes), len(failures) - len(new))
+
+
+def _new(failures: list[Result], profile: Profile, baseline: Known) -> list[Result]:
+    """Those that are not in the baseline, or more often than there."""
+    seen: Counter[tuple[str, str, str]] = Counter()
+    new = []
+    for one in failures:
+        mark = mark_of(finding(one, profile))
+        seen[mark] += 1
+        if seen[mark] > baseline.get(mark, 0):
+            new.append(one)
+    return new
 
 
 def finding(result: Result, profile: Profile) -> Finding:
@@ -199,7 +212,10 @@ def _about_itself(
         elif left:
             verdict = Verdict(Status.UNKNOWN, f"not judged in full: {', '.join(left)}", nowhere, Evidence.E0)
         else:
-            verdict = Verdict(Status.PASS, "everything that is required was judged", nowhere, Evidence.E1)
+            excused = [one.rule.id for one in judged if any(result.waived for result in one.results)]
+            but = f", but for what is waived: {', '.join(excused)}" if excused else ""
+            message = f"everything that is required was judged{but}"
+            verdict = Verdict(Status.PASS, message, nowhere, Evidence.E1)
         yield Judged(meta.COVERAGE, (Result(meta.COVERAGE, verdict),))
     if meta.INTEGRITY.id in profile.controls:
         verdict = Verdict(Status.UNKNOWN, "needs a signature, which keyctl does not make yet", nowhere, Evidence.E0)

@@ -7,7 +7,8 @@ not known raises `UndecidedError` where it is asked for, so that no check can ta
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol
@@ -19,8 +20,12 @@ from keyctl.findings import Evidence, Location
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 # Jinja, Helm, Terraform, shell and Kubernetes: what is put in later.
-TEMPLATE = re.compile(r"\{\{|\{%|<%|\$\(|\$\{|\$[A-Za-z_]")
-_ONLY_TEMPLATE = re.compile(r"\{\{.*\}\}|\{%.*%\}|<%.*%>|\$\([^)]*\)|\$\{[^}]*\}|\$[A-Za-z_]\w*")
+TEMPLATE = re.compile(r"\{\{|\{%|%\{|<%|\$\(|\$\{|\$[A-Za-z_]")
+_ONLY_TEMPLATE = re.compile(r"(?:\{\{.*\}\}|<%.*%>|\$\([^)]*\)|\$\{[^}]*\}|\$[A-Za-z_]\w*)+")
+# What stands between two of these may be left out.
+_CONDITION = re.compile(r"\{%|%\{|\{\{-?\s*(?:if|with|range)\b")
+# What kube-apiserver reads as pflag's StringSlice: each occurrence adds to those before.
+_LISTS = frozenset({"authorization-mode", "etcd-servers", "etcd-servers-overrides", "tls-cipher-suites"})
 
 
 class About(StrEnum):
@@ -86,7 +91,7 @@ class Setting:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is given by it. Raises `UndecidedError` for what may become nothing."""
-        if _ONLY_TEMPLATE.fullmatch(self.value):
+        if _ONLY_TEMPLATE.fullmatch(self.value) or _CONDITION.search(self.value):
             raise UndecidedError(f"the value of {self.written} is put in later", self)
         return not self.value
 
@@ -107,9 +112,9 @@ class Program:
     """One process as it is to be started, or runs: a kube-apiserver, an etcd, or another one of the control plane.
 
     `settings` are in the order in which the program takes them: the last one of a name counts, also over those of an
-    environment, which stand before. `hidden` says why what is not among them may be set all the same; "" means that
-    what is not there is not set. `version` is that of the image. `mounts` are the directories and files of the host
-    that it sees, None where it sees all of it or where that is not known.
+    environment, which stand before; of a list of kube-apiserver all count. `hidden` says why what is not among them may
+    be set all the same; "" means that what is not there is not set. `version` is that of the image. `mounts` are the
+    directories and files of the host that it sees, None where it sees all of it or where that is not known.
     """
 
     about: About
@@ -128,9 +133,19 @@ class Program:
             raise UndecidedError(f"whether {self.name} is given --{name} is not known: {self.hidden}", self)
         return found
 
+    def counting(self, name: str) -> tuple[Setting, ...]:
+        """Those that count: the last one; of a list each that is written, or else each that an installer sets."""
+        found = self.all(name)
+        if self.about is not About.API_SERVER or name not in _LISTS:
+            return found[-1:]
+        return tuple(one for one in found if one.evidence is not Evidence.E0) or found
+
     def setting(self, name: str) -> Setting | None:
-        """The one that counts."""
-        return next(reversed(self.all(name)), None)
+        """The one that counts; a list that is given in parts as a whole, at the place of its last part."""
+        found = self.counting(name)
+        if len(found) < 2:
+            return next(iter(found), None)
+        return replace(found[-1], value=",".join(one.value for one in found if one.value))
 
     def text(self, name: str) -> str:
         """Its value, "" where it is not given."""
@@ -153,8 +168,7 @@ class Program:
 
     def urls(self, name: str) -> tuple[Url, ...]:
         """The URLs of a setting that lists them. Raises `UndecidedError` where a scheme is put in later."""
-        found = self.setting(name)
-        return tuple(_url(text.strip(), found) for text in found.value.split(",") if text.strip()) if found else ()
+        return tuple(_url(text, one) for one in self.counting(name) for text in _listed(name, one.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +186,8 @@ class Mount:
 class Configuration:
     """An EncryptionConfiguration, judged; `template` says that parts of it are put in later.
 
-    `holder` is what it stands in when that is no file of its own: "ConfigMap". `before` lines of the file stand before
-    it, or all of it is on `line`.
+    `holder` is what it stands in when that is no file of its own: "ConfigMap"; `inner` is its name there. `before`
+    lines of the file stand before it, or all of it is on `line`.
     """
 
     location: Location
@@ -183,6 +197,7 @@ class Configuration:
     before: int = 0
     line: int | None = None
     evidence: Evidence = Evidence.E1
+    inner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +218,12 @@ class PolicyRule:
 
 @dataclass(frozen=True, slots=True)
 class AuditPolicy:
-    """An audit policy: the first rule that matches a request decides."""
+    """An audit policy: the first rule that matches a request decides. `inner` is its name inside another document."""
 
     location: Location
     rules: tuple[PolicyRule, ...]
     evidence: Evidence = Evidence.E1
+    inner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,10 +340,24 @@ class Facts:
         return tuple(one for one in self.found if isinstance(one, Unread))
 
 
+def _listed(name: str, value: str) -> Iterator[str]:
+    """The URLs as they stand in the value: some settings have a name or a resource before each."""
+    for part in value.split(","):
+        text = part
+        if name == "etcd-servers-overrides":
+            text = part.rpartition("#")[2]
+        elif name == "initial-cluster" and "=" in part.partition("://")[0]:
+            text = part.partition("=")[2]
+        yield from (one.strip() for one in text.split(";") if one.strip())
+
+
 def _url(text: str, setting: Setting) -> Url:
     scheme, colon, rest = text.partition("://")
     if not colon or TEMPLATE.search(scheme):
         raise UndecidedError(f"the scheme of a URL of {setting.written} is not known", setting)
-    authority = rest.partition("/")[0]
+    before, _, authority = rest.partition("/")[0].rpartition("@")
+    if before:
+        # A password may stand there; nothing needs it.
+        text = f"{scheme}://{rest[len(before) + 1 :]}"
     host = authority.partition("]")[0].removeprefix("[") if authority.startswith("[") else authority.partition(":")[0]
     return Url(scheme.lower(), "" if TEMPLATE.search(authority) else host, text, setting.location, setting.evidence)

@@ -16,6 +16,7 @@ from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from typing import NoReturn
 
+from keyctl.audit.sources.text import Text
 from keyctl.documents import Mapping, Node, Scalar, Sequence, parse
 from keyctl.errors import ExitCode, UnusableInputError
 from keyctl.findings import Location
@@ -61,6 +62,8 @@ def read(content: bytes, *, name: str, today: date, known: Collection[str]) -> t
         root = parse(content, name=name).root
     except UnusableInputError as error:
         raise MalformedWaiverError(str(error), cause=error.cause, hint=error.hints) from error
+    if len(Text(name, content).documents()) > 1:
+        _refuse(name, root, "a second document in a file of waivers, which would not be read")
     given = {key.text: value for key, value in root.items} if isinstance(root, Mapping) else {}
     found = given.get("waivers")
     if set(given) != {"waivers"} or not isinstance(found, Sequence):

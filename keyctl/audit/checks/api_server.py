@@ -53,7 +53,9 @@ CERTIFICATE_HOLDERS = Rule(
 @check(ETCD_CREDENTIALS, API_SERVERS)
 def credentials_for_etcd(server: Program) -> Iterator[Verdict]:
     """CA, certificate and key for etcd."""
-    urls = server.urls("etcd-servers") if any(one.name == "etcd-servers" for one in server.settings) else ()
+    told = {one.name for one in server.settings}
+    names = [name for name in ("etcd-servers", "etcd-servers-overrides") if name in told]
+    urls = [url for name in names for url in server.urls(name)]
     if urls and all(url.scheme == "unix" for url in urls):
         yield not_applicable("kine", f"{server.name} stores behind a socket, in no etcd", urls[0])
         return

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from keyctl.audit.checks.check import API_SERVERS, AUDIT_POLICIES, Check, check, pending
 from keyctl.audit.checks.mappings import LOG
-from keyctl.audit.facts import About, AuditPolicy, PolicyRule, Program
+from keyctl.audit.facts import TEMPLATE, About, AuditPolicy, PolicyRule, Program, UndecidedError
 from keyctl.audit.verdicts import Verdict, failed, passed
 from keyctl.findings import Rule, Severity
 
@@ -15,7 +16,8 @@ NO_LOG = Rule(
     Severity.HIGH,
     "kube-apiserver keeps no audit log, or not long enough",
     "Without it nobody can say who has read a Secret.",
-    "give --audit-log-path, --audit-log-maxage=30, --audit-log-maxbackup=10 and --audit-log-maxsize=100",
+    "give --audit-policy-file, --audit-log-path, --audit-log-maxage=30, --audit-log-maxbackup=10 and "
+    "--audit-log-maxsize=100",
     "CIS Kubernetes Benchmark 1.12, 1.2.16 to 1.2.19",
     ("stig/V-242402", "stig/V-242461", "stig/V-242463", *LOG),
 )
@@ -59,7 +61,9 @@ ALARMS = Rule(
 )
 
 _LEAST = {"audit-log-maxage": 30, "audit-log-maxbackup": 10, "audit-log-maxsize": 100}
-_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
+_LEVELS = frozenset({"None", "Metadata", "Request", "RequestResponse"})
 _BODIES = frozenset({"Request", "RequestResponse"})
 # What else must not be left out: (group, resource, verb).
 _WATCHED = (
@@ -78,6 +82,9 @@ def log_kept(server: Program) -> Iterator[Verdict]:
     if path is None and webhook is None:
         yield failed(f"{server.name} has neither --audit-log-path nor --audit-webhook-config-file", server)
         return
+    if not server.given("audit-policy-file"):
+        yield failed(f"{server.name} has no --audit-policy-file and logs no request", path or webhook or server)
+        return
     # Standard output and webhooks are kept by others.
     short = [] if path is None or path.value == "-" else [name for name in _LEAST if not _is_enough(server, name)]
     if short:
@@ -90,8 +97,14 @@ def log_kept(server: Program) -> Iterator[Verdict]:
 @check(SECRETS_LOGGED, AUDIT_POLICIES)
 def policy_tells_and_hides(policy: AuditPolicy) -> Iterator[Verdict]:
     """For each verb, the first rule that matches."""
-    told: set[int] = set()
     problems = 0
+    for rule in policy.rules:
+        if TEMPLATE.search(rule.level):
+            raise UndecidedError("the level of a rule is put in later", rule)
+        if rule.level not in _LEVELS:
+            problems += 1
+            yield failed("a rule has no level that kube-apiserver knows, and it does not start", rule)
+    told: set[int] = set()
     for verb in _VERBS:
         for rule in _deciding(policy, "", "secrets", verb):
             if rule.level in _BODIES and id(rule) not in told:
@@ -123,14 +136,17 @@ def _matches(rule: PolicyRule, group: str, resource: str, verb: str) -> bool:
     if not rule.groups:
         return not rule.non_resource
     main, _, below = resource.partition("/")
-    names = {resource, "*"} | ({f"{main}/*", f"*/{below}"} if below else set())
-    return any(own == group and (not resources or names & set(resources)) for own, resources in rule.groups)
+    # main/* is main itself too.
+    names = {resource, "*", f"{main}/*"} | ({f"*/{below}"} if below else set())
+    return any(own in (group, "*") and (not resources or names & set(resources)) for own, resources in rule.groups)
 
 
 def _is_enough(server: Program, name: str) -> bool:
     value = server.text(name)
     # Nought of age and of number means that nothing is ever deleted.
-    return value.isdigit() and (int(value) >= _LEAST[name] or (int(value) == 0 and name != "audit-log-maxsize"))
+    return bool(_WHOLE.fullmatch(value)) and (
+        int(value) >= _LEAST[name] or (int(value) == 0 and name != "audit-log-maxsize")
+    )
 
 
 CHECKS: tuple[Check, ...] = (

@@ -118,7 +118,9 @@ def not_expiring(certificate: CertificateFact, facts: Facts) -> Iterator[Verdict
     now = datetime(facts.today.year, facts.today.month, facts.today.day, tzinfo=UTC)
     left = certificate.not_after - now
     message = f"{certificate.subject} {_until(left)}"
-    if left < _FAILS:
+    if certificate.not_before >= now + timedelta(days=1):
+        yield failed(f"{certificate.subject} is not valid yet", certificate)
+    elif left < _FAILS:
         yield failed(message, certificate)
     elif left < _WARNS or (certificate.is_ca and left < _CA_WARNS):
         yield failed(message, certificate, severity=Severity.MEDIUM)
@@ -132,7 +134,9 @@ def strong_certificates(certificate: CertificateFact, facts: Facts) -> Iterator[
     subject, bits = certificate.subject, certificate.key_bits
     least = _LEAST_BITS.get(certificate.key_type)
     twins = [one.subject for one in facts.certificates if one.spki == certificate.spki and one.subject != subject]
-    if least and bits < least:
+    if least is None and certificate.key_type != "Ed25519":
+        yield unknown(f"how strong a key of {subject} is, {certificate.key_type}, is not known", certificate)
+    elif least and bits < least:
         yield failed(f"{subject} has a key of {bits} bits", certificate)
     elif certificate.is_server and not certificate.names:
         yield failed(f"{subject} is a server's certificate without alternative names", certificate)

@@ -62,6 +62,9 @@ UNMOUNTED = Rule(
 def flag_given(server: Program) -> Iterator[Verdict]:
     """The flag itself, with a value."""
     found = server.given(_FLAG)
+    if found is not None and found.value.startswith("--"):
+        yield failed(f"{found.written} has no value and takes the next flag for it", found)
+        return
     if found is not None:
         yield passed(f"{server.name} is given {found.written}", found)
         return

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from keyctl.audit.checks.addresses import is_loopback
 from keyctl.audit.checks.check import API_SERVERS, ETCDS, Check, Subjects, check
 from keyctl.audit.checks.mappings import TLS
-from keyctl.audit.facts import About, Program, Url
+from keyctl.audit.facts import About, Program
 from keyctl.audit.verdicts import Verdict, failed, not_applicable, passed
 from keyctl.findings import Rule, Severity, Status
 
@@ -86,7 +86,9 @@ OPTIONS = Rule(
 
 _BOTH = Subjects(About.ETCD, lambda facts: (*ETCDS.of(facts), *API_SERVERS.of(facts)))
 _CLIENT_URLS = ("listen-client-urls", "advertise-client-urls", "listen-client-http-urls")
-_PEER_URLS = ("listen-peer-urls", "initial-advertise-peer-urls")
+_PEER_URLS = ("listen-peer-urls", "initial-advertise-peer-urls", "initial-cluster")
+# Where these are not given, etcd listens on http://localhost.
+_DEFAULTS = {"listen-client-urls": 2379, "listen-peer-urls": 2380}
 
 
 @check(CERTIFICATE, ETCDS)
@@ -176,9 +178,11 @@ def only_https(program: Program) -> Iterator[Verdict]:
             yield failed(
                 f"--listen-metrics-urls has {url.text}, which is open to others", url, severity=Severity.MEDIUM
             )
-    if not program.urls("listen-client-urls"):
-        yield failed(f"{program.name} has no --listen-client-urls and listens on http://localhost:2379", program)
-    elif not wrong:
+    for name, port in _DEFAULTS.items():
+        if not program.urls(name):
+            wrong = True
+            yield failed(f"{program.name} has no --{name} and listens on http://localhost:{port}", program)
+    if not wrong:
         yield passed(f"{program.name} speaks https only", program.setting("listen-client-urls") or program)
 
 
@@ -195,22 +199,29 @@ def no_check_taken_away(etcd: Program) -> Iterator[Verdict]:
 
 
 def _servers(server: Program) -> Iterator[Verdict]:
-    urls: tuple[Url, ...] = server.urls("etcd-servers")
+    urls = server.urls("etcd-servers")
     if not urls:
         yield failed(f"{server.name} has no --etcd-servers", server, severity=Severity.HIGH)
-    elif all(url.scheme == "unix" for url in urls):
+        return
+    overrides = server.urls("etcd-servers-overrides")
+    if all(url.scheme == "unix" for url in (*urls, *overrides)):
         yield not_applicable("kine", f"{server.name} stores behind a socket, in no etcd", urls[0])
-    else:
-        plain = [url for url in urls if url.scheme != "https"]
-        for url in plain:
-            yield failed(f"--etcd-servers has {url.text}: Secrets travel in plaintext", url)
-        if not plain:
-            yield passed(f"{server.name} reaches etcd by https", urls[0])
+        return
+    plain = [("etcd-servers", url) for url in urls if url.scheme not in ("https", "unix")]
+    plain += [("etcd-servers-overrides", url) for url in overrides if url.scheme not in ("https", "unix")]
+    for name, url in plain:
+        yield failed(f"--{name} has {url.text}: Secrets travel in plaintext", url)
+    if not plain:
+        yield passed(f"{server.name} reaches etcd by https", urls[0])
 
 
 def _is_single(etcd: Program) -> bool:
     members = etcd.setting("initial-cluster")
-    return members is not None and len([one for one in members.known.split(",") if one.strip()]) == 1
+    if members is None or len([one for one in members.known.split(",") if one.strip()]) != 1:
+        return False
+    # Whoever reaches the port of a single member can join it.
+    urls = etcd.urls("listen-peer-urls")
+    return all(is_loopback(url.host) for url in urls)
 
 
 CHECKS: tuple[Check, ...] = (

@@ -22,6 +22,13 @@ _TELLING = frozenset(
     }
 )
 _PREFIX = {"client-transport-security": "", "peer-transport-security": "peer-"}
+# etcd reads these inside the two sections only; beside them it passes over them.
+_INSIDE = ("auto-tls", "cert-file", "client-cert-auth", "client-cert-file", "client-key-file", "key-file")
+_PASSED_OVER = frozenset(
+    f"{prefix}{name}"
+    for prefix in _PREFIX.values()
+    for name in (*_INSIDE, "trusted-ca-file", "skip-client-san-verification")
+)
 
 
 def read(doc: Doc) -> Iterator[Found]:
@@ -39,5 +46,5 @@ def _settings(doc: Doc) -> Iterator[Setting]:
             for inner, leaf in value.items:
                 if isinstance(leaf, Scalar):
                     yield setting(doc, _PREFIX[key.text] + inner.text, leaf, f"{key.text}.{inner.text}")
-        elif isinstance(value, Scalar) and plain(value):
+        elif isinstance(value, Scalar) and plain(value) and key.text not in _PASSED_OVER:
             yield setting(doc, key.text, value, key.text)

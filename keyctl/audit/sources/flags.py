@@ -22,12 +22,57 @@ _BOOLEANS = frozenset(
         "profiling",
     }
 )
+# These take the word behind them whatever it begins with, as Go's packages read it. Of other flags it is not known
+# whether they take one: a word that looks like a flag is taken for the next flag.
+_VALUED = frozenset(
+    {
+        "advertise-client-urls",
+        "audit-log-maxage",
+        "audit-log-maxbackup",
+        "audit-log-maxsize",
+        "audit-log-path",
+        "audit-policy-file",
+        "audit-webhook-config-file",
+        "authorization-config",
+        "authorization-mode",
+        "cert-file",
+        "cipher-suites",
+        "client-ca-file",
+        "config-file",
+        "cors",
+        "data-dir",
+        "encryption-provider-config",
+        "etcd-cafile",
+        "etcd-certfile",
+        "etcd-keyfile",
+        "etcd-servers",
+        "etcd-servers-overrides",
+        "experimental-encryption-provider-config",
+        "initial-advertise-peer-urls",
+        "initial-cluster",
+        "key-file",
+        "listen-client-http-urls",
+        "listen-client-urls",
+        "listen-metrics-urls",
+        "listen-peer-urls",
+        "name",
+        "peer-cert-file",
+        "peer-key-file",
+        "peer-trusted-ca-file",
+        "tls-cipher-suites",
+        "tls-min-version",
+        "trusted-ca-file",
+    }
+)
 # etcd's variables are ETCD_ and the flag in capitals.
 ETCD_PREFIX = "ETCD_"
 
 
 def flag_settings(words: Iterable[tuple[str, Location]], *, evidence: Evidence = Evidence.E1) -> Iterator[Setting]:
-    """The flags among `words` with their values; a flag without one has "true". Other words are passed by."""
+    """The flags among `words` with their values. Other words are passed by.
+
+    A flag without a value has "true", or "" where it needs one: then no program starts with it.
+    """
     left = list(words)
     while left and left[0][0] != "--":
         word, place = left.pop(0)
@@ -37,8 +82,9 @@ def flag_settings(words: Iterable[tuple[str, Location]], *, evidence: Evidence =
         name = name.replace("_", "-")
         written = word.partition("=")[0]
         if not equals:
-            takes = name not in _BOOLEANS and left and not left[0][0].startswith("-")
-            value = left.pop(0)[0] if takes else "true"
+            looks_like_one = bool(left) and name not in _BOOLEANS and not left[0][0].startswith("-")
+            takes = looks_like_one or (bool(left) and name in _VALUED)
+            value = left.pop(0)[0] if takes else "" if name in _VALUED else "true"
         yield Setting(name, value, place, written, evidence)
 
 

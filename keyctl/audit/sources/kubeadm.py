@@ -6,11 +6,13 @@ What kubeadm sets by itself is known too, as declared (E0); what the file says s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from keyctl.audit.facts import About, Absent, Mount, Program, Setting
+from keyctl.audit.sources.flags import environment_settings
 from keyctl.audit.sources.text import Doc, Found, fields, path, plain, setting
 from keyctl.documents import Node, Scalar
-from keyctl.findings import Evidence
+from keyctl.findings import Evidence, Location
 from keyctl.hosts.pod import field_of, items_of
 
 _PKI = "/etc/kubernetes/pki"
@@ -55,10 +57,12 @@ def read(doc: Doc) -> Iterator[Found]:
         return
     if doc.is_kind("", "KubeadmControlPlane", "KubeadmConfig", "KubeadmConfigTemplate", "KubeadmControlPlaneTemplate"):
         found = next((node for node in (path(doc.root, *place) for place in _PLACES) if node is not None), None)
-        if found is not None:
-            yield from _cluster(doc, found)
-        elif doc.is_kind("", "KubeadmControlPlane", "KubeadmControlPlaneTemplate"):
-            yield from _cluster(doc, doc.root)
+        whole = plain(path(doc.root, "spec", "version")) or not doc.is_kind("", "KubeadmControlPlane")
+        hidden = "" if whole else "it has no version, so it is a patch of another document"
+        if found is None and doc.is_kind("", "KubeadmControlPlane", "KubeadmControlPlaneTemplate"):
+            found = doc.root
+        for one in _cluster(doc, found) if found is not None else ():
+            yield replace(one, hidden=hidden) if isinstance(one, Program) else one
 
 
 def extra_args(doc: Doc, node: Node | None) -> Iterator[Setting]:
@@ -104,12 +108,20 @@ def _cluster(doc: Doc, node: Node) -> Iterator[Found]:
     local = path(node, "etcd", "local")
     directory = field_of(local, "dataDir")
     settings = (
+        *environment_settings(_environment(doc, field_of(local, "extraEnvs"))),
         *implied(doc, node, _ETCD, "kubeadm"),
         *((setting(doc, "data-dir", directory, "etcd.local.dataDir"),) if directory is not None else ()),
         *extra_args(doc, field_of(local, "extraArgs")),
     )
     version = plain(field_of(local, "imageTag")).partition("-")[0].removeprefix("v")
     yield Program(About.ETCD, "etcd", doc.at(local if local is not None else node), settings, version=version)
+
+
+def _environment(doc: Doc, node: Node | None) -> Iterator[tuple[str, str, Location]]:
+    for item in items_of(node):
+        # What comes from elsewhere is put in later.
+        value = plain(field_of(item, "value")) if field_of(item, "valueFrom") is None else "$(valueFrom)"
+        yield plain(field_of(item, "name")), value, doc.at(item)
 
 
 def _external(doc: Doc, external: Node) -> Iterator[Setting]:

@@ -12,7 +12,7 @@ from keyctl.hosts.pod import field_of
 
 _SWITCH = "kube_encrypt_secret_data"
 _ARGUMENTS = "kube_kubeadm_apiserver_extra_args"
-_TRUE = frozenset({"true", "True", "yes", "on"})
+_TRUE = frozenset({"true", "yes", "on", "y", "1"})
 
 
 def read(doc: Doc) -> Iterator[Found]:
@@ -23,7 +23,7 @@ def read(doc: Doc) -> Iterator[Found]:
     settings: tuple[Setting, ...] = ()
     if switch is not None:
         value = plain(switch)
-        on = "/etc/kubernetes/ssl/secrets_encryption.yaml" if value in _TRUE else value if "{{" in value else ""
+        on = "/etc/kubernetes/ssl/secrets_encryption.yaml" if value.lower() in _TRUE else value if "{{" in value else ""
         settings = (Setting("encryption-provider-config", on, doc.at(switch), _SWITCH, Evidence.E0),)
     hidden = "kubespray's defaults and other variables may give it"
     place = switch if switch is not None else arguments

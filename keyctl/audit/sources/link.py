@@ -2,52 +2,95 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from keyctl.audit.facts import About, Fact, Program, Setting
+from keyctl.audit.facts import About, AuditPolicy, Configuration, Fact, Program, Setting, Unread
 from keyctl.audit.sources.flags import ETCD_PREFIX, environment_settings, flag_settings
 from keyctl.audit.sources.fragments import Unit, Variables
-from keyctl.findings import Location
+from keyctl.audit.sources.near import is_called_alike, is_same, nearest
+from keyctl.audit.sources.systemd import start_of
+from keyctl.findings import Evidence, Location
 
 _ABOUT = {"kube-apiserver": About.API_SERVER, "etcd": About.ETCD}
+# The files that kube-apiserver is told of, and what stands in them.
+_READ = {"encryption-provider-config": About.CONFIGURATION, "audit-policy-file": About.AUDIT_POLICY}
+_HOLDS: dict[About, type[Configuration] | type[AuditPolicy]] = {
+    About.CONFIGURATION: Configuration,
+    About.AUDIT_POLICY: AuditPolicy,
+}
+Given = tuple[tuple[str, str, Location], ...]
 _WHOLE_WORD = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 def link(found: Iterable[Fact | Unit | Variables]) -> tuple[Fact, ...]:
     """Every fact once. What was looked for and is not there makes a program's other settings not known."""
     everything = tuple(found)
-    files = {one.path: one for one in everything if isinstance(one, Variables)}
-    used: set[str] = set()
+    files = tuple(one for one in everything if isinstance(one, Variables))
+    units = tuple(one for one in everything if isinstance(one, Unit))
+    used: set[int] = set()
     facts: list[Fact] = []
     for one in everything:
         if isinstance(one, Unit):
-            facts.append(_unit(one, files, used))
+            facts += _unit(one, units, files, used)
         elif not isinstance(one, Variables):
             facts.append(one)
     # A file of etcd's variables that no unit reads is one that a unit elsewhere reads.
-    facts += [_alone(one) for one in files.values() if one.path not in used and _is_etcds(one)]
-    return tuple(_with_config_files(facts))
+    facts += [_alone(one.given, one.location) for one in files if id(one) not in used and _is_etcds(one.given)]
+    facts = list(_with_config_files(facts))
+    return (*facts, *_not_given(facts))
 
 
-def _unit(unit: Unit, files: dict[str, Variables], used: set[str]) -> Program:
-    variables = list(unit.variables)
-    missing = ""
-    for wanted in unit.files:
-        file = next((one for path, one in files.items() if _is_same(path, wanted)), None)
-        if file is None:
-            missing = f"it reads {wanted}, which was not given"
-            continue
-        used.add(file.path)
-        variables += file.given
-    words = tuple(_expanded(unit.words, {name: (value, place) for name, value, place in variables}))
+def _unit(unit: Unit, units: tuple[Unit, ...], files: tuple[Variables, ...], used: set[int]) -> Iterator[Program]:
+    """The program of a unit with its drop-ins; of a drop-in by itself only where its unit was not given."""
+    if unit.adds_to:
+        if not _bases(unit, units):
+            yield from _program(unit, (unit,), "the unit that it adds to was not given", files, used)
+        return
+    name = posixpath.basename(unit.path)
+    added = [one for one in units if one.adds_to == name and unit in _bases(one, units)]
+    several = any(len(_bases(one, units)) > 1 for one in added)
+    hidden = "which drop-ins are its own is not known" if several else ""
+    ordered = sorted(added, key=lambda one: posixpath.basename(one.path))
+    for one in _program(unit, (unit, *ordered), hidden, files, used):
+        # Any of its own lines may be changed by a drop-in of which it is not known whether it is its own.
+        yield replace(one, settings=()) if several else one
+
+
+def _bases(drop_in: Unit, units: tuple[Unit, ...]) -> tuple[Unit, ...]:
+    named = (one for one in units if not one.adds_to and posixpath.basename(one.path) == drop_in.adds_to)
+    return nearest(drop_in.path, named, lambda one: one.path)
+
+
+def _program(
+    unit: Unit, parts: tuple[Unit, ...], hidden: str, files: tuple[Variables, ...], used: set[int]
+) -> Iterator[Program]:
+    start = start_of(parts)
+    if start is None:
+        if unit.adds_to == "etcd.service":
+            yield Program(About.ETCD, "etcd", unit.location, (), hidden="its unit was not given")
+        return
+    missing = hidden or start.doubt
+    variables = list(start.variables)
+    for wanted in start.files:
+        named = (one for one in files if is_same(one.path, wanted))
+        near = nearest(unit.location.file or "", named, lambda one: one.location.file or "")
+        used.update(id(one) for one in near)
+        if len(near) == 1:
+            variables += near[0].given
+        else:
+            # It goes before what was given until here.
+            variables = [(name, f"${{{name}}}", place) for name, _, place in variables]
+            missing = f"which file {wanted} is, is not known" if near else f"it reads {wanted}, which was not given"
+    words = tuple(_expanded(start.words, {name: (value, place) for name, value, place in variables}))
     settings = tuple(flag_settings(words))
-    if unit.program == "etcd":
+    if start.program == "etcd":
         settings = (*environment_settings(variables), *settings)
     if not missing and any(_WHOLE_WORD.fullmatch(word) for word, _ in words):
         missing = "some of its words are variables that were not given"
-    return Program(_ABOUT.get(unit.program, About.PROGRAM), unit.program, unit.location, settings, hidden=missing)
+    yield Program(_ABOUT.get(start.program, About.PROGRAM), start.program, start.location, settings, hidden=missing)
 
 
 def _expanded(
@@ -63,13 +106,35 @@ def _expanded(
             yield _WHOLE_WORD.sub(lambda match: known.get(match[1] or match[2], (match[0],))[0], word), place
 
 
-def _alone(file: Variables) -> Program:
-    settings = tuple(environment_settings(file.given))
-    return Program(About.ETCD, "etcd", Location(file.path), settings, hidden="its flags were not given")
+def _alone(given: Given, location: Location) -> Program:
+    return Program(About.ETCD, "etcd", location, tuple(environment_settings(given)), hidden="its flags were not given")
 
 
-def _is_etcds(file: Variables) -> bool:
-    return any(name.startswith(ETCD_PREFIX) for name, _, _ in file.given)
+def _is_etcds(given: Given) -> bool:
+    return any(name.startswith(ETCD_PREFIX) for name, _, _ in given)
+
+
+def _not_given(facts: list[Fact]) -> Iterator[Unread]:
+    """The files that kube-apiserver is told to read and that nobody gave: what they say is not known."""
+    for program in facts:
+        if not isinstance(program, Program) or program.about is not About.API_SERVER:
+            continue
+        for name, about in _READ.items():
+            told = next((one for one in reversed(program.settings) if one.name == name), None)
+            # What an installer sets by itself it also writes by itself.
+            if told is None or told.evidence is Evidence.E0 or not told.value or told.value.startswith("--"):
+                continue
+            if not any(is_called_alike(one, told.value) for one in _names(facts, about)):
+                reason = f"{told.written} names a file that was not given"
+                yield Unread(reason, frozenset({about}), told.location)
+
+
+def _names(facts: list[Fact], about: About) -> Iterator[str]:
+    for one in facts:
+        if isinstance(one, _HOLDS[about]):
+            yield one.inner or one.location.file or ""
+        elif isinstance(one, Unread) and about in one.about:
+            yield one.location.file or ""
 
 
 def _with_config_files(facts: list[Fact]) -> Iterator[Fact]:
@@ -79,7 +144,9 @@ def _with_config_files(facts: list[Fact]) -> Iterator[Fact]:
     dropped: set[int] = set()
     for one in programs:
         wanted = _config_file(one)
-        holder = next((path for path in own if wanted and path and _is_same(path, wanted.value)), None)
+        same = (path for path in own if wanted and path and is_same(path, wanted.value))
+        near = nearest(one.location.file or "", same, str)
+        holder = near[0] if len(near) == 1 else None
         if holder is not None and not _misplaced(one):
             versions[holder] = one.version
             dropped.add(id(one))
@@ -102,9 +169,3 @@ def _config_file(program: Program) -> Setting | None:
 def _misplaced(program: Program) -> tuple[Setting, ...]:
     """Flags that end etcd before it looks at any file."""
     return tuple(one for one in program.settings if "encryption-provider-config" in one.name)
-
-
-def _is_same(path: str, wanted: str) -> bool:
-    """Whether the file `path` of what was given is the file `wanted` of a host: itself, or a copy of its tree."""
-    wanted = wanted.strip()
-    return bool(wanted) and (path == wanted or (wanted.startswith("/") and f"/{path}".endswith(wanted)))

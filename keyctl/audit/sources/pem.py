@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -13,13 +15,21 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from keyctl.audit.facts import About, CertificateFact, Unread
 from keyctl.findings import Location
 
-_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+# At the beginning of a line: text may stand before it, and in other documents it is indented.
+_BEGINNING = re.compile(rb"^-----BEGIN CERTIFICATE-----", re.MULTILINE)
+_REFUSALS = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _KEYS = (b"PRIVATE KEY-----",)
 
 
 def has_certificate(content: bytes) -> bool:
     """Whether a certificate stands in it."""
-    return _CERTIFICATE in content
+    return _BEGINNING.search(content) is not None
 
 
 def has_private_key(content: bytes) -> bool:
@@ -28,12 +38,12 @@ def has_private_key(content: bytes) -> bool:
 
 
 def read(name: str, content: bytes) -> Iterator[CertificateFact | Unread]:
-    """Every certificate of the file."""
-    try:
-        certificates = x509.load_pem_x509_certificates(content)
-        yield from (_fact(name, certificate) for certificate in certificates)
-    except ValueError:
-        yield Unread("no certificate can be read from it", frozenset({About.CERTIFICATE}), Location(name))
+    """Every certificate of the file; one that cannot be read hides none of the others."""
+    for start in _BEGINNING.finditer(content):
+        try:
+            yield _fact(name, x509.load_pem_x509_certificate(content[start.start() :]))
+        except _REFUSALS:
+            yield Unread("a certificate of it cannot be read", frozenset({About.CERTIFICATE}), Location(name))
 
 
 def _fact(name: str, certificate: x509.Certificate) -> CertificateFact:

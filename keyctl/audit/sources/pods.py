@@ -16,6 +16,22 @@ from keyctl.hosts.pod import CONTROL_PLANE, Pod, field_of, items_of, text_of
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job")
 _PROGRAMS = "|".join(CONTROL_PLANE)
 _IN_A_SCRIPT = re.compile(rf"(?:^|[\s/;&|\"'])({_PROGRAMS})(?=\s|$)")
+# They start what stands behind them, or behind their own flags.
+_WRAPPERS = frozenset(
+    {
+        "catatonit",
+        "dumb-init",
+        "env",
+        "go-runner",
+        "gosu",
+        "ionice",
+        "kube-log-runner",
+        "nice",
+        "su-exec",
+        "sudo",
+        "tini",
+    }
+)
 _TAG = re.compile(r":v?([0-9]+\.[0-9]+\.[0-9]+[^@]*)(?:@.*)?$")
 _KINDS = {"kube-apiserver": About.API_SERVER, "etcd": About.ETCD}
 
@@ -38,8 +54,8 @@ def _program(doc: Doc, pod: Pod) -> Iterator[Program]:
     started = _started(pod)
     if started is None:
         return
-    name, hidden = started
-    words = [(word.text, doc.at(word.node)) for word in pod.words()]
+    name, hidden, first = started
+    words = [(word.text, doc.at(word.node)) for word in pod.words()[first:]]
     settings: tuple[Setting, ...] = tuple(flag_settings(words))
     if name == "etcd":
         settings = (*environment_settings(_environment(doc, pod)), *settings)
@@ -57,21 +73,38 @@ def _program(doc: Doc, pod: Pod) -> Iterator[Program]:
     )
 
 
-def _started(pod: Pod) -> tuple[str, str] | None:
-    """Which program the container starts, and why its flags may not all be seen; None when it is none of ours."""
+def _started(pod: Pod) -> tuple[str, str, int] | None:
+    """Which program the container starts, why its flags may not all be seen, and behind how many words they stand.
+
+    None when it is none of ours.
+    """
     words = [word.text for word in pod.words()]
+    for index, word in enumerate(words):
+        name = posixpath.basename(word)
+        if word.startswith("-") or name not in CONTROL_PLANE:
+            continue
+        if _is_started(words, index):
+            return name, "", index + 1
+        if words[index - 1] == "-c":
+            return name, "its flags stand in a shell script", index + 1
+        if words[index + 1 : index + 2] and words[index + 1].startswith("-"):
+            return name, f"whether {words[0]} starts it is not known", index + 1
     for word in words:
-        if not word.startswith("-") and posixpath.basename(word) in CONTROL_PLANE:
-            return posixpath.basename(word), ""
-    for word in words:
-        script = _IN_A_SCRIPT.search(word) if not word.startswith("-") else None
+        script = _IN_A_SCRIPT.search(word) if len(word.split()) > 1 and not word.startswith("-") else None
         if script:
-            return script[1], "its flags stand in a shell script"
+            return script[1], "its flags stand in a shell script", 0
     if items_of(field_of(pod.container, "command")):
         return None
     # Without a command the image says what is started.
     image = _TAG.sub("", (text_of(field_of(pod.container, "image")) or "").partition("@")[0])
-    return next(((name, "") for name in (pod.name, posixpath.basename(image)) if name in CONTROL_PLANE), None)
+    return next(((name, "", 0) for name in (pod.name, posixpath.basename(image)) if name in CONTROL_PLANE), None)
+
+
+def _is_started(words: list[str], index: int) -> bool:
+    """Whether the word is the program, and not an argument of another one: `kubectl rollout status deployment etcd`."""
+    if index == 0 or words[index].startswith("/") or words[index - 1] == "--":
+        return True
+    return posixpath.basename(words[0]) in _WRAPPERS
 
 
 def _environment(doc: Doc, pod: Pod) -> Iterator[tuple[str, str, Location]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 
 from keyctl.audit.facts import About, Absent, Program, Setting
@@ -9,7 +10,6 @@ from keyctl.audit.sources.flags import flag_settings
 from keyctl.audit.sources.kubeadm import implied
 from keyctl.audit.sources.text import Doc, Found, fields, plain
 from keyctl.documents import Node
-from keyctl.findings import Location
 from keyctl.hosts.pod import field_of, items_of
 
 _TELLING = frozenset(
@@ -52,8 +52,12 @@ _UNTOLD = "whether this is the file of k3s or of RKE2, which encrypts without be
 
 def read(doc: Doc) -> Iterator[Found]:
     """The API server and the datastore of a server node."""
-    names = {key.text for key, _ in fields(doc.root)}
+    # A name with a plus adds to what other files give.
+    names = {key.text.removesuffix("+") for key, _ in fields(doc.root)}
     if not names & _TELLING or names & {"apiVersion", "kind"}:
+        return
+    if posixpath.basename(posixpath.dirname(doc.text.path)) == "config.yaml.d":
+        yield from _added(doc)
         return
     told = "rke2" if "rke2" in doc.text.name.lower() or "secrets-encryption-provider" in names else ""
     told = told or ("k3s" if "k3s" in doc.text.name.lower() or "secrets-encryption" in names else "")
@@ -62,7 +66,7 @@ def read(doc: Doc) -> Iterator[Found]:
     own = _API_SERVER | _reached_at(store, told)
     if told == "rke2":
         # Whether there is an audit log depends on its profile.
-        own["audit-log-path"] = "$(PROFILE)"
+        own["audit-log-path"] = own["audit-policy-file"] = "$(PROFILE)"
     if encrypts:
         own["encryption-provider-config"] = f"/var/lib/rancher/{told}/server/cred/encryption-config.json"
     yield Program(
@@ -73,6 +77,13 @@ def read(doc: Doc) -> Iterator[Found]:
         hidden="" if told else _UNTOLD,
     )
     yield from store
+
+
+def _added(doc: Doc) -> Iterator[Found]:
+    """What a file beside the main one hands on; all else stands there."""
+    hidden = "it adds to config.yaml"
+    for about, name in ((About.API_SERVER, "kube-apiserver-arg"), (About.ETCD, "etcd-arg")):
+        yield Program(about, str(about), doc.at(doc.root), tuple(_handed_on(doc, name)), hidden=hidden)
 
 
 def _reached_at(store: tuple[Found, ...], told: str) -> dict[str, str]:
@@ -110,7 +121,9 @@ def _datastore(doc: Doc, told: str) -> Iterator[Found]:
 
 
 def _handed_on(doc: Doc, name: str) -> Iterator[Setting]:
-    node = field_of(doc.root, name)
-    given = items_of(node) or ((node,) if node is not None else ())
-    words: list[tuple[str, Location]] = [(f"--{plain(one).lstrip('-')}", doc.at(one)) for one in given if plain(one)]
-    return flag_settings(words)
+    nodes = [node for node in (field_of(doc.root, name), field_of(doc.root, f"{name}+")) if node is not None]
+    given = [one for node in nodes for one in items_of(node) or (node,)]
+    for one in given:
+        if plain(one):
+            # Each is handed on by itself: none takes the next one for its value.
+            yield from flag_settings([(f"--{plain(one).lstrip('-')}", doc.at(one))])

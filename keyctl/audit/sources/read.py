@@ -63,7 +63,10 @@ _HINTS: Mapping[About, re.Pattern[bytes]] = {
 }
 # Texts may hold texts; a cloud-init file in a Secret with a ConfigMap in it is three deep.
 _DEEPEST = 4
-_ENCODED = re.compile(rb"kind[\"']?[ \t]*:[ \t]*[\"']?Secret\b|encoding[\"']?[ \t]*:[ \t]*[\"']?b(?:ase)?64")
+_ENCODED = re.compile(rb"kind[\"']?[ \t]*:[ \t]*[\"']?Secret\b|binaryData|encoding[\"']?[ \t]*:")
+# A condition that a comment hides from YAML: what stands behind it may be left out.
+_CONDITION = re.compile(rb"^[^#\n]*#[^\n]*(?:\{%|%\{|\{\{-?[ \t]*(?:if|else|end|range|with)\b)", re.MULTILINE)
+_BOM = b"\xef\xbb\xbf"
 
 
 def hints(content: bytes) -> frozenset[About]:
@@ -78,7 +81,13 @@ def is_worth_reading(content: bytes) -> bool:
 
 def read(text: Text) -> Iterator[Fact | Unit | Variables]:
     """Everything that the text says, with what could not be read of it."""
-    if microk8s.is_one(text):
+    text = replace(text, content=text.content.removeprefix(_BOM))
+    if b"\0" in text.content[:4]:
+        # UTF-16 or UTF-32, of which every second byte or more is nought in what tells.
+        about = hints(text.content.replace(b"\0", b""))
+        if about:
+            yield Unread("it is not UTF-8", about, text.at(1))
+    elif microk8s.is_one(text):
         yield from _inner(microk8s.read(text))
     elif systemd.is_unit(text):
         yield from systemd.read_unit(text)
@@ -92,16 +101,22 @@ def read(text: Text) -> Iterator[Fact | Unit | Variables]:
             if encryption_configuration.is_one(one):
                 yield from _inner(encryption_configuration.read(whole))
             else:
-                yield from _document(one)
+                yield from _document(one, whole)
+            about = hints(one.content)
+            if about and _CONDITION.search(one.content):
+                yield Unread("parts of it are put in or left out later", about, one.at(1))
 
 
-def _document(text: Text) -> Iterator[Fact | Unit | Variables]:
+def _document(text: Text, whole: Text) -> Iterator[Fact | Unit | Variables]:
     try:
         doc = Doc(text, parse(text.content, name=text.name))
     except UnreadableDocumentError as error:
         about = hints(text.content)
         if about and error.problem is not Problem.EMPTY:
             yield Unread(error.message, about, text.at(error.line, error.column))
+        return
+    if encryption_configuration.is_parsed_one(doc):
+        yield from _inner(encryption_configuration.read(whole))
         return
     for one in _items(doc):
         for source in DOCUMENT_SOURCES.values():

@@ -5,12 +5,14 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from keyctl.audit.sources.fragments import Unit, Variables
+from keyctl.audit.sources.fragments import Line, Start, Unit, Variables
 from keyctl.audit.sources.text import Text
 from keyctl.findings import Location
 from keyctl.hosts.pod import CONTROL_PLANE
+
+Parts = tuple[tuple[str, Location], ...]
 
 _VARIABLE = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 _IS_UNIT = re.compile(rb"^\[Service\][ \t]*\r?$", re.MULTILINE)
@@ -30,25 +32,34 @@ def is_variables(text: Text) -> bool:
 
 
 def read_unit(text: Text) -> Iterator[Unit]:
-    """The unit, where its ExecStart names a program of the control plane."""
-    words: list[tuple[str, Location]] = []
+    """The unit, or the drop-in, with every line of its sections."""
+    yield Unit(text.path, tuple(_assignments(text)), text.at(1))
+
+
+def start_of(files: Sequence[Unit]) -> Start | None:
+    """What a unit with its drop-ins behind it starts, where that is a program of the control plane."""
+    starts: list[Parts] = []
     variables: list[tuple[str, str, Location]] = []
-    files: list[str] = []
-    for line, place in _lines(text):
-        name, _, value = line.partition("=")
-        match name.strip():
+    wanted: list[str] = []
+    for name, parts in (line for file in files for line in file.lines):
+        value, place = "\n".join(text for text, _ in parts).strip(), parts[0][1]
+        # An empty value takes back all that was given before.
+        match name:
             case "ExecStart":
-                words = list(_words(value, place, text))
+                starts = [*starts, parts] if value else []
             case "Environment":
                 found = (_VARIABLE.fullmatch(one) for one in _split(value))
-                variables += [(one[1], one[2], place) for one in found if one]
+                variables = [*variables, *((one[1], one[2], place) for one in found if one)] if value else []
             case "EnvironmentFile":
-                files.append(value.strip().removeprefix("-").strip("\"'"))
-    named = (index for index, (word, _) in enumerate(words) if posixpath.basename(word) in CONTROL_PLANE)
-    start = next(named, None)
-    if start is not None:
-        program, place = words[start]
-        yield Unit(posixpath.basename(program), tuple(words[start + 1 :]), tuple(variables), tuple(files), place)
+                wanted = [*wanted, value.removeprefix("-").strip("\"'")] if value else []
+    for words in (tuple(_words(parts)) for parts in reversed(starts)):
+        at = next((index for index, (word, _) in enumerate(words) if posixpath.basename(word) in CONTROL_PLANE), None)
+        if at is not None:
+            program, place = words[at]
+            doubt = "it has more than one ExecStart" if len(starts) > 1 else ""
+            name = posixpath.basename(program)
+            return Start(name, words[at + 1 :], tuple(variables), tuple(wanted), place, doubt)
+    return None
 
 
 def read_variables(text: Text) -> Iterator[Variables]:
@@ -58,7 +69,7 @@ def read_variables(text: Text) -> Iterator[Variables]:
         match = _VARIABLE.fullmatch(line.strip())
         if match:
             given.append((match[1], " ".join(_split(match[2])), place))
-    yield Variables(text.name, tuple(given))
+    yield Variables(text.path, tuple(given), Location(text.name))
 
 
 def _lines(text: Text) -> Iterator[tuple[str, Location]]:
@@ -79,12 +90,20 @@ def _lines(text: Text) -> Iterator[tuple[str, Location]]:
         yield pending, text.at(start)
 
 
-def _words(value: str, start: Location, text: Text) -> Iterator[tuple[str, Location]]:
-    for offset, part in enumerate(value.split("\n")):
-        line = None if start.line is None else start.line - text.before + offset
+def _assignments(text: Text) -> Iterator[Line]:
+    for line, place in _lines(text):
+        name, equals, value = line.partition("=")
+        if equals:
+            start = None if place.line is None or text.line is not None else place.line - text.before
+            lines = enumerate(value.split("\n"))
+            yield name.strip(), tuple((part, text.at(start + offset) if start else place) for offset, part in lines)
+
+
+def _words(parts: Parts) -> Iterator[tuple[str, Location]]:
+    for offset, (part, place) in enumerate(parts):
         for number, word in enumerate(_split(part)):
             # systemd's own signs before the program.
-            yield (word.lstrip("@-:+!") if offset == number == 0 else word), text.at(line)
+            yield (word.lstrip("@-:+!") if offset == number == 0 else word), place
 
 
 def _split(value: str) -> list[str]:

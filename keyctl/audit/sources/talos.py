@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from keyctl.audit.facts import About, Program
+from keyctl.audit.facts import TEMPLATE, About, Program
+from keyctl.audit.sources import audit_policy
 from keyctl.audit.sources.kubeadm import extra_args, implied
 from keyctl.audit.sources.text import Doc, Found, path, plain
 from keyctl.hosts.pod import field_of
@@ -16,6 +18,7 @@ _API_SERVER = {
     "audit-log-maxbackup": "10",
     "audit-log-maxsize": "100",
     "audit-log-path": "/var/log/audit/kube/kube-apiserver.log",
+    "audit-policy-file": "/system/config/kubernetes/kube-apiserver/auditpolicy.yaml",
     "authorization-mode": "Node,RBAC",
     "etcd-cafile": f"{_SERVER_PKI}/etcd-client-ca.crt",
     "etcd-certfile": f"{_SERVER_PKI}/etcd-client.crt",
@@ -45,9 +48,10 @@ def read(doc: Doc) -> Iterator[Found]:
     if plain(field_of(machine, "type")) not in ("controlplane", "init"):
         return
     own = dict(_API_SERVER)
-    secret = next((node for node in (field_of(cluster, name) for name in _SECRETS) if node is not None), None)
-    if plain(secret):
-        own["encryption-provider-config"] = "/system/secrets/kubernetes/kube-apiserver/encryptionconfig.yaml"
+    secret = next((node for node in (field_of(cluster, name) for name in _SECRETS) if plain(node)), None)
+    if secret is not None:
+        path_of_it = "/system/secrets/kubernetes/kube-apiserver/encryptionconfig.yaml"
+        own["encryption-provider-config"] = plain(secret) if TEMPLATE.search(plain(secret)) else path_of_it
     place = secret if secret is not None else cluster
     server, etcd = field_of(cluster, "apiServer"), field_of(cluster, "etcd")
     yield Program(
@@ -57,4 +61,7 @@ def read(doc: Doc) -> Iterator[Found]:
         (*implied(doc, place, own, "Talos"), *extra_args(doc, path(server, "extraArgs"))),
     )
     settings = (*implied(doc, cluster, _ETCD, "Talos"), *extra_args(doc, path(etcd, "extraArgs")))
+    policy = field_of(server, "auditPolicy")
+    if policy is not None:
+        yield from audit_policy.read(Doc(doc.text, replace(doc.document, root=policy)))
     yield Program(About.ETCD, "etcd", doc.at(etcd if etcd is not None else cluster), settings)

@@ -22,7 +22,8 @@ _ANY = re.compile(rb"^(?![#%]|\s*(?:#|$))", re.MULTILINE)
 class Text:
     """Bytes called `name`. `before` lines of the file stand before them, or all of them are on `line`.
 
-    `holder` is what they stand in, "" for a file of its own; `depth` counts how often one text stands in another.
+    `holder` is what they stand in, "" for a file of its own, and `inner` what they are called there: a key, or the path
+    that they are written to; `depth` counts how often one text stands in another.
     """
 
     name: str
@@ -31,6 +32,12 @@ class Text:
     line: int | None = None
     holder: str = ""
     depth: int = 0
+    inner: str = ""
+
+    @property
+    def path(self) -> str:
+        """The path of it as a file: its own, or the one it is written to."""
+        return self.inner or self.name
 
     def at(self, line: int | None, column: int | None = None) -> Location:
         """The place of a line of this text in the file."""
@@ -81,7 +88,7 @@ class Doc:
         version, kind = (plain(field_of(self.root, name)) for name in ("apiVersion", "kind"))
         return version.startswith(api) and kind in kinds
 
-    def inside(self, node: Node, holder: str, content: bytes | None = None) -> Text:
+    def inside(self, node: Node, holder: str, content: bytes | None = None, *, inner: str = "") -> Text:
         """The text that stands in the scalar `node`; `content` where it is encoded there."""
         if not isinstance(node, Scalar):
             raise TypeError("only a scalar holds a text")
@@ -91,8 +98,8 @@ class Doc:
         line = self.at(node).line
         raw = node.text.encode() if content is None else content
         if literal and self.text.line is None:
-            return Text(self.text.name, raw, before=line or 0, holder=holder, depth=depth)
-        return Text(self.text.name, raw, line=line, holder=holder, depth=depth)
+            return Text(self.text.name, raw, before=line or 0, holder=holder, depth=depth, inner=inner)
+        return Text(self.text.name, raw, line=line, holder=holder, depth=depth, inner=inner)
 
 
 # What a source can find: facts, and texts to look into.

@@ -38,6 +38,7 @@ SERVER_FLAGS = [
     "--etcd-certfile=/pki/c.crt",
     "--etcd-keyfile=/pki/c.key",
     "--client-ca-file=/pki/ca.crt",
+    "--audit-policy-file=/etc/kubernetes/policy.yaml",
     "--audit-log-path=/var/log/audit.log",
     "--audit-log-maxage=30",
     "--audit-log-maxbackup=10",
@@ -59,6 +60,7 @@ ETCD_FLAGS = [
     "--initial-advertise-peer-urls=https://10.0.0.1:2380",
     "--listen-metrics-urls=http://127.0.0.1:2381",
 ]
+GOOD_POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: Metadata\n"
 MOUNT = Mount("/etc/kubernetes/enc", "/etc/kubernetes/enc", True, Location("server.yaml", 20))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -55,7 +56,11 @@ IN_CONFIG_MAP = "kind: ConfigMap\napiVersion: v1\ndata:\n  enc.yaml: |\n" + "".j
 )
 POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n"
 SECRETS = "resources: [{group: '', resources: [secrets]}]"
+BELOW = "resources: [{group: '', resources: ['secrets/*']}]"
+LOGGED_IN = "userGroups: ['system:authenticated', 'system:unauthenticated']"
+NAMED_AND_NOT = "resources: [{group: '', resources: [pods], resourceNames: [a]}, {group: '', resources: [secrets]}]"
 SUBRESOURCES = "resources: [{group: '', resources: ['pods/*']}]"
+ALONE = ("--initial-cluster=a=https://127.0.0.1:2380", "--listen-peer-urls=https://127.0.0.1:2380")
 HIDDEN: dict[str, Any] = {"hidden": "its flags stand in a shell script"}
 DEFAULT_MOUNT = Mount("/etc/ssl", "/etc/ssl", True, Location("server.yaml", 3))
 WRITABLE = Mount("/etc/kubernetes/enc", "/etc/kubernetes/enc", False, Location("server.yaml", 3))
@@ -67,6 +72,8 @@ CASES: list[tuple[str, Status, tuple[Any, ...]]] = [
     ("KC-ENC-001", P, (server(),)),
     ("KC-ENC-001", F, (server(without=["encryption-provider-config"]),)),
     ("KC-ENC-001", F, (server("--encryption-provider-config="),)),
+    ("KC-ENC-001", F, (server("--encryption-provider-config"),)),
+    ("KC-ENC-001", F, (server("--encryption-provider-config", "--audit-log-path=/x"),)),
     (
         "KC-ENC-001",
         F,
@@ -157,7 +164,8 @@ CASES: list[tuple[str, Status, tuple[Any, ...]]] = [
     ("KC-TLS-005", P, (etcd(),)),
     ("KC-TLS-005", F, (etcd("--peer-client-cert-auth=false", without=["peer-trusted-ca-file"]),)),
     ("KC-TLS-005", F, (etcd(without=["peer-cert-file"]),)),
-    ("KC-TLS-005", N, (etcd("--initial-cluster=a=https://10.0.0.1:2380", without=["peer-cert-file"]),)),
+    ("KC-TLS-005", F, (etcd("--initial-cluster=a=https://10.0.0.1:2380", without=["peer-cert-file"]),)),
+    ("KC-TLS-005", N, (etcd(*ALONE, without=["peer-cert-file"]),)),
     (
         "KC-TLS-005",
         F,
@@ -185,11 +193,17 @@ CASES: list[tuple[str, Status, tuple[Any, ...]]] = [
     ("KC-TLS-007", F, (etcd(without=["listen-client-urls"]),)),
     ("KC-TLS-007", F, (server("--etcd-servers=http://10.0.0.1:2379"),)),
     ("KC-TLS-007", F, (server(without=["etcd-servers"]),)),
+    ("KC-TLS-007", F, (server("--etcd-servers=http://10.0.0.9:2379", "--etcd-servers=https://10.0.0.1:2379"),)),
+    ("KC-TLS-007", F, (server("--etcd-servers-overrides=/events#https://10.0.0.2:2379;http://10.0.0.3:2379"),)),
+    ("KC-TLS-007", P, (server("--etcd-servers-overrides=/events#https://10.0.0.2:2379,/secrets#https://[::1]:2379"),)),
+    ("KC-TLS-007", U, (server(f"--etcd-servers-overrides=/events#{LATER}"),)),
+    ("KC-TLS-007", F, (etcd("--initial-cluster=a=https://10.0.0.1:2380,b=http://10.0.0.2:2380"),)),
+    ("KC-TLS-007", F, (etcd(without=["listen-peer-urls"]),)),
     ("KC-TLS-007", U, (etcd(f"--listen-client-urls={LATER}"),)),
-    ("KC-TLS-007", N, (server("--etcd-servers=unix:///run/kine.sock"),)),
+    ("KC-TLS-007", N, (server("--etcd-servers=unix:///run/kine.sock", without=["etcd-servers"]),)),
     ("KC-TLS-008", P, (server(),)),
     ("KC-TLS-008", F, (server(without=["etcd-cafile"]),)),
-    ("KC-TLS-008", N, (server("--etcd-servers=unix:///run/kine.sock"),)),
+    ("KC-TLS-008", N, (server("--etcd-servers=unix:///run/kine.sock", without=["etcd-servers"]),)),
     ("KC-TLS-008", U, (server(without=["etcd-cafile"], **HIDDEN),)),
     ("KC-TLS-010", P, (etcd(), server())),
     ("KC-TLS-010", F, (server("--tls-cipher-suites=TLS_RSA_WITH_AES_128_GCM_SHA256"),)),
@@ -200,7 +214,10 @@ CASES: list[tuple[str, Status, tuple[Any, ...]]] = [
     ("KC-TLS-011", F, (certificate(days=-1),)),
     ("KC-TLS-011", F, (certificate(days=20),)),
     ("KC-TLS-011", F, (certificate(days=300, is_ca=True),)),
+    ("KC-TLS-011", F, (certificate(not_before=datetime(2026, 10, 3, tzinfo=UTC)),)),
     ("KC-TLS-012", P, (certificate(),)),
+    ("KC-TLS-012", P, (certificate(key_type="Ed25519", key_bits=0),)),
+    ("KC-TLS-012", U, (certificate(key_type="DSA", key_bits=0),)),
     ("KC-TLS-012", F, (certificate(key_type="RSA", key_bits=1024),)),
     ("KC-TLS-012", F, (certificate(names=()),)),
     ("KC-TLS-012", F, (certificate("/a", spki="1"), certificate("/b", spki="1"))),
@@ -210,7 +227,9 @@ CASES: list[tuple[str, Status, tuple[Any, ...]]] = [
     ("KC-TLS-014", U, (etcd(**HIDDEN),)),
     ("KC-AUTH-001", P, (server(),)),
     ("KC-AUTH-001", F, (server("--authorization-mode=Node,RBAC,AlwaysAllow"),)),
-    ("KC-AUTH-001", F, (server("--authorization-mode=RBAC"),)),
+    ("KC-AUTH-001", F, (server("--authorization-mode=RBAC", without=["authorization-mode"]),)),
+    ("KC-AUTH-001", P, (server("--authorization-mode=RBAC"),)),
+    ("KC-AUTH-001", F, (server("--authorization-mode=AlwaysAllow", "--authorization-mode=Node,RBAC"),)),
     ("KC-AUTH-001", F, (server(without=["authorization-mode"]),)),
     ("KC-AUTH-001", U, (server("--authorization-config=/x", without=["authorization-mode"]),)),
     ("KC-NET-001", P, (etcd(),)),
@@ -254,6 +273,8 @@ CASES: list[tuple[str, Status, tuple[Any, ...]]] = [
     ("KC-LOG-001", F, (server(without=["audit-log-path"]),)),
     ("KC-LOG-001", F, (server("--audit-log-maxage=7"),)),
     ("KC-LOG-001", F, (server(without=["audit-log-maxbackup"]),)),
+    ("KC-LOG-001", F, (server(without=["audit-policy-file"]),)),
+    ("KC-LOG-001", F, (server("--audit-log-maxage=\u00b3"),)),
     ("KC-LOG-001", U, (server(without=["audit-log-path"], **HIDDEN),)),
     ("KC-LOG-002", P, (config(f"{POLICY}- level: Metadata\n"),)),
     (
@@ -268,12 +289,21 @@ CASES: list[tuple[str, Status, tuple[Any, ...]]] = [
     ("KC-LOG-002", P, (config(f"{POLICY}- level: None\n  users: [alice]\n- level: Metadata\n"),)),
     ("KC-LOG-002", F, (config(f"{POLICY}- level: None\n  {SUBRESOURCES}\n- level: Metadata\n"),)),
     ("KC-LOG-002", F, (config(f"{POLICY}- level: None\n"),)),
+    ("KC-LOG-002", F, (config(f"{POLICY}- level: Request\n  resources: [{{group: '*'}}]\n- level: Metadata\n"),)),
+    ("KC-LOG-002", F, (config(f"{POLICY}- level: Request\n  {BELOW}\n- level: Metadata\n"),)),
+    ("KC-LOG-002", F, (config(f"{POLICY}- level: Request\n  verbs: [deletecollection]\n- level: Metadata\n"),)),
+    ("KC-LOG-002", F, (config(f"{POLICY}- level: None\n  {LOGGED_IN}\n- level: Metadata\n"),)),
+    ("KC-LOG-002", P, (config(f"{POLICY}- level: None\n  userGroups: [nodes]\n- level: Metadata\n"),)),
+    ("KC-LOG-002", P, (config(f"{POLICY}- level: Metadata\n  {LOGGED_IN}\n- level: RequestResponse\n"),)),
+    ("KC-LOG-002", F, (config(f"{POLICY}- level: None\n  {NAMED_AND_NOT}\n- level: Metadata\n"),)),
+    ("KC-LOG-002", F, (config(f"{POLICY}- level: Metadata\n- level: metadata\n"),)),
+    ("KC-LOG-002", U, (config(f"{POLICY}- level: Metadata\n- level: '{LATER}'\n"),)),
     ("KC-LOG-002", F, (config(f"{POLICY}- level: Metadata\n  verbs: [get]\n"),)),
     ("KC-LOG-002", F, (config(f"{POLICY}- level: Metadata\n  resources: [{{group: ''}}]\n"),)),
 ]  # fmt: skip
 
 # What has a passing and a failing case only: there is no way for it not to be known from what is there.
-NEVER_UNKNOWN = {"KC-TLS-011", "KC-TLS-012", "KC-LOG-002", "KC-VER-004"}
+NEVER_UNKNOWN = {"KC-TLS-011", "KC-VER-004"}
 # What only ever says that it does not apply.
 NEVER_JUDGED = {"KC-ENC-015", "KC-ENC-016"}
 
@@ -390,6 +420,18 @@ def test_a_configuration_in_base64_is_shown_at_the_line_that_holds_it() -> None:
     text = f"apiVersion: v1\nkind: Secret\ndata:\n  enc: {encoded}\n"
     (one,) = verdicts("KC-ENC-007", config(text, "secret.yaml"))
     assert (one.status, one.location.line) == (F, 4)
+
+
+def test_what_stands_before_the_host_of_a_url_is_not_shown() -> None:
+    (wrong,) = [
+        one
+        for one in verdicts("KC-TLS-007", server("--etcd-servers=http://root:hidden@10.0.0.9:2379"))
+        if one.status is F
+    ]
+    assert "http://10.0.0.9:2379" in wrong.message
+    assert "hidden" not in wrong.message
+    (inside,) = verdicts("KC-NET-001", etcd("--listen-client-urls=https://root:hidden@8.8.8.8:2379"))
+    assert (inside.status, "hidden" in inside.message) == (F, False)
 
 
 def test_an_empty_flag_and_none_are_told_apart() -> None:

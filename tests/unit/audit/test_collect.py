@@ -155,3 +155,23 @@ def test_gits_own_index_is_understood(tmp_path: Path) -> None:
         "enc.yaml": Git.TRACKED,
         "later.yaml": Git.UNTRACKED,
     }
+
+
+def test_the_kubelet_reads_every_file_of_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests" / "pod.yaml.bak").write_text(STATIC_POD)
+    (tmp_path / "manifests" / ".pod.swp").write_text(STATIC_POD)
+    assert len(collected(tmp_path).api_servers) == 1
+    monkeypatch.chdir(tmp_path / "manifests")
+    found = collected(Path())
+    assert ([one.role for one in found.files], len(found.api_servers)) == ([files.MANIFEST], 1)
+
+
+def test_a_snapshot_may_have_a_date_in_its_name(tmp_path: Path) -> None:
+    (tmp_path / "snapshot-2026.10.01").write_bytes(bytes(16) + b"\xed\xda\x0c\xed" + bytes(100))
+    assert [one.role for one in collected(tmp_path).files] == [files.SNAPSHOT]
+
+
+def test_a_link_to_nothing_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "enc.yaml").symlink_to("nowhere")
+    assert collected(tmp_path).found == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from keyctl.audit.report import exit_code, report
 from keyctl.audit.waivers import Waiver
 from keyctl.errors import ExitCode
 from keyctl.findings import Location, Severity, Status
-from tests.unit.audit.given import GOOD_CONFIG, TODAY, config, etcd, facts, server
+from tests.unit.audit.given import GOOD_CONFIG, GOOD_POLICY, TODAY, config, etcd, facts, server
 
 ONE = Profile("one", "one check", "a test", {"KC-TLS-001": ("2.1",)})
 WRONG = etcd(without=["cert-file"])
@@ -83,15 +84,23 @@ def test_a_waiver_that_is_used_is_no_judgement_of_the_cluster() -> None:
     assert exit_code(done) is ExitCode.UNEVALUATED
 
 
+def test_what_is_waived_is_named_where_everything_else_was_judged() -> None:
+    profile = Profile("x", "", "", {"KC-TLS-001": (), "KC-TLS-002": (), "KC-META-002": ()})
+    done = run(WRONG, profile=profile, waivers=(waiver(),))
+    assert "but for what is waived: KC-TLS-001" in done.checks[-1].results[0].verdict.message
+    assert "waived" not in run(etcd(), profile=profile).checks[-1].results[0].verdict.message
+
+
 def test_judging_waivers_alone_is_judging_nothing() -> None:
     profile = Profile("x", "", "", {"KC-TLS-001": (), "KC-META-001": ()}, absent_is_fine=True)
     assert exit_code(run(profile=profile, waivers=(waiver(),))) is ExitCode.UNEVALUATED
 
 
 def test_what_stood_in_the_baseline_does_not_count() -> None:
-    known = frozenset(mark_of(finding(one, ONE)) for one in run(WRONG).checks[0].results)
+    known = Counter(mark_of(finding(one, ONE)) for one in run(WRONG).checks[0].results)
     done = audit(facts(WRONG), ONE, bar=Severity.HIGH, baseline=known)
     assert (exit_code(done), done.known, done.checks[0].status) == (ExitCode.OK, 1, Status.FAIL)
+    assert exit_code(audit(facts(WRONG, WRONG), ONE, bar=Severity.HIGH, baseline=known)) is ExitCode.FINDINGS
     other = etcd(without=["key-file"])
     assert exit_code(audit(facts(other), ONE, bar=Severity.HIGH, baseline=known)) is ExitCode.FINDINGS
 
@@ -200,7 +209,7 @@ def test_checks_that_wait_are_unknown_and_those_for_a_person_manual() -> None:
 
 
 def test_a_right_set_up_of_files_is_right_by_the_profile_for_files() -> None:
-    done = run(etcd(), server(), config(), profile=PROFILES["ci-static"])
+    done = run(etcd(), server(), config(), config(GOOD_POLICY, "policy.yaml"), profile=PROFILES["ci-static"])
     assert {one.rule.id for one in done.checks if one.status is Status.FAIL} == set()
     assert exit_code(done) is ExitCode.OK
 

@@ -63,7 +63,10 @@ def test_a_static_pod_gives_flags_of_command_and_args_in_every_container() -> No
     assert found.keys() == {"kube-apiserver", "etcd"}
     server, etcd = found["kube-apiserver"], found["etcd"]
     assert (server.about, server.version) == (About.API_SERVER, "1.34.1")
-    assert (server.text("authorization-mode"), line(server, "authorization-mode")) == ("Node,RBAC", 12)
+    assert (server.text("authorization-mode"), line(server, "authorization-mode")) == (
+        "Node,Node,RBAC",
+        12,
+    )
     assert server.text("etcd-servers") == "https://10.0.0.1:2379"
     (mount,) = server.mounts or ()
     assert (mount.inside, mount.outside, mount.read_only) == ("/etc/kubernetes/enc", "/etc/kubernetes/enc", True)
@@ -371,9 +374,12 @@ def test_kubeadm_says_what_it_sets_and_what_it_was_told(text: str) -> None:
 
 def test_a_control_plane_of_cluster_api_without_a_configuration_is_kubeadms_own() -> None:
     api = "apiVersion: controlplane.cluster.x-k8s.io/v1beta1\n"
-    server = programs(("x.yaml", f"{api}kind: KubeadmControlPlane\nspec: {{replicas: 3}}\n"))["kube-apiserver"]
+    server = programs(("x.yaml", f"{api}kind: KubeadmControlPlane\nspec: {{version: v1.34.1}}\n"))["kube-apiserver"]
     assert server.given("encryption-provider-config") is None
     assert server.given("etcd-cafile")
+    patch = programs(("x.yaml", f"{api}kind: KubeadmControlPlane\nspec: {{replicas: 3}}\n"))["kube-apiserver"]
+    with pytest.raises(UndecidedError, match="a patch"):
+        patch.given("encryption-provider-config")
     worker = "apiVersion: bootstrap.cluster.x-k8s.io/v1beta1\nkind: KubeadmConfigTemplate\nspec: {}\n"
     assert programs(("x.yaml", worker)) == {}
 
@@ -480,7 +486,7 @@ def test_k3s_hands_flags_on() -> None:
     assert server.text("authorization-mode") == "AlwaysAllow"
 
 
-@pytest.mark.parametrize(("value", "given"), [("true", True), ("false", False)])
+@pytest.mark.parametrize(("value", "given"), [("true", True), ("Yes", True), ("false", False)])
 def test_kubespray(value: str, given: bool) -> None:
     server = programs(("group_vars/k8s.yml", f"kube_encrypt_secret_data: {value}\n"))["kube-apiserver"]
     assert (server.given("encryption-provider-config") is not None) is given

@@ -58,6 +58,7 @@ def test_an_expired_waiver_is_read_so_that_it_can_be_told() -> None:
         ("[manifests/*.yaml]", "[]", "files that are no list"),
         ("waivers:", "waviers:", "has one field, waivers"),
         (GOOD, "- a list\n", "waivers.yaml:1:1: a file of waivers has one field"),
+        (GOOD, f"{GOOD}---\n{GOOD}", "a second document"),
         (GOOD[9:], "- KC-TLS-006\n", "waivers.yaml:2:3: a waiver that is no mapping"),
         ("- id", "-\tid: [", "waivers.yaml:2"),
     ],

@@ -16,7 +16,7 @@ from keyctl.cli.main import cli, run
 from keyctl.errors import ExitCode
 from keyctl.findings import Status
 from tests.support import generated
-from tests.unit.audit.given import ETCD_FLAGS, GOOD_CONFIG, SERVER_FLAGS
+from tests.unit.audit.given import ETCD_FLAGS, GOOD_CONFIG, GOOD_POLICY, SERVER_FLAGS
 
 WAIVER = """\
 waivers:
@@ -59,6 +59,7 @@ def good(root: Path) -> Path:
         server=pod("kube-apiserver", SERVER_FLAGS, mounts=MOUNTS),
         etcd=pod("etcd", ETCD_FLAGS),
         enc=GOOD_CONFIG,
+        policy=GOOD_POLICY,
     )
 
 

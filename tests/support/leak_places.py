@@ -39,5 +39,10 @@ PLACES: tuple[Place, ...] = (
         "a key in the place of a name, in a test that no command shows it",
         ("base64", "hex"),
     ),
-    Place(r"/my enc\.yaml", rb"secret: ", "a test of a secret in hexadecimal digits", ("hex",)),
+    Place(
+        r"/my enc\.yaml",
+        rb"secret: ",
+        "tests of a secret in hexadecimal digits, or encoded once too often",
+        ("hex", "base64 of base64 after 0 other bytes"),
+    ),
 )

@@ -115,11 +115,11 @@ def vault_store(settings: VaultKeySettings, cluster: str, *, state: Path, only_r
     )
 
 
-def distribution(settings: VaultKeySettings, cluster: str) -> VaultDistribution:
-    """What a rotation and the agents of the nodes share."""
+def distribution(settings: VaultKeySettings, cluster: str, servers: tuple[str, ...]) -> VaultDistribution:
+    """What a rotation and the agents of the nodes share; `servers` are those with an agent, for a rotation."""
     from keyctl.keys.vault.distribution import VaultDistribution
 
-    return VaultDistribution(client(settings), place(settings, cluster), cluster=cluster)
+    return VaultDistribution(client(settings), place(settings, cluster), cluster=cluster, servers=servers)
 
 
 def agent_host(server: str, settings: AgentHostSettings, config_path: str) -> AgentHost:
@@ -127,9 +127,14 @@ def agent_host(server: str, settings: AgentHostSettings, config_path: str) -> Ag
     from keyctl.encryption_config.openers import openers
     from keyctl.hosts.agent import AgentHost
 
-    shared = distribution(settings.keys, settings.cluster)
-    wait = settings.wait.total_seconds()
-    return AgentHost(server, shared, config_path=config_path, wait=wait, openers=openers)
+    return AgentHost(
+        server,
+        distribution(settings.keys, settings.cluster, settings.servers),
+        config_path=config_path,
+        wait=settings.wait.total_seconds(),
+        openers=openers,
+        now=lambda: datetime.now(UTC),
+    )
 
 
 def node_agent(
@@ -149,7 +154,7 @@ def node_agent(
 
     return NodeAgent(
         server,
-        distribution(settings, cluster),
+        distribution(settings, cluster, ()),
         LocalHost(server, restart_command=None, restart_wait=0.0),
         cluster=cluster,
         config_path=config_path,

@@ -8,6 +8,8 @@ one is refused.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -72,6 +74,8 @@ _HOST_FIELDS: dict[str, tuple[str, ...]] = {
 _LOGIN_NAME = re.compile(r"[A-Za-z0-9_:.][A-Za-z0-9_:.%+-]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 # The Vault that keys are in, and the name of the cluster.
+# The Lease of a rotation is not renewed while an agent is waited for.
+_LONGEST_AGENT_WAIT = timedelta(seconds=45)
 _Vault = tuple[VaultKeySettings, str]
 _URL_HINT = "write it like https://10.0.0.1:2379"
 _ACTIVATIONS = "write activation: reload, {restart: {command: [...]}} or {restart: {staticPod: true}}"
@@ -126,7 +130,7 @@ class _Decoder:
             distribution=fields.choice("distribution", _DISTRIBUTIONS, "auto"),
             etcd=self._etcd(etcd),
             kubernetes=self._kubernetes(fields, "kubernetes"),
-            api_servers=tuple(self._api_server(server, vault) for server in servers),
+            api_servers=_with_agents_known(tuple(self._api_server(server, vault) for server in servers)),
             keys=keys,
             policy=_policy(fields),
             backups=self._backups(fields),
@@ -238,7 +242,14 @@ class _Decoder:
             if vault is None:
                 hint = "set keys.store to vault; a member of etcd has no agent"
                 section.refuse(f"{section.where} has an agent, and no Vault to fetch from", at="type", hint=hint)
-            return AgentHostSettings(*vault, section.duration("wait", AgentHostSettings(*vault).wait))
+            wait = section.duration("wait", AgentHostSettings(*vault).wait)
+            if wait > _LONGEST_AGENT_WAIT:
+                section.refuse(
+                    f"wait in {section.where} is longer than the Lease of a rotation stands unrenewed",
+                    at="wait",
+                    hint="write 45s or less; an agent that takes longer is waited for again by keyctl rotate --resume",
+                )
+            return AgentHostSettings(*vault, wait)
         return LocalHostSettings()
 
     def _backups(self, fields: Fields) -> BackupSettings:
@@ -262,6 +273,17 @@ class _Decoder:
         if not isinstance(host, LocalHostSettings) and not str(fields.text(name)).startswith("/"):
             fields.refuse(f"{name} in {fields.where} is a path on another host", at=name, hint="start it with a slash")
         return str(path)
+
+
+def _with_agents_known(servers: tuple[ApiServerSettings, ...]) -> tuple[ApiServerSettings, ...]:
+    """Tell each server with an agent which others have one."""
+    names = tuple(server.name for server in servers if isinstance(server.host, AgentHostSettings))
+    return tuple(
+        replace(server, host=replace(server.host, servers=names))
+        if isinstance(server.host, AgentHostSettings)
+        else server
+        for server in servers
+    )
 
 
 def _name(fields: Fields) -> str:

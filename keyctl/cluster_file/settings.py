@@ -75,12 +75,14 @@ class VaultKeySettings:
 class AgentHostSettings:
     """The files are fetched and reported by `keyctl agent` on the host itself, by way of the Vault of `keys`.
 
-    `cluster` is whose files they are; `wait` is how long until the agent must have reported a new one.
+    `cluster` is whose files they are; `wait` is how long until the agent must have reported a new one. `servers` are
+    the names of all API servers of the cluster file that have an agent.
     """
 
     keys: VaultKeySettings
     cluster: str
-    wait: timedelta = timedelta(seconds=60)
+    wait: timedelta = timedelta(seconds=30)
+    servers: tuple[str, ...] = ()
 
 
 HostSettings = LocalHostSettings | SshHostSettings | CommandHostSettings | AgentHostSettings

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from keyctl.errors import RefusedError, StoppedError, UnusableInputError
 from keyctl.hosts.interface import HostFile, HostUnreachableError
 from keyctl.hosts.refusals import changed, check_size, other_than, sha256
-from keyctl.hosts.restarting import run_restart
 from keyctl.keys.distribution import Distribution, Report, ReportedFile, Wanted
 
 _LOOK_EVERY = 0.5
 # A standby that answers by itself is behind for milliseconds; longer than this, Vault has gone back.
 _BEHIND = 3.0
+# An agent reports every ten minutes: older than this, two of its reports are missing.
+_OLD = timedelta(minutes=25)
 
 
 class Openers(Protocol):
@@ -33,7 +35,8 @@ class Openers(Protocol):
 class AgentHost:
     """The files of the API server `name`, of which its agent writes the one at `config_path`.
 
-    What is published must be reported to be there within `wait` seconds.
+    What is published must be reported to be there within `wait` seconds. `now` is this machine's clock: a report
+    whose own clock says another time than that, by more than 25 minutes, is none of the file as it is.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class AgentHost:
         config_path: str,
         wait: float,
         openers: Openers,
+        now: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -52,6 +56,7 @@ class AgentHost:
         self._config_path = config_path
         self._wait = wait
         self._openers = openers
+        self._now = now
         self._monotonic = monotonic
         self._sleep = sleep
         self._newest = 0
@@ -105,7 +110,10 @@ class AgentHost:
 
     def restart(self) -> None:
         """See `Host.restart`. An agent restarts nothing: always `StoppedError`."""
-        run_restart(self._name, None, 0.0)
+        raise StoppedError(
+            f"host {self._name}: its agent restarts nothing",
+            hint="restart kube-apiserver on that node yourself, then: keyctl rotate --resume",
+        )
 
     def _require(self, path: str, expected: str | None) -> HostFile | None:
         found = self.read(path)
@@ -117,7 +125,9 @@ class AgentHost:
         def is_there(report: Report) -> bool:
             if any(file.path == path and file.content == content for file in report.files):
                 return True
-            # NOTE: it has dealt with this rendition, and what it refuses it goes on refusing.
+            # NOTE: what it refuses it goes on refusing; what failed, its next turn may mend.
+            if report.passing:
+                return False
             raise self._refused(path, report)
 
         found = _host_file(self._reported(self._until(path, seq, is_there), path))
@@ -133,6 +143,8 @@ class AgentHost:
             if report is not None and report.seq >= seq and is_done(report):
                 return report
             if self._monotonic() - begun > self._wait:
+                if report is not None and report.seq >= seq:
+                    raise self._refused(path, report)
                 raise self._silent(path, report)
             self._sleep(_LOOK_EVERY)
 
@@ -153,7 +165,21 @@ class AgentHost:
                 f"host {self._name}: its agent has never reported to {self._distribution.location}",
                 hint=f"start it on that node: keyctl agent --server {self._name}",
             )
+        now = self._now()
+        # NOTE: one from the future is no newer for it: a clock that is ahead would hide an agent that is dead.
+        if abs(now - datetime.fromisoformat(report.at)) > _OLD:
+            raise self._outdated(report, now)
         return report
+
+    def _outdated(self, report: Report, now: datetime) -> HostUnreachableError:
+        return HostUnreachableError(
+            f"host {self._name}: what its agent last reported is not of now",
+            cause=f"by the clock of its node that was at {report.at}, and by the one here it is {now.isoformat()}",
+            hint=(
+                "see on that node whether it runs and reaches Vault: systemctl status keyctl-agent",
+                "it reports every ten minutes, and soon after Vault is back; if it does, compare the clocks",
+            ),
+        )
 
     def _reported(self, report: Report, path: str) -> ReportedFile:
         for file in report.files:
@@ -206,7 +232,7 @@ class AgentHost:
             hint=(
                 "see on that node whether it runs and reaches Vault: systemctl status keyctl-agent",
                 "once it does: keyctl rotate --resume",
-                "if it only takes longer, set host.wait in the cluster file",
+                "if it only takes longer, set host.wait in the cluster file (45s at most)",
             ),
         )
 

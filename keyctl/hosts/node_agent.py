@@ -7,20 +7,18 @@ report; the last good file stays where it is, whatever Vault does.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from pathlib import PurePosixPath
 
-from keyctl.errors import KeyctlError, RefusedError, UnusableInputError
+from keyctl.errors import KeyctlError, RefusedError, UnreachableError, UnusableInputError
 from keyctl.hosts.agent import Openers
 from keyctl.hosts.interface import Host, HostFile
+from keyctl.hosts.node_memory import GoneBackError, NodeMemory, Seen
 from keyctl.hosts.refusals import changed, other_than
 from keyctl.keys.distribution import Distribution, Rendition, Report, ReportedFile, Wanted
 
-_FORMAT = "keyctl/agent/v1"
 _AGAIN = timedelta(minutes=10)
 
 
@@ -40,18 +38,11 @@ class Turn:
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """The newest rendition that this node has dealt with."""
-
-    seq: int
-    digest: str
-
-
 class NodeAgent:
     """Keeps `config_path` on `host` as `distribution` wants it of `server`; `manifest_path` is reported and left alone.
 
-    `digest_of` tells one rendition from another. `allow_rollback` takes an older one than this node has seen.
+    `digest_of` tells one rendition from another. `allow_rollback` takes an older one than this node has seen, and
+    puts one in place of a file that is gone, whichever that was.
     """
 
     def __init__(
@@ -71,21 +62,15 @@ class NodeAgent:
         self._server = server
         self._distribution = distribution
         self._host = host
-        self._cluster = cluster
         self._config_path = config_path
         self._paths = (config_path, *((manifest_path,) if manifest_path else ()))
         self._openers = openers
         self._digest_of = digest_of
         self._now = now
         self._allow_rollback = allow_rollback
+        self._memory = NodeMemory(host, config_path, cluster=cluster)
         self._last: Report | None = None
         self._swept = False
-
-    @property
-    def memory_path(self) -> str:
-        """The file, beside the configuration, that remembers how far this node has seen renditions go; no key in it."""
-        path = PurePosixPath(self._config_path)
-        return str(path.with_name(f".{path.name}.keyctl-agent"))
 
     def turn(self) -> Turn:
         """Look once at what is wanted, follow it, and report what is there then.
@@ -104,7 +89,9 @@ class NodeAgent:
             done, refused = self._attempt(rendition)
         report, unread = self._found(rendition.seq if rendition else 0)
         refused = refused or unread
-        self._tell(replace(report, refused=_sentence(refused)))
+        seen = refused.seen if isinstance(refused, GoneBackError) else 0
+        passing = isinstance(refused, UnreachableError)
+        self._tell(replace(report, refused=_sentence(refused), seen=seen, passing=passing))
         if refused is not None:
             raise refused
         return Turn(done, report.seq)
@@ -114,32 +101,39 @@ class NodeAgent:
         try:
             return self._follow(rendition), None
         except KeyctlError as error:
+            # NOTE: a write that failed may have left its temporary.
+            self._swept = False
             return Done.NOTHING, error
 
     def _follow(self, rendition: Rendition | None) -> Done:
         if not self._swept:
-            for path in (self._config_path, self.memory_path):
+            for path in (self._config_path, self._memory.path):
                 self._host.sweep(path)
             self._swept = True
-        self._remember(rendition)
+        seen = self._remember(rendition)
         wanted = rendition.files.get(self._server) if rendition else None
         if wanted is None:
             return Done.NOTHING
         present = self._host.read(self._config_path)
+        if present is not None:
+            self._memory.keep(replace(seen, file=present.sha256))
         if present is not None and present.sha256 == wanted.sha256:
             return Done.EQUAL
-        self._check(wanted, present)
+        self._check(wanted, present, had=seen.file)
         self._host.write(
             self._config_path,
             wanted.text.encode(),
             expected=present.sha256 if present else None,
             in_place=wanted.in_place and present is not None,
         )
+        self._memory.keep(replace(seen, file=wanted.sha256))
         return Done.APPLIED
 
-    def _check(self, wanted: Wanted, present: HostFile | None) -> None:
-        """Refuse whatever is not the next file of this node; a file that is gone altogether may come back."""
-        if present is not None and present.sha256 != wanted.replaces:
+    def _check(self, wanted: Wanted, present: HostFile | None, *, had: str) -> None:
+        """Refuse whatever is not the next file of this node, or, where it is gone, the file that it `had`."""
+        if present is None:
+            self._check_back(wanted, had)
+        elif present.sha256 != wanted.replaces:
             raise changed(self._server, self._config_path, other_than(wanted.replaces, present.sha256))
         opens = self._openers(wanted.text.encode(), name=f"what is wanted of {self._server}")
         opened = {} if present is None else self._openers(present.content, name=self._config_path)
@@ -152,43 +146,41 @@ class NodeAgent:
                 rule="R3",
             )
 
-    def _remember(self, rendition: Rendition | None) -> None:
-        """Note how far renditions have gone. Raises `RefusedError` for an older one than was seen here."""
-        file = self._host.read(self.memory_path)
-        seen = self._seen(file)
-        found = _Seen(rendition.seq, self._digest_of(rendition)) if rendition else _Seen(0, "")
-        if found == seen:
-            return
-        if found.seq <= seen.seq and not self._allow_rollback:
+    def _check_back(self, wanted: Wanted, had: str) -> None:
+        """Where there is no file: refuse what is neither the first one ever nor the very one that was here."""
+        first = not had and wanted.replaces is None
+        # NOTE: what is wanted may be of a year ago, when the file came here in another way since.
+        if not first and had != wanted.sha256 and not self._allow_rollback:
             raise RefusedError(
-                f"{self._distribution.location} has gone back: it wants rendition {found.seq}, "
+                f"host {self._server}: {self._config_path} is gone, and what is wanted is not the file that was here",
+                cause=f"wanted is {wanted.sha256}, and here was {had or 'none that this node remembers'}",
+                hint=(
+                    "put the file back that the other servers have, or the one of a backup",
+                    f"if what is wanted is right: keyctl agent --server {self._server} --once --allow-rollback",
+                ),
+                rule="R8",
+            )
+
+    def _remember(self, rendition: Rendition | None) -> Seen:
+        """Note how far renditions have gone. Raises `GoneBackError` for an older one than was seen here."""
+        seen = self._memory.seen()
+        seq, digest = (rendition.seq, self._digest_of(rendition)) if rendition else (0, "")
+        if (seq, digest) == (seen.seq, seen.digest):
+            return seen
+        if seq <= seen.seq and not self._allow_rollback:
+            raise GoneBackError(
+                f"{self._distribution.location} has gone back: it wants rendition {seq}, "
                 f"and this node has seen {seen.seq}",
+                seen=seen.seq,
                 cause="Vault was restored to an earlier day, or somebody else writes there",
                 hint=(
                     "restore a newer Vault; the file on this node stays as it is",
                     f"if the older one is right: keyctl agent --server {self._server} --once --allow-rollback",
                 ),
             )
-        content = {"format": _FORMAT, "cluster": self._cluster, "seq": found.seq, "digest": found.digest}
-        text = (json.dumps(content) + "\n").encode()
-        self._host.write(self.memory_path, text, expected=file.sha256 if file else None)
-
-    def _seen(self, file: HostFile | None) -> _Seen:
-        if file is None:
-            return _Seen(0, "")
-        try:
-            fields = json.loads(file.content)
-            seen, cluster = _Seen(int(fields["seq"]), str(fields["digest"])), fields["cluster"]
-        except (ValueError, KeyError, TypeError):
-            raise UnusableInputError(
-                f"what this node remembers is damaged: {file.path}", hint=f"look why, then delete it: {file.path}"
-            ) from None
-        if cluster != self._cluster:
-            raise RefusedError(
-                f'this node followed cluster "{cluster}", not "{self._cluster}"',
-                hint=f"check name in the cluster file; if the node has moved over, delete {file.path}",
-            )
-        return seen
+        found = replace(seen, seq=seq, digest=digest)
+        self._memory.keep(found)
+        return found
 
     def _found(self, seq: int) -> tuple[Report, KeyctlError | None]:
         """What is on the disk now, or why that cannot be told."""

@@ -55,7 +55,9 @@ class Report:
     """What the agent of `server` found and did at `at`.
 
     `seq` is the newest rendition that it has dealt with, 0 where none was published; `refused` is why it did not follow
-    it, "" when it did. `free` is the room beside the file, in bytes.
+    it, "" when it did; `passing` when that is a failure of the node which its next turn may mend. `seen` is the number
+    that this node has seen when it refuses an older one, else 0. `free` is the room beside the file, in bytes. `at` is
+    by the node's clock, in ISO 8601 with an offset.
     """
 
     server: str
@@ -64,6 +66,8 @@ class Report:
     refused: str
     at: str = field(compare=False)
     free: int | None = field(default=None, compare=False)
+    seen: int = 0
+    passing: bool = False
 
 
 class Distribution(Protocol):
@@ -81,7 +85,8 @@ class Distribution(Protocol):
     def want(self, server: str, wanted: Wanted | None) -> int:
         """Have `server` hold `wanted`, or, with None, keep what it has. Returns the `seq` that says so.
 
-        What is wanted already changes nothing. Raises `RefusedError` when somebody else publishes at the same time.
+        What is wanted already changes nothing; servers that have no agent any more are left out. Raises `RefusedError`
+        when somebody else publishes at the same time, or a node has seen more than stands here (R8).
         """
         ...
 

@@ -7,7 +7,7 @@ that cannot read everything stored.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from keyctl.encryption_config import effective
@@ -18,7 +18,7 @@ from keyctl.hosts.manifests import Mount, add_encryption_flag, mount_of, read_fl
 from keyctl.hosts.pod_edits import same_but_for_restarts
 from keyctl.keys.key import KeyRef
 from keyctl.kube.interface import ServerProbe
-from keyctl.rotation.kms_values import HINT, first_unread
+from keyctl.rotation.kms_values import STOPPED_HINT, SealedValues, first_unread
 from keyctl.rotation.loaded import MARGIN, REPORTS_HASH, Loaded, LoadedBy, Loads, reports
 from keyctl.rotation.plan import Plan, Stage
 from keyctl.rotation.scan import name_first, scan
@@ -26,7 +26,6 @@ from keyctl.rotation.server_facts import on_disk
 from keyctl.rotation.stages import Files
 from keyctl.rotation.switch import prove_write
 from keyctl.rotation.world import Event, Reporter, Server, World
-from keyctl.stored.census import WorkItem
 
 _POLL = 0.5
 _REMIND = 10.0
@@ -59,7 +58,7 @@ class ServerEffects:
     """Acts on servers for one plan. `pause` is called while waiting; it raises when there is a reason to stop.
 
     `loads` remembers what servers have loaded that do not say it. `kms` gives the values, as of the newest scan, that
-    only a KMS plugin opens (R16). `write` journals.
+    only KMS plugins open (R16). `write` journals.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class ServerEffects:
         *,
         loads: Loads,
         served: dict[str, str],
-        kms: Callable[[], Sequence[WorkItem]],
+        kms: Callable[[], SealedValues],
         reporter: Reporter,
         write: Callable[[str, Mapping[str, object]], None],
         pause: Callable[[], None],
@@ -203,22 +202,30 @@ class ServerEffects:
         """
         server = self._world.server(name)
         probe, loaded = self._ask(server)
+        counts = self.prove_reads(name)
+        inferred = loaded.hash is not None and loaded.by is not LoadedBy.HASH
+        return Proven(probe, loaded, counts, self._write_canary(server, loaded) if inferred else None)
+
+    def prove_reads(self, name: str) -> dict[str, int]:
+        """How many objects of each encrypted resource the server lists; it reads every value of a KMS plugin, too.
+
+        Raises as `prove` does. What a plugin sealed that is being withdrawn it need not read.
+        """
+        server, sealed = self._world.server(name), self._kms()
+        unread = first_unread(self._world, server, sealed.stay, between=self._pause)
+        if unread is not None:
+            raise StoppedError(unread.message, cause=unread.cause, hint=STOPPED_HINT, rule="R16")
         counts: dict[str, int] = {}
         for resource in self.encrypted_resources(server):
             listed = server.api.list_metadata(resource)
             if listed.problem:
-                raise NotServingError(
-                    f"{name} cannot list {resource}",
-                    cause=listed.problem,
-                    hint="keyctl verify-secrets names values that cannot be read; no key was destroyed",
-                    rule="R1",
-                )
+                if not any(item.resource == resource for item in sealed.go):
+                    raise _cannot_list(name, resource, listed.problem, sealed)
+                message = f"{name} cannot list {resource}, which {sealed.withdrawn} sealed: another server rewrites it"
+                self._reporter.event(Event("step", message))
+                continue
             counts[resource] = listed.count
-        unread = first_unread(self._world, server, self._kms(), between=self._pause)
-        if unread is not None:
-            raise StoppedError(unread.message, cause=unread.cause, hint=HINT, rule="R16")
-        inferred = loaded.hash is not None and loaded.by is not LoadedBy.HASH
-        return Proven(probe, loaded, counts, self._write_canary(server, loaded) if inferred else None)
+        return counts
 
     def encrypted_resources(self, server: Server) -> tuple[str, ...]:
         """Every resource that the API serves and the server's file, or the plan, encrypts or can decrypt."""
@@ -308,6 +315,16 @@ class ServerEffects:
 def manifest_copy(config_path: str, manifest_path: str) -> str:
     """Where the manifest as it was is kept: kubelet runs every file of its own directory, so not in there."""
     return posixpath.join(posixpath.dirname(config_path), f"{posixpath.basename(manifest_path)}.before-keyctl")
+
+
+def _cannot_list(name: str, resource: str, problem: str, sealed: SealedValues) -> NotServingError:
+    # NOTE: what a plugin sealed, keyctl cannot open, so it cannot name what a server does not read of it.
+    plain = ("keyctl verify-secrets names values that cannot be read; no key was destroyed",)
+    by_plugin = any(item.resource == resource for item in sealed.stay)
+    hint = STOPPED_HINT if by_plugin else plain
+    return NotServingError(
+        f"{name} cannot list {resource}", cause=problem, hint=hint, rule="R16" if by_plugin else "R1"
+    )
 
 
 def _changed(server: Server, path: str) -> RefusedError:

@@ -19,6 +19,21 @@ _BREATH = 50
 _SHOWN = 19
 _ON = ("then: keyctl rotate --resume; or go back: keyctl rotate --abort",)
 HINT = "see that the KMS plugin of this server runs and has its keys, and that you may get this resource"
+# Of a rotation that is under way. NOTE: a key that is taken from a plugin takes what it sealed with it.
+STOPPED_HINT = (HINT, "leave the plugins of the other servers as they are until it is read everywhere", *_ON)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedValues:
+    """Values that only a KMS plugin opens. `stay`: every server reads each of them, or no step is taken.
+
+    `go` are those of the plugin `withdrawn`, which a rotation on its way back takes out of use: one server that reads
+    them is enough, for through it they are rewritten.
+    """
+
+    stay: tuple[WorkItem, ...] = ()
+    go: tuple[WorkItem, ...] = ()
+    withdrawn: KeyRef | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,7 +144,8 @@ def _at_the_start(server: ServerView) -> bool:
 
 def _blocked(seen: Observation) -> Blocked | None:
     for server in seen.servers:
-        problem = _foreign(server, seen.way) or (None if seen.late else _down(server, seen.way))
+        waited_for = seen.late or (seen.withdraws and _is_withdrawn_from(server))
+        problem = _foreign(server, seen.way) or (None if waited_for else _down(server, seen.way))
         if problem is not None:
             return problem
     apart = _too_far_apart(seen)
@@ -234,6 +235,11 @@ def _may_lack_plugin(server: ServerView) -> bool:
     """
     refused = not server.ready or (server.reloads and server.loaded is Stage.BASE)
     return refused and server.disk is Stage.ADDED and server.floor is Stage.BASE
+
+
+def _is_withdrawn_from(server: ServerView) -> bool:
+    """Whether the server is to get its file without the plugin, or has it and is down with the other one loaded."""
+    return _may_lack_plugin(server) or (server.disk is Stage.BASE is server.floor and not server.ready)
 
 
 def _reads_too_little(server: ServerView, way: Way) -> bool:

@@ -30,6 +30,7 @@ class Observer:
     """Makes an `Observation` whenever asked, and holds the proofs between two of them. `way` is where the run goes.
 
     `loads` is what is known of what servers have loaded that do not say it. `promoted`: the new key may have written.
+    `withdraws`: see `Observation`.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Observer:
         self._world = world
         self._plan = plan
         self._way = way
-        self._withdraws = way is Way.BACK and plan.new.provider is Provider.KMS and not promoted
+        self.withdraws = way is Way.BACK and plan.new.provider is Provider.KMS and not promoted
         self._loads = loads or Loads()
         self._processes = Processes()
         self._proven: dict[str, tuple[_Mark, Stage | None]] = {}
@@ -67,7 +68,7 @@ class Observer:
             proofs=self.proofs,
             way=self._way,
             leaves=self._leaves(),
-            withdraws=self._withdraws,
+            withdraws=self.withdraws,
         )
 
     def moving(self, name: str, stage: Stage) -> None:

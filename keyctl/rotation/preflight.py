@@ -32,10 +32,6 @@ _MINIMUM_FREE = 16 * 1024 * 1024
 # API servers correct the kubernetes Endpoints every 10 s; on a busy machine one of them drops out until its next round.
 _CENSUS_WAIT = 20.0
 _CENSUS_POLL = 1.0
-_LEAVE_PLUGIN = (
-    "rotate the key at the KMS",
-    "or leave the plugin: keyctl rotate --provider aescbc --resources secrets",
-)
 _ROOM = (*MAKE_ROOM, "then run this again")
 
 
@@ -255,7 +251,7 @@ def _check_kms(world: World, config: EncryptionConfig | None, entries: tuple[int
             raise RefusedError(
                 f"{found.kms_values} {_plural(found.kms_values, 'value')} can only be opened by a KMS plugin",
                 cause=f"one of them is of {item.resource}, which would change",
-                hint=_LEAVE_PLUGIN,
+                hint=_leave_plugin((item.resource,)),
                 rule="R16",
             )
     if found.kms_values > len(found.kms):
@@ -370,11 +366,8 @@ def _provider(config: EncryptionConfig | None, entries: tuple[int, ...], wish: W
         return wish.provider
     writers = {config.entries[index].providers[0].provider for index in entries} if config is not None else set()
     if Provider.KMS in writers:
-        raise RefusedError(
-            "a KMS plugin writes these values",
-            hint=_LEAVE_PLUGIN,
-            rule="R16",
-        )
+        resources = config.entries[entries[0]].resources if config is not None else ()
+        raise RefusedError("a KMS plugin writes these values", hint=_leave_plugin(resources), rule="R16")
     static = sorted(writers - {Provider.IDENTITY})
     if len(static) > 1:
         raise RefusedError(
@@ -384,6 +377,11 @@ def _provider(config: EncryptionConfig | None, entries: tuple[int, ...], wish: W
             rule="preflight",
         )
     return static[0] if static else Provider.AESCBC
+
+
+def _leave_plugin(resources: tuple[str, ...]) -> tuple[str, str]:
+    leave = f"keyctl rotate --provider aescbc {resource_options(resources)}"
+    return ("rotate the key at the KMS", f"or leave the plugin: {leave}")
 
 
 def _plural(count: int, noun: str) -> str:

@@ -15,7 +15,8 @@ from keyctl.encryption_config import effective
 from keyctl.encryption_config.decode import decode
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import RefusedError, StoppedError
-from keyctl.keys.key import KeyRef
+from keyctl.keys.key import KeyRef, Provider
+from keyctl.rotation.kms_values import SealedValues
 from keyctl.rotation.plan import Plan, Stage, Way
 from keyctl.rotation.scan import Scan, name_first, scan
 from keyctl.rotation.stages import IDENTITY, Files
@@ -105,8 +106,42 @@ class Readings:
                 ),
                 rule="R10",
             )
+        self._require_all_named(found)
         self.last = found
         return found
+
+    def sealed(self) -> SealedValues:
+        """What only KMS plugins open, as of the newest scan (R16)."""
+        found = self.last.kms if self.last else ()
+        if self._withdrawn is None:
+            return SealedValues(found)
+        # NOTE: an entry that changes has no other plugin than the one that came.
+        changing = {name for name in {item.resource for item in found} if self.configs.changes(name)}
+        go = tuple(item for item in found if item.resource in changing)
+        return SealedValues(tuple(item for item in found if item.resource not in changing), go, self._withdrawn)
+
+    @property
+    def _withdrawn(self) -> KeyRef | None:
+        """The plugin that goes out of use again on the way back."""
+        back = self._way is Way.BACK and self._plan.new.provider is Provider.KMS
+        return self._plan.new if back else None
+
+    def _require_all_named(self, found: Scan) -> None:
+        """R16: of what is to be read through every server, `found` names every one. Raises `StoppedError`."""
+        if found.kms_values <= len(found.kms):
+            return
+        going = sum(group.values for group in found.groups if group.ref == self._withdrawn)
+        if going and found.kms_values == going:
+            return
+        raise StoppedError(
+            f"{found.kms_values} values are under KMS plugins: too many to ask each server for each",
+            cause=f"no more than {len(found.kms)} are asked for, and one that is not asked for is not proven",
+            hint=(
+                "no further step is taken; delete what is not needed, then: keyctl rotate --resume",
+                "or go back: keyctl rotate --abort",
+            ),
+            rule="R16",
+        )
 
     def under_leaving(self, found: Scan) -> int:
         """How many values stand under a leaving key: any value of any etcd, whatever was asked for (R3)."""

@@ -2,6 +2,7 @@
 
 What keeps a server down may be a value that landed under a key which its file has
 let go (R10): then the file gets that key back first, whichever way the run goes.
+Or a plugin that is not there and has never written: on the way back it goes first.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ class Revival:
 
         Raises `RefusedError` (R11) when none has a file of this rotation.
         """
+        if self._job.observer.withdraws:
+            for server in self._job.world.servers:
+                self._take_plugin_away(server)
         late = max([self._give_back(server) for server in self._job.world.servers])
         first = next(iter(self._ours()), None)
         if first is None:
@@ -78,6 +82,14 @@ class Revival:
         if stage is None:
             raise RuntimeError("the file changed meanwhile")
         self._journaled(Restart(server.name, stage), lambda: self._job.effects.restart(server.name, stage))
+
+    def _take_plugin_away(self, server: Server) -> None:
+        """Nothing was written with it, and its absence may be what keeps the server down: the file as it was."""
+        job, name = self._job, server.name
+        if job.effects.stage_at_start(name) is Stage.ADDED and job.plan.server(name).floor is Stage.BASE:
+            self._journaled(WriteFile(name, Stage.BASE), lambda: job.effects.write_file(name, Stage.BASE))
+            if server.reloads:
+                self._given.append(name)
 
     def _give_back(self, server: Server) -> int:
         """Where the server's next start would not read everything: the file of the stage next to it, which does."""

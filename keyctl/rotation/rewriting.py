@@ -14,6 +14,7 @@ from keyctl.rotation.migrating import Migrating
 from keyctl.rotation.noop_pass import second_pass
 from keyctl.rotation.patching import Patching
 from keyctl.rotation.plan import Engine, Way
+from keyctl.rotation.plugin_rewriting import rewrite_first
 from keyctl.rotation.refusals import Refusals
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.sending import Sender, Site, ref_of
@@ -29,7 +30,19 @@ def rewrite(job: Job, *, served: dict[str, str], migrated: Collection[str]) -> N
 
     `migrated` are the migrations that earlier runs began and did not end. Raises `StoppedError`.
     """
-    site = Site(
+    site = site_of(job, served)
+    migrating = Migrating(site)
+    rewrite_first(job, site)
+    Rewriter(site, migrating if job.plan.engine is Engine.SVM else Patching(site)).run()
+    migrating.forget(migrated)
+    if job.plan.second_pass:
+        changing = (name for name in sorted(served) if job.readings.configs.changes(name))
+        second_pass(site, tuple(changing))
+
+
+def site_of(job: Job, served: dict[str, str]) -> Site:
+    """What rewriting for `job` works with. `served` maps what the API serves to its group and version."""
+    return Site(
         servers=tuple(server.api for server in job.world.servers),
         served=served,
         etcds=tuple(place.etcd for place in job.world.etcds),
@@ -40,12 +53,6 @@ def rewrite(job: Job, *, served: dict[str, str], migrated: Collection[str]) -> N
         reporter=job.reporter,
         tag=job.plan.rotation if job.way is Way.FORWARD else f"{job.plan.rotation}-back",
     )
-    migrating = Migrating(site)
-    Rewriter(site, migrating if job.plan.engine is Engine.SVM else Patching(site)).run()
-    migrating.forget(migrated)
-    if job.plan.second_pass:
-        changing = (name for name in sorted(served) if job.readings.configs.changes(name))
-        second_pass(site, tuple(changing))
 
 
 class Rewriter:

@@ -20,10 +20,11 @@ from keyctl.rotation.observation import Observation, Proofs
 from keyctl.rotation.observe import Observer
 from keyctl.rotation.override_binding import check_overrides
 from keyctl.rotation.plan import Plan, Stage, State, Way
+from keyctl.rotation.plugin_rewriting import put_back_for
 from keyctl.rotation.preflight import check_binding
 from keyctl.rotation.readings import Readings
 from keyctl.rotation.revival import Revival
-from keyctl.rotation.rewriting import rewrite
+from keyctl.rotation.rewriting import rewrite, site_of
 from keyctl.rotation.scan import Scan
 from keyctl.rotation.stages import Files
 from keyctl.rotation.switch import prove_writes
@@ -75,7 +76,7 @@ class Run:
             files,
             loads=loads,
             served=served,
-            kms=lambda: self._readings.last.kms if self._readings.last else (),
+            kms=self._readings.sealed,
             reporter=reporter,
             write=self._write,
             pause=self._breathe,
@@ -198,8 +199,9 @@ class Run:
             case steps.RestoreManifest(server):
                 self._observer.moving(server, Stage.BASE)
                 self._journaled(step, lambda: self._effects.restore_manifest(server))
-            case steps.Restart():
-                self._restart(step)
+            case steps.Restart(server, stage):
+                put_back_for(self._job, site_of(self._job, self._served), server)
+                self._journaled(step, lambda: self._effects.restart(server, stage))
             case steps.AwaitLoaded(servers):
                 self._effects.await_loaded(servers)
             case steps.ProveServer(server):
@@ -271,9 +273,6 @@ class Run:
             "listed": dict(proven.listed),
         }
         self._write("proof", fields if proven.canary is None else {**fields, "canary": str(proven.canary)})
-
-    def _restart(self, step: steps.Restart) -> None:
-        self._journaled(step, lambda: self._effects.restart(step.server, step.stage))
 
     def _prove_readable(self) -> None:
         for server in self._world.servers:

@@ -163,7 +163,9 @@ def test_agents_that_stand_still_or_die_and_a_sealed_vault_stop_a_rotation_and_i
     assert story.seeded.changed() == {}
     story.keyctl("verify-secrets", code=0)
 
-    shared = VaultDistribution(bao_store.client(story.bao, story.mount), story.place, cluster=story.name)
+    shared = VaultDistribution(
+        bao_store.client(story.bao, story.mount), story.place, cluster=story.name, servers=tuple(story.agents)
+    )
     for server, file in zip(story.lab.topology.servers, story.files(), strict=True):
         report = shared.reported(server.name)
         assert report is not None

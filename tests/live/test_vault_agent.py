@@ -47,7 +47,8 @@ class Node:
         self.token_file.write_text(self.bao.token(self.name, ttl=ttl, no_default_policy=True))
 
     def shared(self) -> VaultDistribution:
-        return VaultDistribution(bao_store.client(self.bao, self.mount), VaultPlace(self.mount, _PLACE), cluster="prod")
+        values, place = bao_store.client(self.bao, self.mount), VaultPlace(self.mount, _PLACE)
+        return VaultDistribution(values, place, cluster="prod", servers=("cp1",))
 
     def want(self, content: bytes, *, replaces: bytes) -> None:
         self.shared().want("cp1", Wanted(content.decode(), hash_of(replaces)))

@@ -27,7 +27,8 @@ def shared(bao: RunningBao, mount: str, *roles: Role, transport: type[Transport]
     place = VaultPlace(mount, "clusters/prod")
     names = [bao.policy(f"{mount}-{role}", policy(role, place)) for role in roles]
     token = bao.token(*names, no_default_policy=True) if names else None
-    return VaultDistribution(bao_store.client(bao, mount, token=token, transport=transport), place, cluster="prod")
+    values = bao_store.client(bao, mount, token=token, transport=transport)
+    return VaultDistribution(values, place, cluster="prod", servers=("cp1", "cp2"))
 
 
 def report(seq: int, content: bytes | None) -> Report:
@@ -72,6 +73,15 @@ def test_no_older_version_stays_of_what_was_wanted_or_reported(bao, mount):
     for path in (_PATH, "clusters/prod/applied/cp1"):
         assert bao.status_of("GET", f"{mount}/data/{path}?version=1") == 404
         assert bao.status_of("GET", f"{mount}/data/{path}?version=2") == 200
+
+
+def test_of_reports_from_before_any_publication_the_newest_alone_is_kept(bao, mount):
+    node = shared(bao, mount, Role.NODE_READER)
+    for seq in (1, 2):
+        node.report(report(seq, b"old" if seq == 1 else b"new"))
+    path = f"{mount}/data/clusters/prod/applied/cp1"
+    assert bao.status_of("GET", f"{path}?version=1") == 404
+    assert bao.status_of("GET", f"{path}?version=2") == 200
 
 
 def test_of_two_who_publish_at_once_one_is_refused(bao, mount):

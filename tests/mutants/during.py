@@ -330,7 +330,7 @@ MUTANTS = (
         "R11",
         "the demand that a server which others stopped is brought back by them",
         MACHINE,
-        "_foreign(server, seen.way) or (None if seen.late else _down(server, seen.way))",
+        "_foreign(server, seen.way) or (None if waited_for else _down(server, seen.way))",
         "_foreign(server, seen.way)",
         f"{TEST_MACHINE}::test_what_blocks_every_edge[stopped by others]",
     ),

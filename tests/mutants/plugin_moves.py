@@ -7,6 +7,8 @@ from tests.mutants.mutant import Mutant
 MOVES = "keyctl/rotation/plugin_moves.py"
 VALUES = "keyctl/rotation/kms_values.py"
 TESTS = "tests/unit/rotation/test_plugin_moves.py"
+REWRITING = "keyctl/rotation/plugin_rewriting.py"
+READS = "tests/unit/rotation/test_plugin_reads.py"
 
 MUTANTS = (
     Mutant(
@@ -104,5 +106,77 @@ MUTANTS = (
         "way is Way.BACK and plan.new.provider is Provider.KMS and not promoted",
         "way is Way.BACK and plan.new.provider is Provider.KMS",
         f"{TESTS}::test_r7_a_plugin_that_has_written_is_waited_for_on_the_way_back",
+    ),
+    Mutant(
+        "R16",
+        "the first value under a plugin, read back through every server",
+        REWRITING,
+        "if unread is not None:",
+        "if False:",
+        f"{READS}::test_r16_two_keys_under_one_id_are_found_by_the_first_value_and_an_abort_ends[by reload-cp2]",
+    ),
+    Mutant(
+        "R16",
+        "one value before the others",
+        "keyctl/rotation/rewriting.py",
+        "    rewrite_first(job, site)\n",
+        "",
+        f"{READS}::test_r16_two_keys_under_one_id_are_found_by_the_first_value_and_an_abort_ends[by reload-cp2]",
+    ),
+    Mutant(
+        "R16",
+        "what was rewritten, read through every server before the old key leaves",
+        "keyctl/rotation/leaving.py",
+        "if not left and found.kms:",
+        "if False:",
+        f"{READS}::test_r16_every_server_reads_what_was_rewritten_before_the_old_key_leaves_a_file[by reload]",
+    ),
+    Mutant(
+        "R16",
+        "values that a run does not ask for one by one",
+        "keyctl/rotation/readings.py",
+        "if found.kms_values <= len(found.kms):",
+        "if True:",
+        f"{READS}::test_r16_more_values_than_are_asked_for_stop_a_run_and_an_abort_ends",
+    ),
+    Mutant(
+        "R7",
+        "the way back of values that one server only can read",
+        "keyctl/rotation/readings.py",
+        "back = self._way is Way.BACK and self._plan.new.provider is Provider.KMS",
+        "back = False",
+        f"{READS}::test_r16_two_keys_under_one_id_are_found_by_the_first_value_and_an_abort_ends[by reload-cp2]",
+    ),
+    Mutant(
+        "R10",
+        "what a server cannot read, rewritten before its restart",
+        REWRITING,
+        "if not left or _reads(job, name, left):\n        return\n    back",
+        "if True:\n        return\n    back",
+        f"{READS}::test_r16_two_keys_under_one_id_are_found_by_the_first_value_and_an_abort_ends[by restart-cp2]",
+    ),
+    Mutant(
+        "R10",
+        "no restart of a server that lacks a key, where nobody rewrites what it cannot read",
+        REWRITING,
+        "    if server.api.probe().ready:\n        raise",
+        "    if False:\n        raise",
+        f"{READS}::test_r10_no_server_is_restarted_that_would_not_come_up_for_want_of_the_plugins_key",
+    ),
+    Mutant(
+        "R7",
+        "with no server up, the file without a plugin that never wrote",
+        "keyctl/rotation/revival.py",
+        "if self._job.observer.withdraws:",
+        "if False:",
+        f"{READS}::test_r7_a_single_server_without_the_plugin_gets_its_file_back_without_it[by restart-False]",
+    ),
+    Mutant(
+        "R7",
+        "a reloading server that is down for want of a plugin that goes",
+        "keyctl/rotation/machine.py",
+        "waited_for = seen.late or (seen.withdraws and _is_withdrawn_from(server))",
+        "waited_for = seen.late",
+        f"{READS}::test_r7_a_reloading_server_that_lost_a_plugin_that_never_wrote_does_not_block_the_way_back",
     ),
 )

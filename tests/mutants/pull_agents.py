@@ -6,11 +6,14 @@ from tests.mutants.mutant import Mutant
 
 HOST = "keyctl/hosts/agent.py"
 AGENT = "keyctl/hosts/node_agent.py"
+MEMORY = "keyctl/hosts/node_memory.py"
 SHARED = "keyctl/keys/vault/distribution.py"
+FILE = "keyctl/cluster_file/read.py"
 
 TEST_HOST = "tests/unit/hosts/test_agent.py"
 TEST_AGENT = "tests/unit/hosts/test_node_agent.py"
 TEST_SHARED = "tests/unit/keys/vault/test_distribution.py"
+TEST_FILE = "tests/unit/cluster_file/test_read.py"
 
 MUTANTS = (
     Mutant(
@@ -25,22 +28,22 @@ MUTANTS = (
         "R8",
         "an agent's refusal to replace any file but the one that is to be replaced",
         AGENT,
-        "        if present is not None and present.sha256 != wanted.replaces:\n",
-        "        if False:\n",
+        "        elif present.sha256 != wanted.replaces:\n",
+        "        elif False:\n",
         f"{TEST_AGENT}::test_a_file_that_somebody_else_changed_is_left_and_named",
     ),
     Mutant(
         "R8",
         "an agent's refusal of an older rendition than its node has seen",
         AGENT,
-        "        if found.seq <= seen.seq and not self._allow_rollback:\n",
+        "        if seq <= seen.seq and not self._allow_rollback:\n",
         "        if False:\n",
         f"{TEST_AGENT}::test_an_older_rendition_than_was_seen_is_refused_until_it_is_allowed",
     ),
     Mutant(
         "R8",
         "an agent's refusal of what is wanted of another cluster",
-        AGENT,
+        MEMORY,
         "        if cluster != self._cluster:\n",
         "        if False:\n",
         f"{TEST_AGENT}::test_a_node_of_another_cluster_follows_nothing",
@@ -76,5 +79,53 @@ MUTANTS = (
         "            raise faults.conflict(path) from None\n",
         "            pass\n",
         f"{TEST_SHARED}::test_of_two_who_publish_at_once_one_is_refused_and_nothing_of_it_is_there",
+    ),
+    Mutant(
+        "R8",
+        "an agent's refusal to put anything in place of a file that is gone but the one that was there",
+        AGENT,
+        "        if not first and had != wanted.sha256 and not self._allow_rollback:\n",
+        "        if False:\n",
+        f"{TEST_AGENT}::test_a_file_that_is_gone_is_not_replaced_by_another_until_that_is_allowed",
+    ),
+    Mutant(
+        "R8",
+        "the refusal to publish while a node has seen more than stands in Vault",
+        SHARED,
+        "        self._require_newest(before.seq)\n",
+        "",
+        f"{TEST_SHARED}::test_nothing_is_published_while_any_node_has_seen_more_than_stands_there",
+    ),
+    Mutant(
+        "R4",
+        "leaving out what was wanted of a server that has no agent any more",
+        SHARED,
+        "if name != server and name in self._servers}",
+        "if name != server}",
+        f"{TEST_SHARED}::test_a_file_of_a_server_that_has_no_agent_any_more_is_left_out",
+    ),
+    Mutant(
+        "R4",
+        "an agent's keeping of its newest report only",
+        SHARED,
+        "        self._keep_short(path)\n        # NOTE: no check",
+        "        # NOTE: no check",
+        f"{TEST_SHARED}::test_of_reports_that_were_written_before_any_publication_the_last_one_alone_is_kept",
+    ),
+    Mutant(
+        "R11",
+        "the refusal to take an old report for the file as it is",
+        HOST,
+        "        if abs(now - datetime.fromisoformat(report.at)) > _OLD:\n",
+        "        if False:\n",
+        f"{TEST_HOST}::test_a_report_that_is_not_of_now_is_no_report_of_the_file_as_it_is",
+    ),
+    Mutant(
+        "R8",
+        "the bound of the wait for an agent, during which no Lease is renewed",
+        FILE,
+        "            if wait > _LONGEST_AGENT_WAIT:\n",
+        "            if False:\n",
+        f"{TEST_FILE}::test_an_agent_is_not_waited_for_longer_than_the_lease_of_a_rotation_stands",
     ),
 )

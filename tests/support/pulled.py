@@ -18,6 +18,7 @@ from keyctl.keys.vault.settings import VaultPlace
 from tests.support.memory_values import MemoryValues
 
 PLACE = VaultPlace("keyctl", "clusters/prod")
+SERVERS = ("cp1", "cp2")
 NOW = datetime(2026, 11, 21, 10, 0, 5, tzinfo=UTC)
 
 
@@ -29,7 +30,8 @@ def nothing_opens(content: bytes, *, name: str) -> Mapping[str, str]:
 class Pulled:
     """One node: its file and manifest below `folder`, its agent, and the host that a rotation sees.
 
-    The agent takes a turn before each look at its report, while it is `running`; `errors` is what it said.
+    The agent takes a turn before each look at its report, while it is `running`; `errors` is what it said. `now` is by
+    the node's clock, `today` by the one of the rotation.
     """
 
     def __init__(
@@ -51,7 +53,7 @@ class Pulled:
         self.errors: list[KeyctlError] = []
         self.before_turn: Callable[[], None] = lambda: None
         self.clock = 0.0
-        self.now = NOW
+        self.now = self.today = NOW
         self.agent = self.new_agent()
         self.host = AgentHost(
             server,
@@ -59,6 +61,7 @@ class Pulled:
             config_path=self.path,
             wait=wait,
             openers=opens,
+            now=lambda: self.today,
             monotonic=lambda: self.clock,
             sleep=self._sleep,
         )
@@ -85,7 +88,7 @@ class Pulled:
 
     def distribution(self) -> VaultDistribution:
         """What both share."""
-        return VaultDistribution(self.values, PLACE, cluster=self.cluster)
+        return VaultDistribution(self.values, PLACE, cluster=self.cluster, servers=SERVERS)
 
     def place(self, content: bytes, mode: int = 0o600) -> None:
         """Put a file there as anybody else would."""
@@ -108,7 +111,7 @@ class _Watched(VaultDistribution):
     """What a rotation works with: the agent of `node` takes a turn before each look at its report."""
 
     def __init__(self, node: Pulled) -> None:
-        super().__init__(node.values, PLACE, cluster=node.cluster)
+        super().__init__(node.values, PLACE, cluster=node.cluster, servers=SERVERS)
         self._node = node
 
     def reported(self, server: str) -> Report | None:

@@ -6,7 +6,8 @@ import base64
 import binascii
 import functools
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import yaml
 from cryptography.exceptions import InvalidTag
@@ -57,9 +58,13 @@ class SimReader:
 
 @dataclass(frozen=True, slots=True)
 class SimPlugin:
-    """A KMS v2 plugin that always answers. Its seed comes from its name, so another name opens nothing of it."""
+    """A KMS v2 plugin that always answers. Its seed comes from its name, so another name opens nothing of it.
+
+    With `another_key` it is one that has, under the same name and id, another seed than those of other hosts.
+    """
 
     name: str
+    another_key: str = field(default="", compare=False)
 
     def open(self, etcd_key: bytes, value: bytes) -> bytes | None:
         """See `SimReader.open`."""
@@ -78,7 +83,7 @@ class SimPlugin:
 
     @property
     def _seed(self) -> bytes:
-        return hashlib.sha256(self.name.encode()).digest()
+        return hashlib.sha256((self.name + self.another_key).encode()).digest()
 
 
 Reader = SimReader | SimPlugin
@@ -120,8 +125,19 @@ class SimConfig:
             reader.name for _, readers in self.entries for reader in readers if isinstance(reader, SimPlugin)
         )
 
+    def with_keys(self, plugins: Mapping[str, str]) -> SimConfig:
+        """The same on a host on which `plugins` have keys of their own, by name; "" is the one that others have."""
+        entries = tuple((names, tuple(_with_key(one, plugins) for one in readers)) for names, readers in self.entries)
+        return replace(self, entries=entries)
+
     def named(self) -> frozenset[str]:
         return frozenset(resource for resources, _ in self.entries for resource in resources)
+
+
+def _with_key(reader: Reader, plugins: Mapping[str, str]) -> Reader:
+    if not isinstance(reader, SimPlugin):
+        return reader
+    return SimPlugin(reader.name, plugins.get(reader.name, ""))
 
 
 @functools.lru_cache(maxsize=512)

@@ -84,8 +84,8 @@ class SimServer:
 
     It says what it has loaded from 1.34 on, and counts its reloads from 1.28 on. What may be wrong with it: `lagging`
     never reloads, `refusing` refuses to, `silent` does not say what it has loaded, `ahead` is what its clock is ahead;
-    with `plugins_away` it neither starts nor reloads with a KMS plugin;
-    `plugin_keys` are the keys of plugins that have another one than usual; "" is none;
+    with `plugins_away` it neither starts nor reloads with a KMS plugin; `plugin_keys` are the keys that its plugins say
+    they have, where not the usual one ("" is none), `sealing_keys` those that they do seal with: `SimConfig.with_keys`;
     `list_problems` are its answers to a LIST of a resource or a GET of a name, `writes_as` is another configuration
     than the one it says it has. `frozen` it does nothing until it goes on, `cut_off` only keyctl gets no answer;
     `boot_seconds` is how long it takes to start.
@@ -99,13 +99,13 @@ class SimServer:
         self.phase = 7.0 + 13.0 * number
         self.running = self.ready = False
         self.lagging = self.refusing = self.silent = False
-        self.plugins_away = False
-        self.frozen = self.cut_off = False
+        self.plugins_away = self.frozen = self.cut_off = False
         self.boot_seconds = BOOT_SECONDS
         self.ahead: float | None = 0.0
         self.reloads, self.reloaded_at = 0, 0.0
         self.list_problems: dict[str, str] = {}
         self.plugin_keys: dict[str, str] = {}
+        self.sealing_keys: dict[str, str] = {}
         self.on_list: Callable[[], None] = lambda: None
         self.writes_as: SimConfig | None = None
         self.ready_since = -1e9
@@ -143,7 +143,7 @@ class SimServer:
             return _NONE
         if file is None:
             raise InvalidConfigError
-        return sim_config.load(file.content, file.sha256)
+        return sim_config.load(file.content, file.sha256).with_keys(self.sealing_keys)
 
     def stop(self) -> None:
         """The process ends."""

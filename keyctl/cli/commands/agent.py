@@ -46,7 +46,7 @@ def _interval(_context: click.Context, _option: click.Parameter, value: str) -> 
 )
 @click.option(
     "--allow-rollback", is_flag=True, help="With --once: take an older rendition than this node has seen, of a Vault "
-    "that was restored."
+    "that was restored; or bring back a file that is gone."
 )  # fmt: skip
 def agent(
     cluster: Path | None,

@@ -7,7 +7,9 @@ version alone is kept, for older ones hold keys that somebody may want destroyed
 
 from __future__ import annotations
 
-from keyctl.errors import UnusableInputError
+from collections.abc import Collection
+
+from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.keys.distribution import Rendition, Report, Wanted
 from keyctl.keys.vault import faults, rendition
 from keyctl.keys.vault.client import UNCERTAIN, CasMismatchError, Deleted, Destroyed, Found, KeyValues
@@ -17,12 +19,16 @@ _WANTED = "what nodes are to load"
 
 
 class VaultDistribution:
-    """The `Distribution` of `cluster` at `place`. An agent's policy permits `current` and `report` alone."""
+    """The `Distribution` of `cluster` at `place`, for the agents of `servers`, of which an agent itself needs none.
 
-    def __init__(self, vault: KeyValues, place: VaultPlace, *, cluster: str) -> None:
+    An agent's policy permits `current` and `report` alone.
+    """
+
+    def __init__(self, vault: KeyValues, place: VaultPlace, *, cluster: str, servers: Collection[str]) -> None:
         self._vault = vault
         self._place = place
         self._cluster = cluster
+        self._servers = servers
         self._kept_short: set[str] = set()
 
     @property
@@ -38,10 +44,13 @@ class VaultDistribution:
         """See `Distribution.want`."""
         version, known = self._current()
         before = known or Rendition(0, {})
-        if before.files.get(server) == wanted:
+        # NOTE: a file of a server that has left holds keys for nobody.
+        others = {name: file for name, file in before.files.items() if name != server and name in self._servers}
+        files = others if wanted is None else {**others, server: wanted}
+        if files == before.files:
             return before.seq
-        others = {name: file for name, file in before.files.items() if name != server}
-        after = Rendition(before.seq + 1, others if wanted is None else {**others, server: wanted})
+        self._require_newest(before.seq)
+        after = Rendition(before.seq + 1, files)
         path = self._place.current
         for one in (path, self._place.applied(server)):
             self._keep_short(one)
@@ -70,8 +79,30 @@ class VaultDistribution:
     def report(self, report: Report) -> None:
         """See `Distribution.report`."""
         fields = rendition.report_fields(report, cluster=self._cluster)
+        path = self._place.applied(report.server)
+        self._keep_short(path)
         # NOTE: no check-and-set: an agent may not read, and of its own statements the last one counts.
-        self._vault.write(self._place.applied(report.server), fields, cas=None)
+        self._vault.write(path, fields, cas=None)
+
+    def _require_newest(self, seq: int) -> None:
+        """Raise `RefusedError` when a node refuses what is wanted as older than what it has seen.
+
+        Numbers would else grow with each attempt until they pass what the nodes have seen, and nobody would notice.
+        """
+        for server in self._servers:
+            report = self.reported(server)
+            if report is not None and report.seen and report.seen >= seq:
+                raise RefusedError(
+                    f"{self.location} has gone back: it stands at rendition {seq}, "
+                    f"and the node of {server} has seen {report.seen}",
+                    cause="Vault was restored to an earlier day, or somebody else writes there",
+                    hint=(
+                        "restore a newer Vault, then: keyctl rotate --resume",
+                        f"if the older one is right, on that node: keyctl agent --server {server} --once "
+                        "--allow-rollback",
+                    ),
+                    rule="R8",
+                )
 
     def _keep_short(self, path: str) -> None:
         if path not in self._kept_short:

@@ -66,6 +66,12 @@ path "{mount}/data/{path}/current" {{
   }}
 }}
 path "{mount}/data/{path}/applied/*" {{ capabilities = ["create", "update"] }}
+path "{mount}/metadata/{path}/applied/*" {{
+  capabilities = ["create", "update"]
+  allowed_parameters = {{
+    "max_versions" = ["1"]
+  }}
+}}
 """,
     Role.AUDITOR: """\
 # Auditor: everything about keys except keys.

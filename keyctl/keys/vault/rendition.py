@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 
 from keyctl.keys.distribution import Rendition, Report, ReportedFile, Wanted
 
@@ -56,15 +57,19 @@ def report_fields(report: Report, *, cluster: str) -> dict[str, object]:
         "refused": report.refused,
         "at": report.at,
         "free": report.free,
+        "seen": report.seen,
+        "passing": report.passing,
     }
 
 
 def decode_report(fields: Mapping[str, object], *, cluster: str, server: str) -> Report:
     """The report that `fields` hold. Raises `ValueError`, and `OtherClusterError` for that of another cluster."""
     _check(fields, _APPLIED, cluster)
-    files, free = fields.get("files"), fields.get("free")
+    files, free, passing = fields.get("files"), fields.get("free"), fields.get("passing")
     if _text(fields, "server") != server or not isinstance(files, list):
         raise ValueError("another server")
+    if not isinstance(passing, bool) or datetime.fromisoformat(_text(fields, "at")).tzinfo is None:
+        raise ValueError("of another type")
     return Report(
         server=server,
         seq=_number(fields, "seq"),
@@ -72,6 +77,8 @@ def decode_report(fields: Mapping[str, object], *, cluster: str, server: str) ->
         refused=_text(fields, "refused"),
         at=_text(fields, "at"),
         free=free if isinstance(free, int) else None,
+        seen=_number(fields, "seen"),
+        passing=passing,
     )
 
 

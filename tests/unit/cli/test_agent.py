@@ -56,7 +56,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     made = Site(tmp_path)
-    monkeypatch.setattr(vault_wiring, "distribution", lambda settings, cluster: made.node.distribution())
+    monkeypatch.setattr(vault_wiring, "distribution", lambda settings, cluster, servers: made.node.distribution())
     monkeypatch.setattr(command._Stop, "wait", lambda stop, seconds: made.pause(stop, seconds))
     return made
 

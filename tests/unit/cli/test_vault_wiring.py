@@ -27,6 +27,6 @@ def test_a_command_has_one_client_for_each_vault() -> None:
 def test_a_host_with_an_agent_goes_by_the_vault_and_the_cluster_of_its_file() -> None:
     with click.Context(click.Command("rotate")):
         host = vault_wiring.agent_host("cp1", AgentHostSettings(_VAULT, "prod"), "/enc.yaml")
-        shared = vault_wiring.distribution(_VAULT, "prod")
+        shared = vault_wiring.distribution(_VAULT, "prod", ("cp1",))
     assert host.name == "cp1"
     assert shared.location == "https://vault:8200 keyctl/clusters/prod"

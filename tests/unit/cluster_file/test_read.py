@@ -187,9 +187,27 @@ def _with_agent(*lines: str, host: str = "{type: agent}", keys: str = "{store: v
 def test_a_host_with_an_agent_knows_the_vault_and_the_cluster() -> None:
     vault = VaultKeySettings(mount="kv")
     for lines in ((), ("activation: reload",), ("activation: {reload: {wait: 5m}}",)):
-        assert _with_agent(*lines).api_servers[0].host == AgentHostSettings(vault, "small")
-    patient = _with_agent(host="{type: agent, wait: 5m}").api_servers[0].host
-    assert patient == AgentHostSettings(vault, "small", timedelta(minutes=5))
+        assert _with_agent(*lines).api_servers[0].host == AgentHostSettings(vault, "small", servers=("cp1",))
+    patient = _with_agent(host="{type: agent, wait: 45s}").api_servers[0].host
+    assert patient == AgentHostSettings(vault, "small", timedelta(seconds=45), ("cp1",))
+
+
+def test_an_agent_is_not_waited_for_longer_than_the_lease_of_a_rotation_stands() -> None:
+    says = "9:29: wait in apiServers[0].host is longer than the Lease"
+    with pytest.raises(UnusableInputError, match=re.escape(says)):
+        _with_agent(host="{type: agent, wait: 46s}")
+
+
+def test_each_server_with_an_agent_knows_which_others_have_one() -> None:
+    others = "\n".join(
+        f"- {{name: {name}, url: 'https://10.0.0.{at}', encryptionConfig: /enc.yaml, host: {{type: {kind}}}}}"
+        for at, (name, kind) in enumerate((("cp8", "local"), ("cp9", "agent")), start=8)
+    )
+    hosts = [server.host for server in _with_agent().api_servers]
+    assert [host.servers for host in hosts if isinstance(host, AgentHostSettings)] == [("cp1",)]
+    text = _SMALL.replace("encryptionConfig: enc.yaml", "encryptionConfig: /enc.yaml\n  host: {type: agent}")
+    hosts = [server.host for server in _parse(f"{text}{others}\nkeys: {{store: vault}}\n").api_servers]
+    assert [host.servers for host in hosts if isinstance(host, AgentHostSettings)] == [("cp1", "cp9")] * 2
 
 
 @pytest.mark.parametrize(

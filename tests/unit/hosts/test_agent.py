@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from keyctl.errors import RefusedError, StoppedError, UnreachableError, UnusableInputError
-from keyctl.hosts.interface import HostUnreachableError
+from keyctl.hosts.interface import HostFile, HostUnreachableError
+from keyctl.hosts.local import LocalHost
 from keyctl.keys.distribution import Report, ReportedFile
 from tests.support.hints import wrong_commands
-from tests.support.pulled import PLACE, Pulled
+from tests.support.pulled import NOW, PLACE, Pulled
 from tests.unit.encryption_config.configs import entry, file, static
 
 OLD = file(entry("secrets", static("key1", 1)))
@@ -83,7 +85,7 @@ def test_a_report_of_an_earlier_rendition_proves_nothing(node: Pulled) -> None:
     """It tells of the very file that is wanted; but its agent has not seen that it is wanted again."""
     node.turn()
     node.running = False
-    earlier = Report("cp1", 0, (ReportedFile(node.path, BOTH, 0o600),), "", "earlier")
+    earlier = Report("cp1", 0, (ReportedFile(node.path, BOTH, 0o600),), "", NOW.isoformat())
     node.before_turn = lambda: node.distribution().report(earlier) if node.distribution().current() else None
     with pytest.raises(StoppedError, match="has not taken up the change"):
         node.host.write(node.path, BOTH, expected=hash_of(OLD))
@@ -92,7 +94,7 @@ def test_a_report_of_an_earlier_rendition_proves_nothing(node: Pulled) -> None:
 def test_a_report_from_before_what_was_seen_already_is_a_standbys_and_not_believed(node: Pulled) -> None:
     node.host.write(node.path, BOTH, expected=hash_of(OLD))
     node.running = False
-    old = Report("cp1", 0, (ReportedFile(node.path, OLD, 0o600),), "", "earlier")
+    old = Report("cp1", 0, (ReportedFile(node.path, OLD, 0o600),), "", NOW.isoformat())
     (new,) = node.values.held(PLACE.applied("cp1"))
     node.distribution().report(old)
 
@@ -121,6 +123,37 @@ def test_what_an_agent_refuses_stops_the_rotation_at_once_with_its_reason(node: 
     assert "somebody else changed" in str(caught.value.cause)
     assert node.clock == 0
     assert node.file.read_bytes() == FOREIGN
+
+
+def failing_writes(node: Pulled, monkeypatch: pytest.MonkeyPatch, *, until: float) -> None:
+    """The disk of the node takes no file before `until`."""
+    whole = LocalHost.write
+
+    def write(host: LocalHost, path: str, content: bytes, *, expected: str | None, in_place: bool = False) -> HostFile:
+        if path == node.path and node.clock < until:
+            raise UnreachableError("no space left on device")
+        return whole(host, path, content, expected=expected, in_place=in_place)
+
+    monkeypatch.setattr(LocalHost, "write", write)
+
+
+def test_what_failed_on_the_node_and_its_next_turn_mends_is_waited_for(
+    node: Pulled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_writes(node, monkeypatch, until=20)
+    assert node.host.write(node.path, BOTH, expected=hash_of(OLD)).content == BOTH
+    assert 20 <= node.clock < 30
+
+
+def test_what_goes_on_failing_on_the_node_is_said_with_its_reason(
+    node: Pulled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing_writes(node, monkeypatch, until=3600)
+    with pytest.raises(StoppedError, match="does not put the new") as caught:
+        node.host.write(node.path, BOTH, expected=hash_of(OLD))
+    assert caught.value.cause == "no space left on device"
+    assert node.clock > 30
+    assert node.file.read_bytes() == OLD
 
 
 def test_a_file_that_the_rotation_did_not_expect_is_not_asked_for(node: Pulled) -> None:
@@ -230,9 +263,39 @@ def test_a_vault_that_is_away_is_said_as_it_is(node: Pulled) -> None:
 def test_nothing_is_removed_or_restarted_by_an_agent(node: Pulled) -> None:
     with pytest.raises(RefusedError, match="is to be removed"):
         node.host.remove(node.path, expected=hash_of(OLD))
-    with pytest.raises(StoppedError, match="no restart command"):
+    with pytest.raises(StoppedError, match="its agent restarts nothing") as caught:
         node.host.restart()
+    assert [problem for hint in caught.value.hints for problem in wrong_commands(hint)] == []
     assert node.file.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("minutes", [26, -26])
+def test_a_report_that_is_not_of_now_is_no_report_of_the_file_as_it_is(node: Pulled, minutes: int) -> None:
+    node.turn()
+    node.running = False
+    node.today += timedelta(minutes=minutes)
+    for act in (
+        lambda: node.host.read(node.path),
+        lambda: node.host.free_bytes(node.path),
+        lambda: node.host.write(node.path, BOTH, expected=hash_of(OLD)),
+    ):
+        with pytest.raises(HostUnreachableError, match="what its agent last reported is not of now") as caught:
+            act()
+        assert str(caught.value.cause).startswith("by the clock of its node that was at 2026-11-21T10:00:05+00:00, and")
+        assert "systemctl status keyctl-agent" in caught.value.hints[0]
+    assert node.distribution().current() is None
+
+
+@pytest.mark.parametrize("minutes", [24, -24])
+def test_an_agent_that_missed_one_report_or_whose_clock_is_off_by_minutes_is_believed(
+    node: Pulled, minutes: int
+) -> None:
+    node.turn()
+    node.running = False
+    node.today += timedelta(minutes=minutes)
+    found = node.host.read(node.path)
+    assert found is not None
+    assert found.content == OLD
 
 
 def test_two_servers_share_one_rendition_and_neither_loses_the_others_file(tmp_path: Path) -> None:

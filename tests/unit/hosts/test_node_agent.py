@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from keyctl.errors import KeyctlError, RefusedError, UnreachableError, UnusableInputError
+from keyctl.hosts.interface import HostFile
+from keyctl.hosts.local import LocalHost
 from keyctl.hosts.node_agent import Done, Turn
 from keyctl.keys.distribution import Wanted
 from keyctl.keys.vault.client import Found
@@ -120,11 +122,51 @@ def test_a_file_that_somebody_else_changed_is_left_and_named(node: Pulled) -> No
     assert error.cause == f"expected {hash_of(OLD)}, found {hash_of(FOREIGN)}"
 
 
-def test_a_file_that_is_gone_comes_back_and_is_private(node: Pulled) -> None:
+def private(node: Pulled) -> bytes:
+    assert stat.S_IMODE(node.file.stat().st_mode) == 0o600
+    return node.file.read_bytes()
+
+
+@pytest.mark.parametrize("put", ["applied", "found equal"])
+def test_a_file_that_is_gone_comes_back_when_it_is_the_one_that_was_here_and_is_private(node: Pulled, put: str) -> None:
     want(node, BOTH)
+    if put == "found equal":
+        node.place(BOTH)
+    node.agent.turn()
     node.file.unlink()
+    node.agent = node.new_agent()
     assert node.agent.turn().done is Done.APPLIED
-    assert (node.file.read_bytes(), stat.S_IMODE(node.file.stat().st_mode)) == (BOTH, 0o600)
+    assert private(node) == BOTH
+
+
+@pytest.mark.parametrize("had", [None, OLD, FOREIGN])
+def test_a_file_that_is_gone_is_not_replaced_by_another_until_that_is_allowed(node: Pulled, had: bytes | None) -> None:
+    if had == FOREIGN:
+        want(node, BOTH)
+        node.agent.turn()
+        node.place(FOREIGN)
+        refused(node, RefusedError)
+    if had == OLD:
+        want(node, OLD, replaces=None)
+        node.agent.turn()
+        want(node, BOTH)
+    if had is None:
+        want(node, BOTH)
+    node.file.unlink()
+    error = refused(node, RefusedError)
+    assert "is gone, and what is wanted is not the file that was here" in str(error)
+    assert str(error.cause).endswith(hash_of(had) if had else "none that this node remembers")
+    assert error.rule == "R8"
+    assert "--once --allow-rollback" in error.hints[1]
+    assert node.new_agent(allow_rollback=True).turn().done is Done.APPLIED
+    assert private(node) == BOTH
+
+
+def test_the_first_file_ever_is_put_in_place_and_is_private(node: Pulled) -> None:
+    node.file.unlink()
+    want(node, BOTH, replaces=None)
+    assert node.agent.turn().done is Done.APPLIED
+    assert private(node) == BOTH
 
 
 def test_a_file_that_kube_apiserver_would_refuse_is_not_put_in_place(node: Pulled) -> None:
@@ -166,9 +208,11 @@ def test_an_older_rendition_than_was_seen_is_refused_until_it_is_allowed(node: P
     node.values.entries[PLACE.current] = list(restored)
     error = refused(node, RefusedError)
     assert "has gone back: it wants rendition 1, and this node has seen 2" in str(error)
+    assert (reported(node)["seq"], reported(node)["seen"]) == (1, 2)
     node.agent = node.new_agent()
     refused(node, RefusedError)
     assert node.new_agent(allow_rollback=True).turn() == Turn(Done.NOTHING, 1)
+    assert reported(node)["seen"] == 0
     assert node.agent.turn() == Turn(Done.NOTHING, 1)
     assert node.file.read_bytes() == NEW
 
@@ -192,7 +236,7 @@ def test_what_a_node_remembers_is_private_holds_no_key_and_survives(node: Pulled
     want(node, BOTH)
     node.agent.turn()
     assert stat.S_IMODE(node.memory.stat().st_mode) == 0o600
-    assert json.loads(node.memory.read_text()).keys() == {"format", "cluster", "seq", "digest"}
+    assert json.loads(node.memory.read_text()).keys() == {"format", "cluster", "seq", "digest", "file"}
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"seq": "x"}', "\0"])
@@ -204,7 +248,7 @@ def test_a_damaged_memory_is_not_taken_for_none(node: Pulled, text: str) -> None
 
 def test_a_node_of_another_cluster_follows_nothing(node: Pulled, tmp_path: Path) -> None:
     want(node, BOTH)
-    node.memory.write_text('{"cluster": "other", "seq": 1, "digest": ""}')
+    node.memory.write_text('{"cluster": "other", "seq": 1, "digest": "", "file": ""}')
     assert 'followed cluster "other", not "prod"' in str(refused(node, RefusedError))
 
 
@@ -246,3 +290,26 @@ def test_what_a_killed_agent_left_beside_the_file_is_swept_by_the_next(node: Pul
         node.file.with_name(name).write_bytes(b"half a fi")
     node.agent.turn()
     assert [entry.name for entry in node.file.parent.iterdir()] == ["enc.yaml"]
+
+
+def test_what_a_write_that_failed_left_beside_the_file_is_swept_at_the_next_look(
+    node: Pulled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = node.file.with_name(".keyctl-enc.yaml.0123456789abcdef")
+    whole = LocalHost.write
+
+    def half(host: LocalHost, path: str, content: bytes, *, expected: str | None, in_place: bool = False) -> HostFile:
+        if path != node.path:
+            return whole(host, path, content, expected=expected, in_place=in_place)
+        left.write_bytes(content[:5])
+        raise UnreachableError("no space left on device")
+
+    want(node, BOTH)
+    monkeypatch.setattr(LocalHost, "write", half)
+    refused(node, UnreachableError)
+    assert reported(node)["passing"] is True
+    assert left.exists()
+    monkeypatch.setattr(LocalHost, "write", whole)
+    assert node.agent.turn().done is Done.APPLIED
+    assert not left.exists()
+    assert reported(node)["passing"] is False

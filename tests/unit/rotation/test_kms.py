@@ -60,8 +60,9 @@ def test_r16_values_of_a_kms_plugin_stay_as_they_are_and_every_server_is_seen_to
     for server in cluster.servers:
         proofs = [r for r in cluster.journal().records() if r.get("of") == "server" and r["server"] == server.name]
         assert {proof["stage"] for proof in proofs} == {"ADDED", "PROMOTED", "RETIRED"}
-        # Once before the beginning, once for each proof of this server, twice when all of them are proven to read.
-        assert gets[server.name, "settings"] == 1 + len(proofs) + 2
+        # Once before the beginning, once for each proof of this server, twice when all of them are proven to read, and
+        # once more before the old key leaves a file.
+        assert gets[server.name, "settings"] == 1 + len(proofs) + 2 + 1
     assert_done(cluster, BESIDE_KMS)
 
 

@@ -58,7 +58,8 @@ class PulledCluster(SimCluster):
         self.clock.advance(EVERY)
 
     def shared(self) -> VaultDistribution:
-        return VaultDistribution(self.values, PLACE, cluster="prod")
+        servers = tuple(server.name for server in self.servers)
+        return VaultDistribution(self.values, PLACE, cluster="prod", servers=servers)
 
     def world(self, *, place: str = "here") -> World:
         world = super().world(place=place)
@@ -70,8 +71,9 @@ class PulledCluster(SimCluster):
             name,
             self.shared(),
             config_path=CONFIG_PATH,
-            wait=60.0,
+            wait=45.0,
             openers=openers,
+            now=self.clock.now,
             monotonic=self.clock.monotonic,
             sleep=self.clock.sleep,
         )
@@ -170,7 +172,26 @@ def test_with_vault_away_half_way_it_stops_and_goes_on_when_it_is_back(cluster: 
     cluster.clock.advance(3600.0)
     assert [server.host.files[CONFIG_PATH] for server in cluster.servers] == before
     cluster.values.failing = None
+    cluster.clock.advance(EVERY)
     assert go_on(cluster, ROTATE).state is State.RETIRED
+
+
+def test_a_vault_that_has_gone_back_is_not_worn_down_by_trying_again(cluster: PulledCluster) -> None:
+    assert begin(cluster.session(), ROTATE).state is State.RETIRED
+    before = [server.host.files[CONFIG_PATH] for server in cluster.servers]
+    restored = {**cluster.values.held(PLACE.current)[-1], "seq": 7, "files": {}}
+    cluster.values.entries[PLACE.current].append(restored)
+    with pytest.raises(KeyctlError):
+        begin(cluster.session(), ROTATE)
+    for _ in range(3):
+        cluster.clock.advance(EVERY)
+        with pytest.raises(KeyctlError) as caught:
+            cluster.session().resume()
+    assert "has gone back: it stands at rendition" in f"{caught.value} {caught.value.cause}"
+    assert [server.host.files[CONFIG_PATH] for server in cluster.servers] == before
+    current = cluster.shared().current()
+    assert current is not None
+    assert current.seq < 9
 
 
 def test_a_report_alone_convinces_nobody_that_a_server_has_loaded_its_file(cluster: PulledCluster) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from keyctl.errors import RefusedError
-from keyctl.keys.distribution import Rendition, Wanted
+from keyctl.errors import RefusedError, UnusableInputError
+from keyctl.keys.distribution import Rendition, Report, ReportedFile, Wanted
 from keyctl.keys.vault.distribution import VaultDistribution
 from keyctl.keys.vault.transport import UnansweredError
+from tests.support.hints import wrong_commands
 from tests.support.memory_values import MemoryValues
 from tests.support.pulled import PLACE
 
@@ -32,8 +33,8 @@ class Meddled(MemoryValues):
         return version
 
 
-def shared(values: MemoryValues) -> VaultDistribution:
-    return VaultDistribution(values, PLACE, cluster="prod")
+def shared(values: MemoryValues, servers: tuple[str, ...] = ("cp1", "cp2")) -> VaultDistribution:
+    return VaultDistribution(values, PLACE, cluster="prod", servers=servers)
 
 
 def test_each_publication_has_a_number_of_its_own_and_the_same_once_more_has_none() -> None:
@@ -73,6 +74,50 @@ def test_one_that_did_not_arrive_is_not_taken_for_published() -> None:
     with pytest.raises(UnansweredError):
         shared(values).want("cp1", _ONE)
     assert shared(values).current() is None
+
+
+def test_a_file_of_a_server_that_has_no_agent_any_more_is_left_out() -> None:
+    values = MemoryValues()
+    shared(values).want("cp1", _ONE)
+    shared(values).want("cp2", _TWO)
+    assert shared(values, ("cp2",)).want("cp2", _TWO) == 3
+    assert shared(values).current() == Rendition(3, {"cp2": _TWO})
+    (held,) = values.held(PLACE.current)
+    assert "one" not in str(held)
+
+
+def report(seen: int = 0, *, content: bytes = b"AAEC", at: str = "2026-11-21T10:00:05+00:00") -> Report:
+    return Report("cp2", 3, (ReportedFile("/enc.yaml", content, 0o600),), "refused" if seen else "", at, seen=seen)
+
+
+@pytest.mark.parametrize("seen", [1, 9])
+def test_nothing_is_published_while_any_node_has_seen_more_than_stands_there(seen: int) -> None:
+    values = MemoryValues()
+    shared(values).want("cp1", _ONE)
+    shared(values).report(report(seen))
+    with pytest.raises(RefusedError, match=f"the node of cp2 has seen {seen}") as caught:
+        shared(values).want("cp1", _TWO)
+    assert caught.value.rule == "R8"
+    assert [problem for hint in caught.value.hints for problem in wrong_commands(hint)] == []
+    assert shared(values).current() == Rendition(1, {"cp1": _ONE})
+    shared(values).report(report())
+    assert shared(values).want("cp1", _TWO) == 2
+
+
+def test_of_reports_that_were_written_before_any_publication_the_last_one_alone_is_kept() -> None:
+    values = MemoryValues()
+    for content in (b"first", b"second"):
+        shared(values, ()).report(report(content=content))
+    (_held,) = values.held(PLACE.applied("cp2"))
+    assert shared(values).reported("cp2") == report(content=b"second")
+
+
+@pytest.mark.parametrize("at", ["", "yesterday", "2026-11-21T10:00:05"])
+def test_a_report_of_no_known_time_is_damaged(at: str) -> None:
+    values = MemoryValues()
+    shared(values).report(report(at=at))
+    with pytest.raises(UnusableInputError, match="the report of the agent of cp2 is damaged"):
+        shared(values).reported("cp2")
 
 
 def test_no_text_shows_in_a_repr() -> None:

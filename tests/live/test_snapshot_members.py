@@ -8,7 +8,6 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-import grpc
 import pytest
 import trustme
 
@@ -16,6 +15,9 @@ from keyctl.errors import RefusedError
 from keyctl.etcd import rpc
 from keyctl.etcd.client import EtcdClient
 from tests.support.etcd_cluster import EtcdCluster, running_cluster
+
+# NOTE: behind keyctl's own, which tells gRPC to be quiet before it is loaded.
+import grpc  # isort: skip
 
 pytestmark = pytest.mark.live
 

@@ -32,11 +32,11 @@ test: $(INSTALLED) ## every test, the live ones too
 	@$(BIN)/python -c 'from keyctl.lab import build, versions; build.binaries(versions.SERVERS, progress=print)'
 	@echo '== oracle: the loaders of Kubernetes 1.37, 1.30 and 1.28 (built on the first run, then reused)'
 	@$(BIN)/python -c 'from tests.support import oracle; [oracle.program(version) for version in oracle.MODULE_FILES]'
-	@echo '== tests: pytest (about 24 minutes on 2 cores)'
+	@echo '== tests: pytest (about 20 minutes on 2 cores)'
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 museum: $(INSTALLED) ## accidents on real servers: killed, paused, joining, full, under changes all the time
-	@echo '== accidents: pytest tests/museum (an hour on 2 cores)'
+	@echo '== accidents: pytest tests/museum (an hour and more on 2 cores)'
 	@$(BIN)/python -m pytest --durations=10 tests/museum
 
 chaos: $(INSTALLED) ## half an hour of rotations while servers, etcd and keyctl are killed and paused by chance

@@ -37,6 +37,8 @@ _RECORDING = Path(__file__).parent / "recording"
 _SAMPLES = "processes.said"
 # Raw, hex in both cases, base64 in two alphabets at each of three places, base64 of base64 at three, Python's repr.
 PLANTED_FORMS = 13
+# It shows the generated file, with its generated key, that keyctl and the real loader read differently.
+_TOLD_ON_PURPOSE = frozenset({"tests.oracle_runs.__main__"})
 # So many tests make keys, and so many at least.
 _MANY_TESTS, _FEWEST_KEYS = 1000, 20
 
@@ -164,7 +166,8 @@ def _note_what_is_said() -> None:
 
     def noting_invoke(self: click.testing.CliRunner, cli: click.Command, args: Any = None, **kwargs: Any) -> Any:
         result = invoke(self, cli, args, **kwargs)
-        transcripts.note(f"keyctl {args}", result.stdout_bytes, result.stderr_bytes)
+        if getattr(cli.callback, "__module__", "") not in _TOLD_ON_PURPOSE:
+            transcripts.note(f"keyctl {args}", result.stdout_bytes, result.stderr_bytes)
         return result
 
     subprocess.Popen.communicate = noting_communicate  # type: ignore[method-assign]  # every captured output

@@ -165,7 +165,8 @@ def test_r5_a_name_with_other_bytes_in_the_key_store_is_refused(tmp_path: Path) 
 
 def test_r5_a_name_that_stands_for_two_keys_in_one_file_is_refused(tmp_path: Path) -> None:
     twice = configuration((("secrets",), KEY_1), (("configmaps",), Key(Provider.AESCBC, "key1", bytes(32))))
-    assert refused(SimCluster(tmp_path, config=twice)).rule == "R5"
+    error = refused(SimCluster(tmp_path, config=twice))
+    assert (error.rule, str(error)) == ("R5", "aescbc/key1 stands for two different keys in one configuration")
 
 
 def another_cluster(cluster: SimCluster) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from keyctl.encryption_config.judge import Judged
 from keyctl.findings import Evidence, Location
@@ -38,7 +38,11 @@ class About(StrEnum):
     AUDIT_POLICY = "audit policy"
     CERTIFICATE = "certificate"
     FILE = "file"
-    SNAPSHOT = "snapshot"
+    STORED_VALUES = "stored values"
+    RUNNING_SERVER = "running kube-apiserver"
+    MEMBER = "running etcd member"
+    BACKUP = "backup"
+    KEY = "key"
     CLUSTER = "the cluster"
 
 
@@ -61,6 +65,9 @@ class Placed(Protocol):
     @property
     def evidence(self) -> Evidence:
         """How it is known."""
+
+
+T = TypeVar("T", bound=Placed)
 
 
 class UndecidedError(Exception):
@@ -283,6 +290,7 @@ class Unread:
     evidence: Evidence = Evidence.E0
 
 
+# What files tell. What is observed of a running cluster are types of the modules that observe it.
 Fact = Program | Configuration | AuditPolicy | FileFact | CertificateFact | Absent | Unread
 
 
@@ -291,13 +299,17 @@ class Facts:
     """Everything that was found. `today` is the day of the audit; `looked` how many files were looked into."""
 
     today: date
-    found: tuple[Fact, ...] = field(repr=False, default=())
+    found: tuple[Placed, ...] = field(repr=False, default=())
     looked: int = 0
+
+    def of(self, kind: type[T]) -> tuple[T, ...]:
+        """Every fact of this type: also those of modules that this one does not know."""
+        return tuple(one for one in self.found if isinstance(one, kind))
 
     @property
     def programs(self) -> tuple[Program, ...]:
         """Every program of the control plane."""
-        return tuple(one for one in self.found if isinstance(one, Program))
+        return self.of(Program)
 
     @property
     def api_servers(self) -> tuple[Program, ...]:
@@ -312,32 +324,32 @@ class Facts:
     @property
     def configurations(self) -> tuple[Configuration, ...]:
         """The EncryptionConfigurations."""
-        return tuple(one for one in self.found if isinstance(one, Configuration))
+        return self.of(Configuration)
 
     @property
     def audit_policies(self) -> tuple[AuditPolicy, ...]:
         """The audit policies."""
-        return tuple(one for one in self.found if isinstance(one, AuditPolicy))
+        return self.of(AuditPolicy)
 
     @property
     def files(self) -> tuple[FileFact, ...]:
         """Files and directories of hosts."""
-        return tuple(one for one in self.found if isinstance(one, FileFact))
+        return self.of(FileFact)
 
     @property
     def certificates(self) -> tuple[CertificateFact, ...]:
         """Every certificate of every file."""
-        return tuple(one for one in self.found if isinstance(one, CertificateFact))
+        return self.of(CertificateFact)
 
     @property
     def absent(self) -> tuple[Absent, ...]:
         """What is not there to be judged."""
-        return tuple(one for one in self.found if isinstance(one, Absent))
+        return self.of(Absent)
 
     @property
     def unread(self) -> tuple[Unread, ...]:
         """What was not read."""
-        return tuple(one for one in self.found if isinstance(one, Unread))
+        return self.of(Unread)
 
 
 def _listed(name: str, value: str) -> Iterator[str]:

@@ -288,7 +288,7 @@ def test_no_file_stays_open(path: Path) -> None:
     _HOST.write(str(path.parent / "new" / "enc.yaml"), _NEW, expected=None)
     with pytest.raises(RefusedError):
         _HOST.read(str(path.parent))
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_a_link_that_leads_nowhere_is_refused_and_not_taken_for_a_missing_file(tmp_path: Path) -> None:

@@ -94,4 +94,4 @@ def test_no_pipe_stays_open() -> None:
     before = open_descriptors()
     _python("pass")
     run(("sh", "-c", "sleep 5 & exit"), seconds=10.0, most=10)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before

@@ -198,7 +198,7 @@ def test_no_file_stays_open(directory: Path) -> None:
         ledger.write(b"torn")
     store.note_state(_KEY.ref, "active")
     store.get(_KEY.ref)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_a_missing_key_file_is_named_and_putting_the_key_again_heals_it(directory: Path) -> None:

@@ -171,4 +171,4 @@ def test_no_file_stays_open(directory: Path) -> None:
     store.note_backup(_BACKUP)
     store.forget_backup(_BACKUP.location)
     store.destroy(_KEY.ref)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before

@@ -158,7 +158,10 @@ def check_membership(world: World, probes: tuple[ServerProbe, ...], reporter: Re
             raise RefusedError(
                 f"API server {probe.name} is not ready",
                 cause=probe.problem or None,
-                hint=f"bring {probe.name} back, or take it out of the cluster file if it is gone for good",
+                hint=(
+                    f"bring {probe.name} back, or take it out of the cluster file if it is gone for good",
+                    "then run this again",
+                ),
                 rule="R11",
             )
     census = world.servers[0].api.census()

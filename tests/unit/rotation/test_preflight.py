@@ -84,6 +84,7 @@ def test_r11_a_census_that_does_not_agree_blocks_the_beginning(
     error = refused(cluster)
     assert error.rule == "R11"
     assert message in str(error)
+    assert error.hints[-1] == "then run this again"
 
 
 def test_r11_a_server_that_registers_again_a_few_seconds_later_is_waited_for(tmp_path: Path) -> None:

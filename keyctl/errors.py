@@ -47,7 +47,7 @@ class ExitCode(IntEnum):
         20,
         "audit, certs check, config validate, kms check, status, doctor: a finding at or above `--fail-on`, or at high",
     )
-    UNEVALUATED = 21, "audit: required checks could not be evaluated"
+    UNEVALUATED = 21, "audit: required checks could not be evaluated; certs check: something could not be judged"
     WAIVER = 22, "audit: a waiver is expired or malformed"
     INTERRUPTED = 130, "interrupted before anything was changed"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 from keyctl.errors import ExitCode
@@ -56,7 +57,11 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One result of one check about one object."""
+    """One result of one check about one object.
+
+    `excuse` says on whose word a WAIVED one may stay, and until when. A FAIL that `counts` not is below the severity
+    that was asked for, or was known before: it does not make the exit code.
+    """
 
     id: str
     severity: Severity
@@ -66,6 +71,8 @@ class Finding:
     evidence: Evidence = Evidence.E3
     fix: str | None = None
     mappings: tuple[str, ...] = ()
+    excuse: str | None = None
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +119,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything one run says. `data` holds the fields that only this `kind` has, JSON-ready."""
+    """Everything one run says. `data` holds the fields that only this `kind` has, JSON-ready.
+
+    `made` and `rules`, which tells what the ids of the findings mean, are there when a report is written to a file.
+    """
 
     kind: str
     exit_code: ExitCode
@@ -122,3 +132,5 @@ class Report:
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
+    made: datetime | None = None
+    rules: tuple[Rule, ...] = ()

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from keyctl.audit import integrity
 from keyctl.audit.baseline import NOTHING, Known, mark_of
 from keyctl.audit.checks import meta
-from keyctl.audit.checks.catalogue import CHECKS
+from keyctl.audit.checks.catalogue import CHECKS, RULES
 from keyctl.audit.checks.check import Check
 from keyctl.audit.facts import About, Facts
 from keyctl.audit.profiles.profile import Profile
@@ -36,11 +37,12 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One verdict under its rule. `waived` is the waiver that excuses it."""
+    """One verdict under its rule. `waived` is the waiver that excuses it; a FAIL that `counts` makes the exit code."""
 
     rule: Rule
     verdict: Verdict
     waived: Waiver | None = None
+    counts: bool = True
 
     @property
     def status(self) -> Status:
@@ -93,13 +95,13 @@ class Audit:
 
     @property
     def applicable(self) -> int:
-        """How many checks apply."""
-        return sum(one.applies for one in self.checks)
+        """How many checks apply, less those about the audit itself."""
+        return sum(one.applies for one in self.checks if one.rule not in meta.RULES)
 
     @property
     def evaluated(self) -> int:
         """How many of them were judged in full."""
-        return sum(one.evaluated for one in self.checks)
+        return sum(one.evaluated for one in self.checks if one.rule not in meta.RULES)
 
 
 def audit(
@@ -122,8 +124,9 @@ def audit(
             judged.append(Judged(check.rule, tuple(_waived(check.rule, one, waivers, facts, used) for one in verdicts)))
     judged += tuple(_about_itself(judged, facts, profile, waivers, used))
     failures = [one for check in judged for one in check.results if one.status is Status.FAIL]
-    new = _new(failures, profile, baseline)
+    new = _new(failures, profile, baseline, facts)
     counting = [one for one in new if bar is not None and _SEVERITIES.index(one.severity) <= _SEVERITIES.index(bar)]
+    judged = [_counted(check, {id(one) for one in counting}) for check in judged]
     outcomes = {Outcome.FAILED} if counting else set()
     if any(one.is_expired(facts.today) for one in waivers):
         outcomes.add(Outcome.EXPIRED)
@@ -132,12 +135,18 @@ def audit(
     return Audit(profile, tuple(judged), frozenset(outcomes), len(failures) - len(new))
 
 
-def _new(failures: list[Result], profile: Profile, baseline: Known) -> list[Result]:
+def _counted(check: Judged, counting: set[int]) -> Judged:
+    """`check` with its failures told apart: `counting` are the identities of those that count."""
+    results = (replace(one, counts=id(one) in counting) if one.status is Status.FAIL else one for one in check.results)
+    return replace(check, results=tuple(results))
+
+
+def _new(failures: list[Result], profile: Profile, baseline: Known, facts: Facts) -> list[Result]:
     """Those that are not in the baseline, or more often than there."""
     seen: Counter[tuple[str, str, str]] = Counter()
     new = []
     for one in failures:
-        mark = mark_of(finding(one, profile))
+        mark = mark_of(finding(one, profile), facts.names)
         seen[mark] += 1
         if seen[mark] > baseline.get(mark, 0):
             new.append(one)
@@ -149,13 +158,23 @@ def finding(result: Result, profile: Profile) -> Finding:
     verdict, rule = result.verdict, result.rule
     own = tuple(f"{profile.name}/{control}" for control in profile.controls.get(rule.id, ()))
     message = verdict.message
+    excuse = None
     if result.waived:
-        until = f"waived until {result.waived.expires} by {result.waived.owner}: {result.waived.reason}"
-        message = f"{message} ({until})"
+        excuse = f"waived until {result.waived.expires} by {result.waived.owner}: {result.waived.reason}"
+        message = f"{message} ({excuse})"
     fix = (verdict.fix or rule.fix) if result.status is Status.FAIL else None
-    mappings = (*own, *rule.mappings)
+    mappings = tuple(dict.fromkeys((*own, *rule.mappings)))
     return Finding(
-        rule.id, result.severity, result.status, message, verdict.location, verdict.evidence, fix, mappings=mappings
+        rule.id,
+        result.severity,
+        result.status,
+        message,
+        verdict.location,
+        verdict.evidence,
+        fix,
+        mappings,
+        excuse,
+        result.counts,
     )
 
 
@@ -191,8 +210,9 @@ def _absent(about: About, facts: Facts, profile: Profile) -> Iterator[Verdict]:
 
 def _waived(rule: Rule, verdict: Verdict, waivers: tuple[Waiver, ...], facts: Facts, used: set[Waiver]) -> Result:
     if verdict.status in (Status.FAIL, Status.UNKNOWN, Status.MANUAL):
+        file = verdict.location.file or ""
         for one in waivers:
-            if one.fits(rule.id, verdict.location):
+            if one.fits(rule.id, file, facts.names):
                 used.add(one)
                 if not one.is_expired(facts.today):
                     return Result(rule, verdict, one)
@@ -218,8 +238,7 @@ def _about_itself(
             verdict = Verdict(Status.PASS, message, nowhere, Evidence.E1)
         yield Judged(meta.COVERAGE, (Result(meta.COVERAGE, verdict),))
     if meta.INTEGRITY.id in profile.controls:
-        verdict = Verdict(Status.UNKNOWN, "needs a signature, which keyctl does not make yet", nowhere, Evidence.E0)
-        yield Judged(meta.INTEGRITY, (Result(meta.INTEGRITY, verdict),))
+        yield Judged(meta.INTEGRITY, (Result(meta.INTEGRITY, integrity.verdict(facts, profile, RULES)),))
 
 
 def _waiver_results(waivers: tuple[Waiver, ...], used: set[Waiver], facts: Facts) -> Iterator[Result]:

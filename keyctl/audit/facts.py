@@ -7,12 +7,14 @@ not known raises `UndecidedError` where it is asked for, so that no check can ta
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
+from keyctl.audit.alerts import AlertRule
+from keyctl.audit.revocation import RevocationList
 from keyctl.encryption_config.judge import Judged
 from keyctl.findings import Evidence, Location
 
@@ -43,6 +45,8 @@ class About(StrEnum):
     MEMBER = "running etcd member"
     BACKUP = "backup"
     KEY = "key"
+    ALERT_RULE = "alert rule"
+    AUDIT_LOG = "audit log"
     CLUSTER = "the cluster"
 
 
@@ -235,7 +239,11 @@ class AuditPolicy:
 
 @dataclass(frozen=True, slots=True)
 class FileFact:
-    """A file or directory of a host. `role` is what it is; `mode` holds the permission bits; owners are numbers."""
+    """A file or directory of a host. `role` is what it is; `mode` holds the permission bits; owners are numbers.
+
+    `above` are the directories that it lies in, nearest first: (path, permission bits, group). `checkout` says that it
+    lies in a Git work tree, which gives files modes of its own.
+    """
 
     path: str
     role: str
@@ -245,13 +253,16 @@ class FileFact:
     location: Location
     git: Git = Git.OUTSIDE
     evidence: Evidence = Evidence.E1
+    above: tuple[tuple[str, int, int], ...] = ()
+    checkout: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateFact:
     """One certificate of a file. `spki` is the SHA-256 of its public key; `key_bits` of the key, RSA or curve.
 
-    `is_server` says that its extended key usage lets it stand for a server.
+    `is_server` says that its extended key usage lets it stand for a server, `for_anything` that it has none;
+    `is_client` that it may stand for a client, by either.
     """
 
     path: str
@@ -267,6 +278,9 @@ class CertificateFact:
     key_bits: int
     location: Location
     evidence: Evidence = Evidence.E1
+    for_anything: bool = False
+    signature_hash: str = "sha256"
+    is_client: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,16 +305,20 @@ class Unread:
 
 
 # What files tell. What is observed of a running cluster are types of the modules that observe it.
-Fact = Program | Configuration | AuditPolicy | FileFact | CertificateFact | Absent | Unread
+Fact = Program | Configuration | AuditPolicy | FileFact | CertificateFact | RevocationList | AlertRule | Absent | Unread
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that was found. `today` is the day of the audit; `looked` how many files were looked into."""
+    """Everything that was found. `today` is the day of the audit; `looked` how many files were looked into.
+
+    `names` are what files are called in waivers and baselines, where that is not how they were found.
+    """
 
     today: date
     found: tuple[Placed, ...] = field(repr=False, default=())
     looked: int = 0
+    names: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     def of(self, kind: type[T]) -> tuple[T, ...]:
         """Every fact of this type: also those of modules that this one does not know."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 
 from keyctl import __version__
+from keyctl.audit import integrity
+from keyctl.audit.baseline import KNOWN_AS
+from keyctl.audit.checks.catalogue import RULES
 from keyctl.audit.engine import Audit, Judged, Outcome, finding
 from keyctl.audit.facts import Facts
 from keyctl.errors import ExitCode
-from keyctl.findings import Report, Status
+from keyctl.findings import Finding, Report, Status
 
 # The first that came decides.
 _CODES = (
@@ -29,7 +32,9 @@ def report(done: Audit, facts: Facts) -> Report:
         "outcomes": [outcome.name.lower() for outcome, _ in _CODES if outcome in done.outcomes],
         "knownFailures": done.known,
         "filesLookedInto": facts.looked,
+        KNOWN_AS: {file: facts.names[file] for file in _files_of(findings) if file in facts.names},
         "checks": [_check(one) for one in done.checks],
+        **integrity.data(facts, done.profile, RULES),
     }
     return Report("AuditReport", exit_code(done), _verdict(done, facts), findings, data, notes=_notes(done, facts))
 
@@ -37,6 +42,10 @@ def report(done: Audit, facts: Facts) -> Report:
 def exit_code(done: Audit) -> ExitCode:
     """22 before 20 before 21."""
     return next((code for outcome, code in _CODES if outcome in done.outcomes), ExitCode.OK)
+
+
+def _files_of(findings: tuple[Finding, ...]) -> list[str]:
+    return sorted({one.location.file for one in findings if one.location.file})
 
 
 def _check(check: Judged) -> dict[str, object]:

@@ -10,14 +10,15 @@ waivers:
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from typing import NoReturn
 
+from keyctl import documents
 from keyctl.audit.sources.text import Text
-from keyctl.documents import Mapping, Node, Scalar, Sequence, parse
+from keyctl.documents import Node, Scalar, Sequence, parse
 from keyctl.errors import ExitCode, UnusableInputError
 from keyctl.findings import Location
 
@@ -49,11 +50,15 @@ class Waiver:
         """Whether it excuses nothing any more."""
         return today > self.expires
 
-    def fits(self, id: str, location: Location) -> bool:
-        """Whether it is for a result of this check at this place."""
+    def fits(self, id: str, file: str, names: Mapping[str, str]) -> bool:
+        """Whether it is for a result of this check in `file`; `names` are what files are called from anywhere.
+
+        A name that is told from where one stands says nothing: from elsewhere it is that of another file.
+        """
         if id != self.id:
             return False
-        return not self.files or any(fnmatchcase(location.file or "", pattern) for pattern in self.files)
+        called = {names.get(file, file)} | ({file} if file.startswith("/") else set())
+        return not self.files or any(fnmatchcase(name, pattern) for name in called for pattern in self.files)
 
 
 def read(content: bytes, *, name: str, today: date, known: Collection[str]) -> tuple[Waiver, ...]:
@@ -64,7 +69,7 @@ def read(content: bytes, *, name: str, today: date, known: Collection[str]) -> t
         raise MalformedWaiverError(str(error), cause=error.cause, hint=error.hints) from error
     if len(Text(name, content).documents()) > 1:
         _refuse(name, root, "a second document in a file of waivers, which would not be read")
-    given = {key.text: value for key, value in root.items} if isinstance(root, Mapping) else {}
+    given = {key.text: value for key, value in root.items} if isinstance(root, documents.Mapping) else {}
     found = given.get("waivers")
     if set(given) != {"waivers"} or not isinstance(found, Sequence):
         _refuse(name, root, "a file of waivers has one field, waivers, with a list")
@@ -72,7 +77,7 @@ def read(content: bytes, *, name: str, today: date, known: Collection[str]) -> t
 
 
 def _waiver(name: str, node: Node, today: date, known: Collection[str]) -> Waiver:
-    if not isinstance(node, Mapping):
+    if not isinstance(node, documents.Mapping):
         _refuse(name, node, "a waiver that is no mapping")
     given = {key.text: value for key, value in node.items}
     for field, value in given.items():

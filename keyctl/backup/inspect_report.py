@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from keyctl.backup.inspect import Inspection
 from keyctl.backup.manifest import key_fields, resource_counts
 from keyctl.errors import ExitCode
-from keyctl.etcd_files.auth import ClusterFacts, FileMember, Permission
+from keyctl.etcd_files.auth import ClusterFacts, FileMember
 from keyctl.findings import Evidence, Finding, Location, Report, Table
 from keyctl.keys.key import Provider
 from keyctl.stored import rules
 from keyctl.stored.display import display
 from keyctl.stored.leftovers import LeftGroup
+from keyctl.stored.rights import Permission
 from keyctl.stored.source import Area
 from keyctl.verify.leftovers import Leftovers
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from keyctl.backup.contents import Contents
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
-from keyctl.keys.key import STATIC_PROVIDERS, KeyRef
+from keyctl.keys.key import STATIC_PROVIDERS, KeyRef, Provider
 from keyctl.stored.judgement import is_encrypted
 
 
@@ -59,6 +59,11 @@ def key_needs(contents: Contents, config: EncryptionConfig | None) -> tuple[KeyN
 def static_refs(needs: Iterable[KeyNeed]) -> tuple[KeyRef, ...]:
     """The keys that live values need and that a key store can keep, each once."""
     return tuple(dict.fromkeys(need.ref for need in needs if need.values and need.ref.provider in STATIC_PROVIDERS))
+
+
+def plugin_needs(needs: Iterable[KeyNeed]) -> tuple[KeyNeed, ...]:
+    """The keys that live values need and that are at a KMS, behind a plugin: by plugin and by its name for the key."""
+    return tuple(need for need in needs if need.values and need.ref.provider is Provider.KMS)
 
 
 def _fingerprints(config: EncryptionConfig | None) -> dict[KeyRef, tuple[str, ...]]:

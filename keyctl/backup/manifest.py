@@ -67,7 +67,10 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What of a manifest can be compared with the file beside it. `resources` counts values by `plural`."""
+    """What of a manifest can be compared with the file beside it. `resources` counts values by `plural`.
+
+    `at` is when it says that the file was saved, in ISO 8601, "" where it does not: nothing in the file tells.
+    """
 
     size: int
     sha256: str
@@ -75,6 +78,7 @@ class Claims:
     values: int
     prefix: str
     resources: Mapping[str, int]
+    at: str = ""
 
 
 def beside(snapshot: Path) -> Path:
@@ -196,6 +200,7 @@ def parse(content: bytes, *, name: str) -> Claims:
             values=_number(document, "values"),
             prefix=_text(document, "prefix"),
             resources=_resources(document.get("resources")),
+            at=str(document.get("at") or ""),
         )
     except ValueError as error:
         raise _unusable(name, str(error)) from None

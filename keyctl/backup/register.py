@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from keyctl.backup.key_needs import KeyNeed, static_refs
+from keyctl.backup.key_needs import KeyNeed, plugin_needs, static_refs
 from keyctl.errors import RefusedError
 from keyctl.keys import backups
 from keyctl.keys.backups import Backup, BackupKind, Proven, needing
 from keyctl.keys.interface import KeyStore
-from keyctl.keys.key import KeyRef
+from keyctl.keys.key import STATIC_PROVIDERS, KeyRef
 from keyctl.keys.private_files import is_gone
 from keyctl.stored.display import display
 
@@ -56,17 +56,30 @@ def make_way(store: KeyStore, path: Path, at: datetime) -> str | None:
     older = known(store, Path(location))
     needs = tuple(dict.fromkeys((*(older.needs if older else ()), *former.needs)))
     prints = tuple(dict.fromkeys((*(older.fingerprints if older else ()), *former.fingerprints)))
-    moved = replace(former, location=location, at=at.isoformat(), needs=needs, fingerprints=prints, tested=None)
+    ids = tuple(dict.fromkeys((*(older.key_ids if older else ()), *former.key_ids)))
+    moved = replace(
+        former, location=location, at=at.isoformat(), needs=needs, fingerprints=prints, tested=None, key_ids=ids
+    )
     store.note_backup(moved)
     return location
 
 
 def entry(path: Path, needs: Sequence[KeyNeed], *, at: datetime, revision: int, sha256: str) -> Backup:
-    """What the register is told of the snapshot `path`: the keys of its values, by the bytes that opened them."""
-    refs = static_refs(needs)
+    """What the register is told of the snapshot `path`: the keys of its values, by the bytes that opened them.
+
+    Of those that only a plugin opens: which one, and what it called its key. Nobody here keeps that one.
+    """
+    refs, plugins = static_refs(needs), plugin_needs(needs)
     prints = {need.ref: need.fingerprint for need in needs if need.opened and need.fingerprint and need.ref in refs}
     return Backup(
-        BackupKind.SNAPSHOT, str(path.absolute()), at.isoformat(), revision, refs, sha256, tuple(prints.items())
+        BackupKind.SNAPSHOT,
+        str(path.absolute()),
+        at.isoformat(),
+        revision,
+        (*refs, *dict.fromkeys(need.ref for need in plugins)),
+        sha256,
+        tuple(prints.items()),
+        key_ids=tuple((need.ref, need.key_id) for need in plugins if need.key_id),
     )
 
 
@@ -77,7 +90,7 @@ def register(store: KeyStore, noted: Backup, needs: Sequence[KeyNeed]) -> None:
     are lost, and it would hold back keys that have nothing to do with it; and where the register has another snapshot
     of that name.
     """
-    static = [need for need in needs if need.ref in noted.needs]
+    static = [need for need in needs if need.ref in static_refs(needs)]
     if static and not any(need.opened for need in static):
         raise RefusedError(
             f"the snapshot {noted.location} is not registered",
@@ -126,7 +139,7 @@ def forgetting(store: KeyStore, files: Sequence[Path]) -> Forgetting:
             )
         chosen[location] = registered[location]
     left = [one for one in store.backups() if one.location not in chosen]
-    refs = dict.fromkeys(ref for one in chosen.values() for ref in one.needs)
+    refs = dict.fromkeys(ref for one in chosen.values() for ref in one.needs if ref.provider in STATIC_PROVIDERS)
     held = tuple(ref for ref in refs if needing(left, ref))
     return Forgetting(tuple(chosen.values()), tuple(ref for ref in refs if ref not in held), held)
 

@@ -6,13 +6,16 @@ import shlex
 from collections.abc import Iterator
 
 from keyctl.backup import rules
+from keyctl.backup.key_needs import KeyNeed, plugin_needs
 from keyctl.backup.manifest import key_fields
 from keyctl.backup.needed_config import NeededEntry
 from keyctl.backup.restore_test import RestoreTest, Served
 from keyctl.errors import ExitCode
 from keyctl.findings import Evidence, Finding, Location, Report, Status, Table
+from keyctl.keys.key import Provider
 from keyctl.keys.shown import shown_name, shown_ref
 from keyctl.stored import rules as stored_rules
+from keyctl.stored.decrypt import Reason
 from keyctl.stored.display import display
 
 
@@ -67,15 +70,20 @@ def _findings(found: RestoreTest) -> Iterator[Finding]:
         said = f"no value stands under {display(found.prefix)}; outside of it: {heads or 'nothing'}"
         yield stored_rules.EMPTY.finding(said, location=where, evidence=Evidence.E3)
     if found.unopened:
-        names = ", ".join(shown_ref(need.ref) for need in found.keys if need.values > need.opened)
-        said = f"{found.unopened} values do not open with any key at hand; they name {names}"
+        lost = [need.ref for need in found.keys if need.values > need.opened]
+        names = ", ".join(shown_ref(ref) for ref in lost if ref.provider is not Provider.KMS)
+        strange = (one for one in found.contents.live.problems if one.reason is not Reason.UNKNOWN_KEY)
+        firsts = [f"the first is {one.etcd_key}: {one.detail}" for one in strange][:1]
+        they = (f"they name {names}",) if names else firsts
+        said = "; ".join((f"{found.unopened} values do not open with any key at hand", *they))
         yield rules.KEYS_LOST.finding(said, location=where, evidence=Evidence.E3)
     for one in _lost(found):
         why = one.problem or f"it listed {one.listed} objects"
         said = f"{display(one.resource)}: {one.stored} values are stored; {why}"
         yield rules.NOT_SERVED.finding(said, location=where, evidence=Evidence.E3)
     if found.plugin:
-        said = f"{found.plugin} values open with their KMS plugin only"
+        names = ", ".join(_named(need) for need in plugin_needs(found.keys))
+        said = f"{found.plugin} values open with their KMS plugin only: {names}"
         yield rules.NOT_TRIED.finding(said, status=Status.UNKNOWN, location=where)
 
 
@@ -84,7 +92,7 @@ def _tables(found: RestoreTest) -> Iterator[Table]:
         rows = tuple(
             (
                 str(need.ref.provider),
-                shown_name(need.ref.name),
+                _named(need),
                 need.fingerprint or "?",
                 str(need.values),
                 str(need.opened),
@@ -100,6 +108,11 @@ def _tables(found: RestoreTest) -> Iterator[Table]:
             for one in found.trialled.served
         )
         yield Table(("RESOURCE", "STORED", "LISTED", "STATE"), served, frozenset({1, 2}), title="served")
+
+
+def _named(need: KeyNeed) -> str:
+    """The name of a key; of a plugin also what it called its own key."""
+    return shown_name(need.ref.name) + (f" (key id {display(need.key_id)})" if need.key_id else "")
 
 
 def _notes(found: RestoreTest) -> Iterator[str]:
@@ -127,7 +140,7 @@ def _data(found: RestoreTest) -> dict[str, object]:
         "encrypted": found.encrypted,
         "unopened": found.unopened,
         "kmsOnly": found.plugin,
-        "proof": str(found.proof),
+        "proof": None if found.proof is None else str(found.proof),
         "keys": [key_fields(need) for need in found.keys],
         "configuration": [_entry(entry) for entry in found.entries],
         "server": None

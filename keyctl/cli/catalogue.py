@@ -11,6 +11,7 @@ from keyctl.encryption_config import catalogue
 from keyctl.findings import Rule
 from keyctl.hosts import manifest_rules
 from keyctl.kms import rules as kms_rules
+from keyctl.pki import rules as pki_rules
 from keyctl.rotation.diagnosis import rules as diagnosis_rules
 from keyctl.stored import rules
 
@@ -25,6 +26,7 @@ CATALOGUE: tuple[Rule, ...] = tuple(
             *diagnosis_rules.RULES,
             *audit_checks.RULES,
             *kms_rules.RULES,
+            *pki_rules.RULES,
         ),
         key=lambda rule: rule.id,
     )
@@ -63,6 +65,7 @@ What keyctl can find wrong, by id; `keyctl explain ID` prints the same offline. 
 | KC-CFG-3xx | replacing one configuration by another, server after server |
 | KC-KEY-0xx | the names and bytes of keys |
 | KC-KMS-0xx | KMS v2 plugins: keyctl kms check |
+| KC-CRT-0xx | certificates beside their keys and signers: keyctl certs check |
 | KC-FLAG-0xx | the flags of the static pods |
 | KC-DAT-0xx | stored values |
 | KC-DOC-0xx | the dependencies: keyctl doctor |

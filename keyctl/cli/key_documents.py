@@ -38,6 +38,7 @@ def backup_document(backup: Backup) -> dict[str, object]:
         "revision": backup.revision,
         "needs": [f"{ref.provider}:{ref.name}" for ref in backup.needs],
         "fingerprints": {f"{ref.provider}:{ref.name}": known for ref, known in backup.fingerprints},
+        "keyIds": [{"key": f"{ref.provider}:{ref.name}", "id": key_id} for ref, key_id in backup.key_ids],
         "sha256": backup.sha256 or None,
         "tested": None if tested is None else {"at": tested.at, "proof": tested.proof},
     }

@@ -33,6 +33,7 @@ _COMMANDS = {
     "snapshot": ("snapshot:snapshot", "Back up etcd; prove that a backup is whole and comes back; see what it leaks."),
     "sanitize": ("sanitize:sanitize", "Free etcd's files of what was overwritten, and say what is left."),
     "audit": ("audit:audit", "Check files of a repository or a host against a profile, for CI and auditors."),
+    "certs": ("certs:certs", "Certificates for etcd: make them, and find out what is wrong with those there are."),
     "config": ("config:config", "Judge, explain, repair and compare EncryptionConfiguration files."),
     "demo": ("demo:demo", "Watch it all happen on a real control plane on this machine."),
     "lab": ("lab:lab", "A real control plane on loopback, to try things on."),

@@ -12,6 +12,7 @@ import click
 
 from keyctl.cli.terminal import output_choice
 from keyctl.encryption_config.server import NEWEST, OLDEST, Server
+from keyctl.reports.formats import FORMATS
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -139,7 +140,7 @@ def report_option(command: F) -> F:
         "reports",
         multiple=True,
         metavar="FORMAT=PATH",
-        help="Also write a report file (json, junit). Repeatable.",
+        help=f"Also write a report file ({', '.join(FORMATS)}). Repeatable.",
     )(command)
 
 

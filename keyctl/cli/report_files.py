@@ -10,6 +10,8 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -18,12 +20,25 @@ from keyctl.cli.options import Connection
 from keyctl.errors import ExitCode, KeyctlError, UnusableInputError, WrongUsageError
 from keyctl.findings import Report
 from keyctl.keys.private_files import write_and_close
+from keyctl.reports import markdown, openmetrics, sarif
 from keyctl.reports.formats import FORMATS
+from keyctl.reports.html import page
 
 # The format and where it goes.
 Targets = tuple[tuple[str, Path], ...]
 
 _HEAD = 4096
+# How a report of each format begins, and what of it no other program writes.
+_REPORTS = (
+    (b"{", b'"exitCode"'),
+    (b"<?xml", b"<testsuites"),
+    (f'{{\n "$schema": "{sarif.SCHEMA}"'.encode(), b'"name": "keyctl"'),
+    (b'[\n {\n  "engine_name": "keyctl"', b""),
+    (b'{\n "assessment-results"', b'"title": "keyctl '),
+    (markdown.MARK.encode(), b""),
+    (openmetrics.MARK.encode(), b""),
+    (page.HEAD.encode(), page.GENERATOR.encode()),
+)
 _ANOTHER = "give the report a file of its own"
 _STDIN_OR_STDOUT = "-"
 
@@ -86,9 +101,10 @@ def deliver(report: Report, targets: Targets, show: Callable[[], None], *, quiet
     `quiet` shows it only when it is not 0, or when a report could not be written.
     """
     problems: list[KeyctlError] = []
+    whole = _whole(report) if targets else report
     for name, path in targets:
         try:
-            _write(path, FORMATS[name](report) + "\n")
+            _write(path, FORMATS[name](whole) + "\n")
         except OSError as error:
             problems.append(_unwritable(name, path, error))
         except WrongUsageError as error:
@@ -99,6 +115,15 @@ def deliver(report: Report, targets: Targets, show: Callable[[], None], *, quiet
         click.echo(f"error: {problem}", err=True)
         click.echo(f"cause: {problem.cause}; the result itself is on stdout", err=True)
     return max(report.exit_code, ExitCode.UNUSABLE) if problems else report.exit_code
+
+
+def _whole(report: Report) -> Report:
+    """`report` with what only files say: when it was made, and what the ids in it mean."""
+    from keyctl.cli.catalogue import CATALOGUE
+
+    named = {one.id for one in report.findings}
+    rules = report.rules or tuple(rule for rule in CATALOGUE if rule.id in named)
+    return replace(report, made=report.made or datetime.now(UTC), rules=rules)
 
 
 def _of_cluster(given: Connection) -> Iterator[Path]:
@@ -150,8 +175,7 @@ def _is_report(path: Path) -> bool:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 — a descriptor, not a path
         head = file.read(_HEAD)
-    json, xml = head.startswith(b"{") and b'"exitCode"' in head, head.startswith(b"<?xml") and b"<testsuites" in head
-    return not head or json or xml
+    return not head or head == b"[]\n" or any(head.startswith(begin) and mark in head for begin, mark in _REPORTS)
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from keyctl.cli import changing, scheduled
+from keyctl.cli import changing, report_files, scheduled
 from keyctl.cli.key_names import parse_key
 from keyctl.encryption_config.kms_rules import is_positive_duration
 from keyctl.encryption_config.plugin import Plugin
@@ -34,6 +34,7 @@ class Asked:
     evidence: Path | None
     if_due: bool
     ignore_window: bool
+    reports: tuple[str, ...] = ()
 
     @classmethod
     def from_options(cls, given: Mapping[str, object]) -> Asked:
@@ -51,9 +52,15 @@ class Asked:
             evidence=path if isinstance(path := given["evidence"], Path) else None,
             if_due=bool(given["if_due"]),
             ignore_window=bool(given["ignore_window"]),
+            reports=tuple(map(str, reports)) if isinstance(reports := given["reports"], tuple) else (),
         )
         if sum((asked.resume, asked.abort, asked.evidence is not None, asked.if_due)) > 1:
             raise WrongUsageError("--resume, --abort, --if-due and --verify-evidence exclude each other")
+        if asked.reports and asked.evidence is None:
+            raise WrongUsageError(
+                "a rotation that is made writes its own evidence, and no report",
+                hint="give --report to --verify-evidence, once the rotation has ended",
+            )
         if asked.ignore_window and not asked.if_due:
             raise WrongUsageError(
                 "only --if-due keeps to the maintenance window", hint="leave --ignore-window out, or add --if-due"
@@ -147,15 +154,21 @@ def _begin(cluster: Path | None, asked: Asked, change: changing.Change) -> None:
 def _verify(directory: Path, asked: Asked, change: changing.Change) -> None:
     said = change.dry_run or change.pause_after or change.history or change.engine or change.yes
     if asked.wishes(change) or _planned(change) or said:
-        raise WrongUsageError("--verify-evidence takes no other flag than -o and -q")
+        raise WrongUsageError("--verify-evidence takes no other flag than -o, -q and --report")
     from keyctl.rotation.evidence_check import check
+    from keyctl.rotation.evidence_report import to_report
 
+    targets = report_files.checked(asked.reports, (directory,))
     checked = check(directory)
-    if change.output == "json":
-        click.echo(json.dumps(checked.to_record()))
-    else:
+
+    def show() -> None:
+        if change.output == "json":
+            click.echo(json.dumps(checked.to_record()))
+            return
         lines = checked.lines()
         click.echo("\n".join((lines[0], lines[-1]) if change.quiet else lines))
+
+    click.get_current_context().exit(report_files.deliver(to_report(checked), targets, show))
 
 
 def _planned(change: changing.Change) -> bool:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from keyctl.cluster_file.settings import AgentHostSettings, VaultKeySettings
+from keyctl.cluster_file.settings import AgentHostSettings, ClusterSettings, VaultKeySettings
 from keyctl.keys.vault.settings import VaultPlace, VaultServer
 
 if TYPE_CHECKING:
@@ -120,6 +120,18 @@ def distribution(settings: VaultKeySettings, cluster: str, servers: tuple[str, .
     from keyctl.keys.vault.distribution import VaultDistribution
 
     return VaultDistribution(client(settings), place(settings, cluster), cluster=cluster, servers=servers)
+
+
+def nodes(settings: ClusterSettings) -> VaultDistribution | None:
+    """What the nodes of a cluster fetch and report; None where neither keys nor files are in a Vault.
+
+    Also where no server has an agent now: what was published for one, or reported, is there until somebody erases it.
+    """
+    agents = {one.name: one.host.keys for one in settings.api_servers if isinstance(one.host, AgentHostSettings)}
+    for keys in (settings.keys, *agents.values()):
+        if isinstance(keys, VaultKeySettings):
+            return distribution(keys, settings.name, tuple(agents))
+    return None
 
 
 def agent_host(server: str, settings: AgentHostSettings, config_path: str) -> AgentHost:

@@ -38,7 +38,7 @@ from keyctl.cluster_file.settings import (
     WindowSettings,
 )
 from keyctl.errors import UnusableInputError, WrongUsageError
-from keyctl.etcd.interface import MaintainedEtcd
+from keyctl.etcd.interface import AskedEtcd
 from keyctl.hosts.interface import Host
 from keyctl.keys.interface import KeyStore
 from keyctl.keys.key import KeyRef, Provider
@@ -114,7 +114,7 @@ def with_flags(settings: EtcdConnection, given: Connection) -> EtcdConnection:
     )
 
 
-def etcd(settings: EtcdConnection) -> MaintainedEtcd:
+def etcd(settings: EtcdConnection) -> AskedEtcd:
     """A client for one etcd. Raises `WrongUsageError` naming what is missing; connects nowhere yet."""
     missing = [
         flag
@@ -300,6 +300,7 @@ def rotation(cluster: Path | None) -> Iterator[RotationParts]:
 
 def rotation_parts(settings: ClusterSettings) -> RotationParts:
     """Build the world of `settings`; connects nowhere yet."""
+    from keyctl.cli.vault_wiring import nodes
     from keyctl.etcd_files.source import SnapshotSource
     from keyctl.kube.lease import Holder, KubeLease
     from keyctl.rotation.plan import History
@@ -331,6 +332,7 @@ def rotation_parts(settings: ClusterSettings) -> RotationParts:
         settle=settings.policy.settle.total_seconds(),
         operator=_operator(),
         store_server=_store_server(settings),
+        nodes=nodes(settings),
     )
     policy = settings.policy
     history = History(policy.history)

@@ -1,6 +1,7 @@
 """`EtcdClient`: the `Etcd` of `keyctl.etcd.interface` over mutual TLS. Importing this loads gRPC.
 
-Reads, but for `compact` and the work that `MaintainedEtcd` adds; no call writes or deletes a live value.
+Reads, but for `compact`, the work that `MaintainedEtcd` adds, and what `users` changes; no call writes or deletes a
+live value.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from keyctl.etcd import history, maintenance, upkeep
+from keyctl.etcd import history, maintenance, tenants, upkeep
 from keyctl.etcd.connections import Connections
 from keyctl.etcd.interface import Alarm, EndpointStatus, Member, SavedSnapshot
 from keyctl.etcd.scan import LiveSource, prefix_range
 from keyctl.etcd.tls import MutualTls
+from keyctl.etcd.users import LiveUsers
 
 
 class EtcdClient:
@@ -83,6 +85,18 @@ class EtcdClient:
     def members(self) -> tuple[Member, ...]:
         """Every member that the cluster knows, linearizable."""
         return upkeep.members(self._connections)
+
+    def auth_enabled(self) -> bool:
+        """Whether etcd's users and roles are on; see `keyctl.etcd.tenants`."""
+        return tenants.auth_enabled(self._connections)
+
+    def users(self) -> LiveUsers:
+        """etcd's own users and roles, over the same connections."""
+        return LiveUsers(self._connections)
+
+    def count_outside(self, prefix: bytes) -> int:
+        """How many keys do not begin with `prefix` and are not Kubernetes' own; see `keyctl.etcd.tenants`."""
+        return tenants.count_outside(self._connections, prefix)
 
     def alarms(self) -> tuple[Alarm, ...]:
         """Every alarm that stands."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from keyctl.stored.rights import Permission, Role
 from keyctl.stored.source import ValueSource
 
 # What the etcd is called that holds everything but the resources for which there is another one.
@@ -36,12 +37,16 @@ class EndpointStatus:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member as the cluster knows it. `urls` are where clients reach it; none before it was started once."""
+    """A member as the cluster knows it. `urls` are where clients reach it; none before it was started once.
+
+    `peer_urls` are where other members reach it.
+    """
 
     id: str
     name: str
     urls: tuple[str, ...]
     learner: bool
+    peer_urls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,14 @@ class SavedSnapshot:
     sha256: str
     member: EndpointStatus | None = None
     inode: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdUser:
+    """A user as etcd tells of it: it does not tell whether there is a password."""
+
+    name: str
+    roles: tuple[str, ...]
 
 
 class Etcd(Protocol):
@@ -148,4 +161,91 @@ class MaintainedEtcd(Etcd, Protocol):
         Raises `RefusedError` where our certificate or user may not, and `UnreachableError` after `timeout` seconds;
         the member goes on by itself.
         """
+        ...
+
+
+class AskedEtcd(MaintainedEtcd, Protocol):
+    """An etcd that is also asked who else uses it."""
+
+    def auth_enabled(self) -> bool:
+        """Whether etcd's users and roles are on."""
+        ...
+
+    def count_outside(self, prefix: bytes) -> int:
+        """How many keys do not begin with `prefix`, less the one that kube-apiserver has beside it."""
+        ...
+
+    def users(self) -> EtcdUsers:
+        """Its own users and roles."""
+        ...
+
+
+class EtcdUsers(Protocol):
+    """etcd's own users and roles, and what they let this connection do. A certificate's common name is a user's name.
+
+    What etcd does not do for us raises `RefusedError` with its own words; where users and roles are on, all but
+    `enabled` and the three `refusal…` need the role root.
+    """
+
+    def enabled(self) -> bool:
+        """Whether users and roles count."""
+        ...
+
+    def users(self) -> tuple[EtcdUser, ...]:
+        """Every user, by name."""
+        ...
+
+    def roles(self) -> tuple[Role, ...]:
+        """Every role, by name; the role root, which needs no permissions, only where somebody has added it."""
+        ...
+
+    def add_user(self, name: str, password: str | None = None) -> None:
+        """Add a user; without a password only a certificate can be it."""
+        ...
+
+    def delete_user(self, name: str) -> None:
+        """Delete a user."""
+        ...
+
+    def give_role(self, user: str, role: str) -> None:
+        """Give a role to a user; no-op where the user has it."""
+        ...
+
+    def take_role(self, user: str, role: str) -> None:
+        """Take a role away from a user."""
+        ...
+
+    def add_role(self, name: str) -> None:
+        """Add a role without permissions."""
+        ...
+
+    def allow(self, role: str, permission: Permission) -> None:
+        """Give a permission to a role, in the place of one for the same keys."""
+        ...
+
+    def forbid(self, role: str, permission: Permission) -> None:
+        """Take a permission away from a role."""
+        ...
+
+    def enable(self) -> None:
+        """Let users and roles count from now on."""
+        ...
+
+    def disable(self) -> None:
+        """Let them count no more: every certificate that etcd accepts may do everything."""
+        ...
+
+    def refusal_to_read(self, prefix: bytes) -> str | None:
+        """What etcd says to a linearizable count of all keys with `prefix`; None where it answers."""
+        ...
+
+    def refusal_to_write(self, key: bytes) -> str | None:
+        """What etcd says to a write of `key` under a condition that is never true; None where we may. Nothing changes.
+
+        The right to read `key` is needed, too.
+        """
+        ...
+
+    def refusal_of_snapshot(self) -> str | None:
+        """What etcd says when a snapshot is asked for, of which only the beginning is taken; None where it sends one."""
         ...

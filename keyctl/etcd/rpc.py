@@ -35,6 +35,8 @@ _PACKAGE = "etcdserverpb"
 _SERVICES = ("KV", "Watch", "Lease", "Cluster", "Maintenance", "Auth")
 # etcdserverpb.AlarmRequest.AlarmAction.
 _DEACTIVATE = 2
+# etcdserverpb.Compare: no key has a version below 0.
+_VERSION, _LESS = 0, 2
 _WINDOW_BYTES = 1 << 20
 _FRAME_BYTES = 1 << 20
 # An answer is in memory about three times while it is taken apart. etcd advises against values above 10 MiB; its
@@ -161,6 +163,11 @@ class MemberEntry(Protocol):
     @property
     def clientURLs(self) -> Sequence[str]:  # noqa: N802 — etcd's name
         """Where clients reach it."""
+        ...
+
+    @property
+    def peerURLs(self) -> Sequence[str]:  # noqa: N802 — etcd's name
+        """Where other members reach it."""
         ...
 
 
@@ -291,6 +298,19 @@ class Session:
         """Every member that the cluster knows, linearizable."""
         answer = self._call(self._client.clusterstub.MemberList, _api.MemberListRequest(linearizable=True))
         return cast("Sequence[MemberEntry]", answer.members)
+
+    def auth(self, method: str, **fields: object) -> Any:
+        """Put one request to etcd's service Auth: `method` is etcd's name of it, such as UserAdd."""
+        # etcd3 keeps this stub for those only who log in.
+        stub = _api.AuthStub(self._client.channel)
+        request = getattr(_api, f"Auth{method.removeprefix('Auth')}Request")(**fields)
+        return self._call(getattr(stub, method), request)
+
+    def write_never(self, key: bytes) -> None:
+        """Ask for a write of `key` under a condition that is never true: etcd checks the right, and writes nothing."""
+        never = {"key": key, "target": _VERSION, "result": _LESS, "version": 0}
+        request = _api.TxnRequest(compare=[never], success=[{"request_put": {"key": key}}])
+        self._call(self._client.kvstub.Txn, request)
 
     def status(self) -> StatusAnswer:
         """Ask the member about itself."""

@@ -26,7 +26,9 @@ _LEASE_SECONDS = 30
 def members(connections: Connections) -> tuple[Member, ...]:
     """Every member that the cluster knows, linearizable."""
     _, found = connections.ask_any(lambda session: session.members())
-    return tuple(Member(f"{one.ID:x}", one.name, tuple(one.clientURLs), one.isLearner) for one in found)
+    return tuple(
+        Member(f"{one.ID:x}", one.name, tuple(one.clientURLs), one.isLearner, tuple(one.peerURLs)) for one in found
+    )
 
 
 def alarms(connections: Connections) -> tuple[Alarm, ...]:

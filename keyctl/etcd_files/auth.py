@@ -17,6 +17,7 @@ from keyctl.etcd_files.database_file import opened
 from keyctl.etcd_files.mvcc import Standing, read_standing
 from keyctl.etcd_files.snapshot_file import extent
 from keyctl.stored.protobuf import LENGTH_DELIMITED, DamagedError, fields, varint
+from keyctl.stored.rights import Permission, Role
 
 # What one entry of these buckets has at most: no user has thousands of roles.
 _LARGEST = 1 << 20
@@ -32,23 +33,6 @@ class User:
     name: str
     roles: tuple[str, ...]
     password: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Permission:
-    """What a role may do: `kind` is read, write or readwrite, of `key`, or of [`key`, `range_end`)."""
-
-    kind: str
-    key: bytes
-    range_end: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A role and its permissions; the role root may do everything without any."""
-
-    name: str
-    permissions: tuple[Permission, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,9 @@ from keyctl.stored.source import PLACE, Packed
 # A batch is delivered when it holds so many places, or so many bytes were read for it: they are counted while the
 # processor still has them in its own memory, and two batches at a time are too little for the C library to give back.
 _BATCH_PLACES, _BATCH_BYTES = 1000 * PLACE.size, 128 << 10
-# What the child writes: where the content of a find lies, its size, and the sizes of the places and hashes that follow.
-_FRAME = struct.Struct("=QQQQ")
+# What the child writes: where the content of a find lies, its size, whether it is a usual one, and the sizes of what it
+# tells and of the hashes, which follow.
+_FRAME = struct.Struct("=QQ?QQ")
 _LAST = 0xFFFFFFFFFFFFFFFF
 
 
@@ -74,8 +75,9 @@ def _batches(finds: Iterable[Find]) -> Generator[Packed]:
     stretches: list[tuple[bytes, bytes]] = []
     held = read = 0
     for find in finds:
-        for start in range(0, len(find.places), _BATCH_PLACES):
-            places = find.places[start : start + _BATCH_PLACES]
+        found = find.places()
+        for start in range(0, len(found), _BATCH_PLACES):
+            places = found[start : start + _BATCH_PLACES]
             stretches.append((find.content, places))
             held, read = held + len(places), read + len(find.content)
             if held >= _BATCH_PLACES or read >= _BATCH_BYTES:
@@ -110,27 +112,28 @@ class _Found:
         said: dict[str, object] = {}
         try:
             for find in self._reader.finds():
-                if find.places:
-                    head = _FRAME.pack(find.offset, len(find.content), len(find.places), len(find.hashes))
-                    answer.write(head + find.places + find.hashes)
+                if find.told:
+                    sizes = len(find.told), len(find.hashes)
+                    head = _FRAME.pack(find.offset, len(find.content), find.usual, *sizes)
+                    answer.write(head + find.told + find.hashes)
         except UnusableInputError as error:
             said = {"message": str(error), "cause": error.cause, "hints": error.hints}
         raw = json.dumps(said).encode()
-        answer.write(_FRAME.pack(_LAST, 0, len(raw), 0) + raw)
+        answer.write(_FRAME.pack(_LAST, 0, False, len(raw), 0) + raw)
 
     def _heard(self, answer: BinaryIO) -> Generator[Find]:
         while len(frame := answer.read(_FRAME.size)) == _FRAME.size:
-            offset, size, places_size, hashes_size = _FRAME.unpack(frame)
-            places, hashes = answer.read(places_size), answer.read(hashes_size)
+            offset, size, usual, told_size, hashes_size = _FRAME.unpack(frame)
+            told, hashes = answer.read(told_size), answer.read(hashes_size)
             if offset == _LAST:
-                said = json.loads(places)
+                said = json.loads(told)
                 if said:
                     raise UnusableInputError(said["message"], cause=said["cause"], hint=tuple(said["hints"]))
                 return
             content = self._database.data[offset : offset + size]
-            if len(content) < size or len(places) < places_size or len(hashes) < hashes_size:
+            if len(content) < size or len(told) < told_size or len(hashes) < hashes_size:
                 break
-            yield Find(offset, content, places, hashes)
+            yield Find(offset, content, told, usual, hashes)
         raise UnusableInputError(
             f"{self._database.name} was not read to its end",
             cause="it became shorter, or the process that read it was ended",

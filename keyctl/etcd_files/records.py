@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from keyctl.etcd_files.bbolt import LEAF_ELEMENT, BoltFile, LeafRun
 from keyctl.etcd_files.bbolt_meta import PAGE_HEADER
 from keyctl.etcd_files.mvcc import RECORDS, REVISION, SEPARATOR, TOMBSTONE, Record, Standing, read_record
-from keyctl.etcd_files.usual_run import BEFORE_KEY, LEASE, USUAL, Sizes, UsualRun, usual_run
+from keyctl.etcd_files.usual_run import BEFORE_KEY, LEASE, USUAL, Sizes, UsualRun, places, usual_run
 from keyctl.stored.source import Packed
 
 _GROUPS = 64
@@ -27,15 +27,21 @@ _SEPARATOR_AT = 8
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """Wanted records among the bytes `content`, which lie at `offset` of the file; `places` as in `Packed`.
+    """Wanted records among the bytes `content`, which lie at `offset` of the file.
 
-    `hashes` are those of their keys, eight bytes each, where live ones are looked for.
+    `told` are their places as in `Packed`, or, with `usual`, the columns of which `usual_run.places` makes them: that
+    is left to whoever has time. `hashes` are those of their keys, eight bytes each, where live ones are looked for.
     """
 
     offset: int
     content: bytes = field(repr=False)
-    places: bytes = field(repr=False)
+    told: bytes = field(repr=False)
+    usual: bool
     hashes: bytes = field(default=b"", repr=False)
+
+    def places(self) -> bytes:
+        """Their places."""
+        return places(self.told) if self.usual and self.told else self.told
 
 
 class Reader:
@@ -57,16 +63,16 @@ class Reader:
     def finds(self) -> Generator[Find]:
         """Go through the records. Raises `UnusableInputError` for a damaged one."""
         for run in self._bolt.runs_backwards(RECORDS):
-            places, keys = self._read(run)
-            yield Find(run.offset, run.content, places, array("q", map(_hash, keys)).tobytes())
+            usual = usual_run(run, self._sizes)
+            if usual is not None and not self._all_live(usual):
+                usual = None
+            told, keys = self._read_each(run) if usual is None else self._read_all(usual)
+            yield Find(run.offset, run.content, told, usual is not None, array("q", map(_hash, keys)).tobytes())
 
-    def _read(self, run: LeafRun) -> tuple[bytes, Sequence[bytes]]:
-        """The places of the wanted records of `run`, and the keys of live ones."""
-        usual = usual_run(run, self._sizes)
-        if usual is None or not self._all_live(usual):
-            return self._read_each(run)
+    def _read_all(self, usual: UsualRun) -> tuple[bytes, Sequence[bytes]]:
+        """The columns of the wanted records of `usual`, which are all live, and the keys of live ones."""
         self._newer = usual.entries[-1]
-        return (b"", ()) if self._past else (usual.places(), usual.keys)
+        return (b"", ()) if self._past else (usual.columns(), usual.keys)
 
     def _all_live(self, usual: UsualRun) -> bool:
         """Whether all of these records are wanted as live ones are, and none says anything about an older one."""
@@ -81,7 +87,7 @@ class Reader:
         )
 
     def _read_each(self, run: LeafRun) -> tuple[bytes, Sequence[bytes]]:
-        """The same, for any records."""
+        """The places of the wanted records of `run`, whatever they are, and the keys of live ones."""
         content, newer, seen, past = run.content, self._newer, self._seen, self._past
         limit, compacted, prefix, sizes = self._limit, self._compacted, self._prefix, self._sizes
         unpack, usual, lease = LEAF_ELEMENT.iter_unpack, USUAL.match, LEASE.fullmatch
@@ -179,7 +185,7 @@ def twice(finds: Iterable[Find], suspects: Container[int]) -> bytes | None:
     """The first key that is found twice, of those whose hash is among `suspects`; different keys may share one."""
     met: set[bytes] = set()
     for find in finds:
-        for key, _, _ in Packed(((find.content, find.places),)):
+        for key, _, _ in Packed(((find.content, find.places()),)):
             if _hash(key) in suspects:
                 if key in met:
                     return key

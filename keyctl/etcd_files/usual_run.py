@@ -15,6 +15,7 @@ from keyctl.etcd_files.bbolt import LEAF_ELEMENT, LeafRun
 from keyctl.etcd_files.bbolt_meta import PAGE_HEADER
 from keyctl.etcd_files.mvcc import REVISION
 from keyctl.stored.protobuf import varint
+from keyctl.stored.source import PLACE
 
 _NUMBER = rb"[\x80-\xff]*[\x00-\x7f]"
 # A record up to its value: (revision), (size of the key), (key); the revisions that created and modified it, and
@@ -28,8 +29,9 @@ USUAL = re.compile(
 LEASE = re.compile(rb"\x30%b" % _NUMBER)
 # From where a record begins to its key: the revision, a tag, and one byte for the size.
 BEFORE_KEY = REVISION.size + 2
-# A place is five numbers (see `stored.source.PLACE`).
-_PLACE_NUMBERS = 5
+# A place is five numbers, each of eight bytes; of a record three are told, and the length of its key.
+_PLACE_NUMBERS = PLACE.size // 8
+_RECORD_BYTES = 3 * 8 + 1
 _MOST_SIZES = 4096
 
 
@@ -46,26 +48,36 @@ class Sizes(dict[bytes, int]):
 class UsualRun(NamedTuple):
     """The records of a run, the newest first: their revisions as bytes, their keys, where they and their values lie.
 
-    `all_first`: each of them created its key.
+    `all_first`: each of them created its key. `key_lengths` has one byte for each.
     """
 
     entries: tuple[bytes, ...]
     keys: tuple[bytes, ...]
     all_first: bool
     starts: list[int]
-    key_lengths: list[int]
+    key_lengths: bytes
     value_starts: list[int]
     value_ends: list[int]
 
-    def places(self) -> bytes:
-        """A `PLACE` for each record."""
-        key_starts = list(map(add, self.starts, repeat(BEFORE_KEY)))
-        key_ends = list(map(add, key_starts, self.key_lengths))
-        numbers = array("Q", bytes(8 * _PLACE_NUMBERS * len(self.keys)))
-        columns = (self.starts, key_starts, key_ends, self.value_starts, self.value_ends)
-        for index, column in enumerate(columns):
-            numbers[index::_PLACE_NUMBERS] = array("Q", column)
-        return numbers.tobytes()
+    def columns(self) -> bytes:
+        """What `places` takes: where the records begin, where their values begin and end, and their keys' lengths."""
+        numbers = array("Q", self.starts)
+        numbers.extend(self.value_starts)
+        numbers.extend(self.value_ends)
+        return numbers.tobytes() + self.key_lengths
+
+
+def places(columns: bytes) -> bytes:
+    """A `PLACE` for each record of `UsualRun.columns`."""
+    count = len(columns) // _RECORD_BYTES
+    numbers = array("Q", columns[:-count])
+    starts = numbers[:count]
+    key_starts = array("Q", map(add, starts, repeat(BEFORE_KEY)))
+    key_ends = array("Q", map(add, key_starts, columns[-count:]))
+    found = array("Q", bytes(PLACE.size * count))
+    for index, column in enumerate((starts, key_starts, key_ends, numbers[count : 2 * count], numbers[2 * count :])):
+        found[index::_PLACE_NUMBERS] = column
+    return found.tobytes()
 
 
 def usual_run(run: LeafRun, sizes: Sizes) -> UsualRun | None:
@@ -91,11 +103,11 @@ def usual_run(run: LeafRun, sizes: Sizes) -> UsualRun | None:
     if len(matches) < len(found):
         return None
     entries, told_keys, keys, _, firsts, raw_sizes = zip(*map(re.Match.groups, matches), strict=True)
-    key_lengths = list(map(len, keys))
+    key_lengths = b"".join(told_keys)
     value_starts = list(map(re.Match.end, matches))
     value_ends = list(map(add, value_starts, map(sizes.__getitem__, raw_sizes)))
     in_order = all(map(gt, entries, entries[1:]))
-    if not in_order or key_lengths != list(b"".join(told_keys)) or not _end(content, value_ends, stops):
+    if not in_order or list(map(len, keys)) != list(key_lengths) or not _end(content, value_ends, stops):
         return None
     return UsualRun(entries, keys, None not in firsts, starts, key_lengths, value_starts, value_ends)
 

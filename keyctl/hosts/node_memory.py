@@ -72,7 +72,7 @@ class NodeMemory:
             fields = json.loads(file.content)
             seen = Seen(int(fields["seq"]), str(fields["digest"]), str(fields["file"]))
             cluster = fields["cluster"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise UnusableInputError(
                 f"what this node remembers is damaged: {file.path}", hint=f"look why, then delete it: {file.path}"
             ) from None

@@ -48,8 +48,8 @@ def flag_edits(pod: Pod, wanted: dict[str, str]) -> list[Edit]:
     return [_append(pod.document, words, _quoted(word), json.dumps(word)) for word in missing]
 
 
-def mount_edits(pod: Pod, file: PurePosixPath) -> list[Edit]:
-    """Insertions that mount the directory of `file` at its own path.
+def mount_edits(pod: Pod, file: PurePosixPath, *, volume: str = _VOLUME) -> list[Edit]:
+    """Insertions that mount the directory of `file` at its own path; its volume is called `volume` where that is free.
 
     Raises `RefusedError` when that place of the container is taken, or is the root of its file system.
     """
@@ -59,9 +59,9 @@ def mount_edits(pod: Pod, file: PurePosixPath) -> list[Edit]:
         raise RefusedError(
             f"{pod.document.name}: the directory {directory} cannot be mounted into the container",
             cause=f"something else is mounted at {taken[0]}" if taken else "it is the root of the file system",
-            hint="choose an encryptionConfig in a directory of its own",
+            hint="choose a directory of its own for the file",
         )
-    name = _free_volume_name(pod)
+    name = _free_volume_name(pod, volume)
     path, quoted = str(directory), _quoted(str(directory))
     return [
         _add(
@@ -199,10 +199,10 @@ def _emptied(document: Document, parent: Mapping, name: str, items: Sequence) ->
     return [(colon, colon, " []"), *remove(document, items, 0)]
 
 
-def _free_volume_name(pod: Pod) -> str:
+def _free_volume_name(pod: Pod, wanted: str) -> str:
     taken = {text_of(field_of(volume, "name")) for volume in items_of(field_of(pod.spec, "volumes"))}
     number = 1
-    while (name := _VOLUME if number == 1 else f"{_VOLUME}-{number}") in taken:
+    while (name := wanted if number == 1 else f"{wanted}-{number}") in taken:
         number += 1
     return name
 

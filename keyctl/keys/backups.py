@@ -6,18 +6,19 @@ Pure: text in, records out. It holds no key bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from keyctl.errors import UnusableInputError
+from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.keys.key import KeyRef, Provider
+from keyctl.keys.ledger import KeyRecord, KeyState
 
 _FORMAT = "keyctl/backup/v1"
 _NOTED_FIELDS = {"format", "cluster", "event", "kind", "location", "at", "revision", "needs", "sha256"}
 _FORGOTTEN_FIELDS = {"format", "cluster", "event", "location", "at"}
 # NOTE: what came later than the register itself; a line that has nothing to say of them leaves them out.
-_LATER_FIELDS = {"fingerprints", "tested"}
+_LATER_FIELDS = {"fingerprints", "tested", "keyIds"}
 
 
 class BackupKind(StrEnum):
@@ -54,7 +55,9 @@ class Backup:
     `location` is the snapshot's absolute path, or the endpoint of the etcd whose
     revisions before `revision` hold them. `revision` of a snapshot is the one it
     was taken at. `sha256` is "" for history. `at` is when it was noted, in ISO 8601.
-    `fingerprints` are those of the keys in `needs` that have opened its values.
+    `fingerprints` are those of the keys in `needs` that have opened its values;
+    `key_ids` what the plugins in `needs` called their keys. Those are at a KMS,
+    and no key store has them.
     An `ESCROW` needs nothing: the keys in `needs` are those that it holds.
     """
 
@@ -66,6 +69,7 @@ class Backup:
     sha256: str = ""
     fingerprints: tuple[tuple[KeyRef, str], ...] = ()
     tested: Proven | None = None
+    key_ids: tuple[tuple[KeyRef, str], ...] = ()
 
     def holds(self, ref: KeyRef, fingerprint: str) -> bool:
         """Whether a tested escrow has this very key."""
@@ -106,6 +110,22 @@ def needing(backups: Iterable[Backup], ref: KeyRef, fingerprint: str = "") -> tu
     )
 
 
+def require_judged(backups: Iterable[Backup], record: KeyRecord, judged: Collection[Backup]) -> None:
+    """Raise `RefusedError` (R4) where one of `backups` needs the key of `record`, and nobody has `judged` it.
+
+    For whoever is about to destroy that key: the register may have grown since it was read.
+    """
+    found = () if record.state is KeyState.DESTROYED else needing(backups, record.ref, record.fingerprint)
+    for backup in found:
+        if backup not in judged:
+            raise RefusedError(
+                f"key {record.ref} is not destroyed",
+                cause=f"the {backup.kind} {backup.location}, which needs it, was registered meanwhile",
+                hint="run this again: it says then what can be done",
+                rule="R4",
+            )
+
+
 def escrows(backups: Iterable[Backup], ref: KeyRef, fingerprint: str) -> tuple[Backup, ...]:
     """The tested escrows among `backups` that hold this very key."""
     return tuple(backup for backup in backups if backup.holds(ref, fingerprint))
@@ -133,6 +153,8 @@ def noted_line(backup: Backup, *, cluster: str) -> bytes:
     }
     if backup.fingerprints:
         fields["fingerprints"] = [[f"{ref.provider}:{ref.name}", known] for ref, known in backup.fingerprints]
+    if backup.key_ids:
+        fields["keyIds"] = [[f"{ref.provider}:{ref.name}", key_id] for ref, key_id in backup.key_ids]
     if backup.tested is not None:
         fields["tested"] = {"at": backup.tested.at, "proof": backup.tested.proof}
     return json.dumps(fields).encode() + b"\n"
@@ -172,7 +194,7 @@ def replay(content: bytes, *, cluster: str, name: str) -> tuple[Backup, ...]:
 def _fields(line: bytes, place: str) -> dict[str, object]:
     try:
         fields = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _damaged(place) from None
     if not isinstance(fields, dict) or fields.get("format") != _FORMAT:
         raise _damaged(place)
@@ -200,14 +222,15 @@ def _backup(fields: dict[str, object]) -> Backup:
         revision=revision,
         needs=tuple(_ref(need) for need in needs),
         sha256=str(fields["sha256"]),
-        fingerprints=_fingerprints(fields.get("fingerprints", [])),
+        fingerprints=_pairs(fields.get("fingerprints", [])),
         tested=_tested(fields.get("tested")),
+        key_ids=_pairs(fields.get("keyIds", [])),
     )
 
 
-def _fingerprints(content: object) -> tuple[tuple[KeyRef, str], ...]:
+def _pairs(content: object) -> tuple[tuple[KeyRef, str], ...]:
     if not isinstance(content, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in content):
-        raise ValueError("fingerprints are pairs of a key and the fingerprint")
+        raise ValueError("pairs of a key and a text")
     return tuple((_ref(name), str(known)) for name, known in content)
 
 

@@ -70,6 +70,20 @@ class Report:
     passing: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A file that `server` is to load or, where it is not `wanted`, has reported to have.
+
+    `entry` is where that stands, and `erase` the command that takes it away.
+    """
+
+    server: str
+    wanted: bool
+    content: bytes = field(repr=False)
+    entry: str
+    erase: str
+
+
 class Distribution(Protocol):
     """The place that a rotation and the agents of one cluster share. Every call raises keyctl's errors only."""
 
@@ -92,6 +106,10 @@ class Distribution(Protocol):
 
     def reported(self, server: str) -> Report | None:
         """The last report of the agent of `server`; None where it never reported."""
+        ...
+
+    def traces(self) -> tuple[Trace, ...]:
+        """Every file that any server is to load or has reported, whoever still knows of that server."""
         ...
 
     def report(self, report: Report) -> None:

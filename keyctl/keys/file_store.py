@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -101,11 +101,7 @@ class FileKeyStore:
     def note_state(self, ref: KeyRef, state: str) -> KeyRecord:
         """See `KeyStore.note_state`. Raises `UnusableInputError` when the store has no such key."""
         with self._known(ref) as record:
-            changed = ledger.change(record, state, at=self._now())
-            if changed != record:
-                self._append(changed)
-                self._erase_destroyed((changed,))
-            return changed
+            return self._change(record, state)
 
     def note_writes(self, ref: KeyRef, *, first: Moment | None = None, last: Moment | None = None) -> KeyRecord:
         """See `KeyStore.note_writes`. Raises `UnusableInputError` when the store has no such key."""
@@ -129,9 +125,11 @@ class FileKeyStore:
                 self._append_all(missing)
                 return record
 
-    def destroy(self, ref: KeyRef) -> KeyRecord:
+    def destroy(self, ref: KeyRef, *, judged: Collection[Backup] = ()) -> KeyRecord:
         """See `KeyStore.destroy`; no-op for a destroyed key. Raises `UnusableInputError` for an unknown one."""
-        return self.note_state(ref, KeyState.DESTROYED)
+        with self._known(ref) as record:
+            backups.require_judged(self._registered(), record, judged)
+            return self._change(record, KeyState.DESTROYED)
 
     def note_backup(self, backup: Backup) -> None:
         """See `KeyStore.note_backup`."""
@@ -242,6 +240,13 @@ class FileKeyStore:
         known = {self._path(record.ref) for record in records}
         entries = map(self._read_entry, sorted(set(self._directory.glob(f"*{_KEY_SUFFIX}")) - known))
         return tuple(ledger.admit((), entry.key, origin=entry.origin, at=entry.created) for entry in entries)
+
+    def _change(self, record: KeyRecord, state: str) -> KeyRecord:
+        changed = ledger.change(record, state, at=self._now())
+        if changed != record:
+            self._append(changed)
+            self._erase_destroyed((changed,))
+        return changed
 
     def _append(self, record: KeyRecord) -> None:
         private_files.append(self._directory / _LEDGER, ledger.to_line(record, cluster=self._cluster))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from keyctl.keys.backups import Backup
@@ -54,11 +55,12 @@ class KeyStore(Protocol):
         """
         ...
 
-    def destroy(self, ref: KeyRef) -> KeyRecord:
+    def destroy(self, ref: KeyRef, *, judged: Collection[Backup] = ()) -> KeyRecord:
         """Erase the bytes of a deactivated or compromised key; its ledger entry stays, as `destroyed`.
 
         Whether anything still needs the key is the caller's to find out (rule R4). Raises `RefusedError` (R4) for a
-        key in another state.
+        key in another state, and where the register, as it is at that moment, has a backup that needs the key and is
+        not among the `judged` ones.
         """
         ...
 

@@ -281,7 +281,7 @@ def _write_lines(record: KeyRecord, before: tuple[Moment | None, Moment | None],
 def _fields(line: bytes, place: str) -> dict[str, str]:
     try:
         fields = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _damaged(place) from None
     if (
         not isinstance(fields, dict)

@@ -297,6 +297,31 @@ class NetworkView(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Transformed:
+    """How often one kube-apiserver has `written` values to etcd, or read them there, in one way, since its start.
+
+    `resource` is written as in an EncryptionConfiguration, "" before Kubernetes 1.32. `prefix` is what the values begin
+    with, "k8s:enc:aescbc:v1:"; of a static key the same is counted again as "NAME:". "" is a write that encrypts
+    nothing, "identity" a reading of such. `succeeded` False counts failures. What no entry of the configuration covers
+    is not counted at all.
+    """
+
+    resource: str
+    written: bool
+    prefix: str
+    succeeded: bool
+    count: int
+
+
+class StorageCounters(Protocol):
+    """What one API server counts of its own reading and writing."""
+
+    def transformed(self) -> tuple[Transformed, ...]:
+        """Its counters; none before the first. Raises `UnreachableError`, also where we may not read its metrics."""
+        ...
+
+
 class RotationLease(Protocol):
     """The Lease that lets one rotation run in a cluster (rule R8)."""
 

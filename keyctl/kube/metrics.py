@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
+from keyctl.kube.interface import Transformed
+
 _START = "process_start_time_seconds"
 _PREFIX = "apiserver_encryption_config_controller_"
 _LOADED = f"{_PREFIX}last_config_info"
@@ -18,9 +20,11 @@ _RELOADED_AT = f"{_PREFIX}automatic_reload_last_timestamp_seconds"
 # When the Status of each KMS v2 plugin last named which key, since 1.27.
 _KMS_KEY_AT = "apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds"
 _NAMES = (_LOADED, _START, _RELOADS, _SUCCESSES, _FAILURES, _RELOADED_AT, _KMS_KEY_AT)
+_TRANSFORMED = "apiserver_storage_transformation_operations_total"
 
 # NOTE: servers before 1.37 may ignore the filter and send all their metrics, two megabytes and more.
 PATH = "/metrics?" + urlencode({"name[]": _NAMES}, doseq=True)
+TRANSFORMED_PATH = "/metrics?" + urlencode({"name[]": _TRANSFORMED})
 
 _SERIES = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? +(?P<value>\S+)(?: +-?\d+)?")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -47,7 +51,7 @@ def parse_metrics(text: str) -> Metrics:
     start_time = reloaded_at = 0.0
     # NOTE: 1.30 to 1.33 count one reload under the new name and under the old one.
     counts = {(outcome, old): 0.0 for outcome in ("success", "failure") for old in (True, False)}
-    for name, labels, value in _series(text):
+    for name, labels, value in _series(text, _NAMES):
         status = labels.get("status", "")
         if name == _START:
             start_time = value
@@ -77,8 +81,22 @@ def parse_metrics(text: str) -> Metrics:
     )
 
 
-def _series(text: str) -> list[tuple[str, dict[str, str], float]]:
-    lines = (line for line in text.splitlines() if line.startswith(_NAMES))
+def parse_transformed(text: str) -> tuple[Transformed, ...]:
+    """Every counter of values that were read from etcd, or written there, as the Prometheus text format has them."""
+    return tuple(
+        Transformed(
+            resource=labels.get("resource", ""),
+            written=labels.get("transformation_type") == "to_storage",
+            prefix=labels.get("transformer_prefix", ""),
+            succeeded=labels.get("status") == "OK",
+            count=int(value),
+        )
+        for _, labels, value in _series(text, (_TRANSFORMED,))
+    )
+
+
+def _series(text: str, names: tuple[str, ...]) -> list[tuple[str, dict[str, str], float]]:
+    lines = (line for line in text.splitlines() if line.startswith(names))
     return [
         (match["name"], dict(_LABEL.findall(match["labels"] or "")), _number(match["value"]))
         for line in lines

@@ -16,9 +16,9 @@ from keyctl.errors import UnreachableError
 from keyctl.kube import discovery, fields, members, own_network
 from keyctl.kube.answers import Answer, NoAnswerError, denied, describe, refusal
 from keyctl.kube.client import Channel, Connection
-from keyctl.kube.interface import Census, Listed, ObjectRef, OwnNetwork, Patched, ServerProbe, StoredObject
+from keyctl.kube.interface import Census, Listed, ObjectRef, OwnNetwork, Patched, ServerProbe, StoredObject, Transformed
 from keyctl.kube.metrics import PATH as METRICS
-from keyctl.kube.metrics import Metrics, parse_metrics
+from keyctl.kube.metrics import TRANSFORMED_PATH, Metrics, parse_metrics, parse_transformed
 from keyctl.kube.migration import KubeMigrations
 from keyctl.kube.rewrite import METADATA, Patcher, patch_all
 
@@ -197,6 +197,11 @@ class HttpApiServer:
             *own_network.of_ingresses(listed(own_network.INGRESSES)),
         )
         return OwnNetwork(dict(reached), tuple(unseen), nodes)
+
+    def transformed(self) -> tuple[Transformed, ...]:
+        """See `StorageCounters.transformed`."""
+        answer = self._connection.request("GET", TRANSFORMED_PATH, accept="text/plain")
+        return parse_transformed(self._expect(answer, "get", "metrics").body.decode(errors="replace"))
 
     def discover(self) -> dict[str, str]:
         """Every resource this server serves and can list and patch → its preferred "group/version"."""

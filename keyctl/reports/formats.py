@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from keyctl.findings import Report
-from keyctl.reports import json, junit
+from keyctl.reports import gitlab, json, junit, markdown, openmetrics, oscal, sarif
+from keyctl.reports.html import page
 
-FORMATS: Mapping[str, Callable[[Report], str]] = {"json": json.render, "junit": junit.render}
+FORMATS: Mapping[str, Callable[[Report], str]] = {
+    "json": json.render,
+    "junit": junit.render,
+    "sarif": sarif.render,
+    "sarif-github": sarif.render_for_github,
+    "gitlab": gitlab.render,
+    "oscal": oscal.render,
+    "markdown": markdown.render,
+    "openmetrics": openmetrics.render,
+    "html": page.render,
+}

@@ -32,6 +32,8 @@ def _finding(finding: Finding) -> dict[str, object]:
     }
     if finding.fix is not None:
         shown["fix"] = finding.fix
+    if not finding.counts:
+        shown["counts"] = False
     return shown | {"mappings": list(finding.mappings)}
 
 

@@ -1,55 +1,82 @@
-"""A report as JUnit XML, one test case a finding, for CI systems that show such files."""
+"""A report as JUnit XML, one test case a finding, for CI systems that show such files.
+
+As the schema of Jenkins' xUnit plugin has it, where files stand with suites: what is found in a file is in the suite
+of that file, the rest in the first one. Names have no lines in them, so that a case keeps its history.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from keyctl.findings import Finding, Report, Status
+from keyctl.reports.identity import place
+from keyctl.reports.marks import inert, where
 
 
 def render(report: Report) -> str:
     """An XML document without a newline at its end.
 
-    What fails is a failure; what could not be found out, or was not asked, is
-    skipped, which no CI system takes for a pass.
+    What fails and counts is a failure, so a build that goes by this file comes
+    out as one that goes by the exit code. What does not count, could not be found
+    out or was not asked is skipped, which no CI system takes for a pass.
     """
-    failed = sum(finding.status is Status.FAIL for finding in report.findings)
-    passed = sum(finding.status is Status.PASS for finding in report.findings)
-    counts = {
-        "tests": str(len(report.findings)),
-        "failures": str(failed),
-        "errors": "0",
-        "skipped": str(len(report.findings) - failed - passed),
-    }
+    counts = _counts(report.findings)
+    del counts["skipped"]
     root = ElementTree.Element("testsuites", {"name": "keyctl", **counts})
-    suite = ElementTree.SubElement(root, "testsuite", {"name": _clean(report.kind), **counts})
+    elsewhere = [one for one in report.findings if not one.location.file]
+    files = list(dict.fromkeys(one.location.file for one in report.findings if one.location.file))
+    by_file: dict[str | None, list[Finding]] = {name: [] for name in files}
+    for one in report.findings:
+        if one.location.file:
+            by_file[one.location.file].append(one)
+    suite = ElementTree.SubElement(root, "testsuite", {"name": inert(report.kind), **_counts(elsewhere)})
     properties = ElementTree.SubElement(suite, "properties")
-    for name, value in (("exitCode", str(int(report.exit_code))), ("verdict", _clean(report.verdict))):
+    for name, value in (("exitCode", str(int(report.exit_code))), ("verdict", inert(report.verdict))):
         ElementTree.SubElement(properties, "property", {"name": name, "value": value})
-    for finding in report.findings:
-        _add_case(suite, finding)
+    for one in elsewhere:
+        _add_case(suite, one)
+    for file in files:
+        named = {"name": inert(f"{report.kind} {file}"), "file": inert(file), **_counts(by_file[file])}
+        suite = ElementTree.SubElement(root, "testsuite", named)
+        for one in by_file[file]:
+            _add_case(suite, one)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
 
 
+def _counts(findings: Sequence[Finding]) -> dict[str, str]:
+    failed = sum(_fails(finding) for finding in findings)
+    passed = sum(finding.status is Status.PASS for finding in findings)
+    return {
+        "tests": str(len(findings)),
+        "failures": str(failed),
+        "errors": "0",
+        "skipped": str(len(findings) - failed - passed),
+    }
+
+
 def _add_case(suite: ElementTree.Element, finding: Finding) -> None:
-    where = finding.location.etcd_key or finding.location.file or finding.location.endpoint
-    name = finding.message if where is None else f"{finding.message}: {where}"
-    case = ElementTree.SubElement(suite, "testcase", {"classname": _clean(finding.id), "name": _clean(name)})
+    what = place(finding.location)
+    name = f"{finding.message}: {what}" if what else finding.message
+    case = ElementTree.SubElement(suite, "testcase", {"classname": inert(finding.id), "name": inert(name)})
+    spot = where(finding.location) or ""
     if finding.status is Status.PASS:
+        if finding.location.line:
+            ElementTree.SubElement(case, "system-out").text = inert(spot)
         return
-    shown = {"message": _clean(finding.message)}
-    if finding.status is not Status.FAIL:
-        ElementTree.SubElement(case, "skipped", shown | {"message": _clean(f"{finding.status}: {finding.message}")})
+    if not _fails(finding):
+        skipped = ElementTree.SubElement(case, "skipped", {"message": inert(f"{_word(finding)}: {finding.message}")})
+        skipped.text = inert(spot) or None
         return
-    failure = ElementTree.SubElement(case, "failure", shown | {"type": str(finding.severity)})
-    failure.text = _clean("\n".join(part for part in (where, finding.fix) if part)) or None
+    shown = {"message": inert(finding.message), "type": str(finding.severity)}
+    failure = ElementTree.SubElement(case, "failure", shown)
+    failure.text = "\n".join(inert(part) for part in (spot, finding.fix) if part) or None
 
 
-def _clean(text: str) -> str:
-    """`text` without what XML 1.0 cannot hold, escaped or not."""
-    return "".join(character if _is_xml(ord(character)) else "�" for character in text)
+def _fails(finding: Finding) -> bool:
+    return finding.status is Status.FAIL and finding.counts
 
 
-def _is_xml(code: int) -> bool:
-    return code in (0x9, 0xA, 0xD) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or code >= 0x10000
+def _word(finding: Finding) -> str:
+    return f"{finding.severity}, does not count" if finding.status is Status.FAIL else str(finding.status)

@@ -8,36 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from keyctl.findings import Finding, Location, Report, Severity, Status, Table
+from keyctl.findings import Finding, Report, Status, Table
+from keyctl.reports.marks import MARKS, inert, verdict_word, where
 
-# State word: (symbol, ASCII symbol, colour).
-_MARKS = {
-    "ok": ("✓", "ok", 32),
-    "pass": ("✓", "ok", 32),
-    "waiting": ("!", "!!", 33),
-    "differs": ("!", "!!", 33),
-    "no flag": ("✗", "XX", 31),
-    "blind": ("✗", "XX", 31),
-    "down": ("✗", "XX", 31),
-    "stale": ("!", "!!", 33),
-    "plaintext": ("✗", "XX", 31),
-    "unreadable": ("✗", "XX", 31),
-    "unrecognised": ("✗", "XX", 31),
-    "missing": ("✗", "XX", 31),
-    "fail": ("✗", "XX", 31),
-    "critical": ("✗", "XX", 31),
-    "high": ("✗", "XX", 31),
-    "medium": ("!", "!!", 33),
-    "low": ("!", "!!", 33),
-    "info": ("!", "!!", 33),
-    "attention": ("!", "!!", 33),
-    "unknown": ("?", "??", 33),
-    "manual": ("?", "??", 33),
-    "waived": ("-", "--", 2),
-    "none": ("-", "--", 2),
-    "not-applicable": ("-", "--", 2),
-    "not required": ("-", "--", 2),
-}
 _STATE_COLUMN = "STATE"
 _GAP = "  "
 _NARROWEST = 8
@@ -53,9 +26,9 @@ def render(report: Report, *, width: int | None, color: bool, unicode: bool, wid
     style = _Style(color=color, unicode=unicode)
     blocks = [list(_table(table, style, width=width, wide=wide)) for table in report.tables]
     blocks.append(list(_finding_lines(report.findings, style, wide=wide)))
-    blocks.append([_inert(note) for note in report.notes])
+    blocks.append([inert(note) for note in report.notes])
     blocks.append([style.verdict(report)])
-    blocks.append([f"next: {_inert(step)}" for step in report.next_steps])
+    blocks.append([f"next: {inert(step)}" for step in report.next_steps])
     text = "\n\n".join("\n".join(block) for block in blocks if block)
     return text if unicode else text.replace("…", "~").encode("ascii", "backslashreplace").decode("ascii")
 
@@ -66,47 +39,36 @@ class _Style:
 
     def mark(self, word: str) -> str:
         """Symbol and word, or the word alone where it needs no symbol."""
-        if word not in _MARKS:
-            return _inert(word)
-        symbol, ascii_symbol, _ = _MARKS[word]
+        if word not in MARKS:
+            return inert(word)
+        symbol, ascii_symbol, _ = MARKS[word]
         if self._unicode:
             return f"{symbol} {word}"
         return word if ascii_symbol == word else f"{ascii_symbol} {word}"
 
     def paint(self, word: str, shown: str) -> str:
-        if not self._color or word not in _MARKS:
+        if not self._color or word not in MARKS:
             return shown
         bare = shown.rstrip()
-        return f"\x1b[{_MARKS[word][2]}m{bare}\x1b[0m{shown[len(bare) :]}"
+        return f"\x1b[{MARKS[word][2]}m{bare}\x1b[0m{shown[len(bare) :]}"
 
     def verdict(self, report: Report) -> str:
-        word = "fail" if report.exit_code else "attention" if any(map(_is_serious, report.findings)) else "ok"
-        return self.paint(word, f"{self.mark(word)}: {_inert(report.verdict)}")
-
-
-def _is_serious(finding: Finding) -> bool:
-    """Whether it stands there with a cross: no tick may stand beside it, whatever the exit code is."""
-    return finding.status is Status.FAIL and finding.severity in (Severity.CRITICAL, Severity.HIGH)
+        word = verdict_word(report)
+        return self.paint(word, f"{self.mark(word)}: {inert(report.verdict)}")
 
 
 def _finding_lines(findings: Sequence[Finding], style: _Style, *, wide: bool) -> Iterator[str]:
     shown = [finding for finding in findings if wide or finding.status not in _FOLDED]
     fixes = [finding.fix for finding in shown]
     for number, finding in enumerate(shown):
-        where = _where(finding.location)
+        place = where(finding.location)
         # A failed check is named by how bad it is: that is what --fail-on goes by.
         word = str(finding.severity if finding.status is Status.FAIL else finding.status)
-        text = f"{finding.message}: {where}" if where else finding.message
-        yield f"{style.paint(word, style.mark(word))} {_inert(f'{finding.id} {text}')}"
+        text = f"{finding.message}: {place}" if place else finding.message
+        yield f"{style.paint(word, style.mark(word))} {inert(f'{finding.id} {text}')}"
         # What mends several that stand together is said once, behind the last of them.
         if finding.fix and fixes[number + 1 : number + 2] != [finding.fix]:
-            yield f"    {_inert(finding.fix)}"
-
-
-def _where(location: Location) -> str | None:
-    if location.file is None:
-        return location.etcd_key or location.endpoint
-    return ":".join(str(part) for part in (location.file, location.line, location.column) if part)
+            yield f"    {inert(finding.fix)}"
 
 
 def _table(table: Table, style: _Style, *, width: int | None, wide: bool) -> Iterator[str]:
@@ -116,12 +78,12 @@ def _table(table: Table, style: _Style, *, width: int | None, wide: bool) -> Ite
     state = [index for index in shown if table.columns[index] == _STATE_COLUMN]
     cells = [[table.columns[index] for index in shown]]
     cells += [
-        [style.mark(row[index]) if index in state else _inert(row[index]) for index in shown] for row in table.rows
+        [style.mark(row[index]) if index in state else inert(row[index]) for index in shown] for row in table.rows
     ]
     numeric = [index in table.numeric for index in shown]
     widths = _widths(cells, [right or place in state for place, right in zip(shown, numeric, strict=True)], width)
     if table.title:
-        yield f"{_inert(table.title)}:"
+        yield f"{inert(table.title)}:"
     for number, row in enumerate(cells):
         parts = []
         for place, cell in enumerate(row):
@@ -146,8 +108,3 @@ def _fit(cell: str, width: int, *, right: bool) -> str:
     if len(cell) > width:
         cell = cell[: width - 1] + "…"
     return cell.rjust(width) if right else cell.ljust(width)
-
-
-def _inert(text: str) -> str:
-    """`text` with control characters escaped: the last guard before a terminal."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -9,6 +9,7 @@ and Pods of a cluster that does not start without them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from keyctl.errors import RefusedError
 from keyctl.kube.interface import OwnNetwork
@@ -42,6 +43,8 @@ def _doubts(place: NetworkPlace, network: OwnNetwork) -> Iterator[str]:
         yield f"you may not list {', '.join(network.unseen)}"
     if not place.addresses:
         yield "its name leads to no address here"
+    if any(ip_address(one).is_loopback for one in place.addresses):
+        yield "it is reached on this very machine, from where a port-forward or a proxy may lead into it"
     nodes = filter(None, (network.nodes.get(host.lower()) for host in (place.host, *place.addresses)))
     for node in dict.fromkeys(nodes):
         yield f"it is on {node}, where a Pod may have the port of its host"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from keyctl.errors import RefusedError
 from keyctl.keys.key import KeyRef
 from keyctl.keys.ledger import KeyRecord, KeyState
+from keyctl.rotation.history import note_history, revisions_of
 from keyctl.rotation.journal import Journal, LocalLock
 from keyctl.rotation.key_use import alone, known, look_for
 from keyctl.rotation.obstacles import Facts, require_unused
@@ -45,7 +46,8 @@ class Deactivation:
             )
         use = look_for(self._world, self._ref, self._reporter)
         under_way = bool(self._journal.unfinished())
-        require_unused(Facts(record, under_way, use.unseen, use.holders, use.values, (), (), ()))
+        facts = Facts(record, under_way, use.unseen, use.holders, use.values, nodes=use.nodes, begun=use.begun)
+        require_unused(facts)
         return record
 
     def carry_out(self) -> KeyRecord:
@@ -56,4 +58,7 @@ class Deactivation:
                 return record
             # NOTE: reading everything may take longer than the Lease lasts; this renews it, or tells that it was lost.
             self._world.lease.check()
+            # NOTE: whoever took it out of the files waited for nothing: superseded revisions are under it still, and
+            # so may be a write that lands only now. Until etcd has compacted them it is not destroyed (R4, R6).
+            note_history(self._world, revisions_of(self._world), (self._ref,))
             return self._world.store.note_state(self._ref, KeyState.DEACTIVATED)

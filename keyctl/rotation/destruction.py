@@ -45,25 +45,30 @@ class Destruction:
         unknown key or backup, `WrongUsageError` for a backup to forget that does not
         need the key, `UnreachableError` for what could not be looked at.
         """
-        facts = self._look()
+        facts = self._look(self._needing())
         require_none(facts)
         return facts.record
 
     def carry_out(self) -> KeyRecord:
         """Check again, as the only one who changes this cluster, then destroy the key. Raises as `check` does."""
         with alone(self._world, self._lock):
-            self.check()
+            needing = self._needing()
+            facts = self._look(needing)
+            require_none(facts)
             # NOTE: reading everything may take longer than the Lease lasts; this renews it, or tells that it was lost.
             self._world.lease.check()
+            if facts.record.state is KeyState.PRE_ACTIVATION:
+                self._world.store.note_state(self._ref, KeyState.DEACTIVATED)
+            # NOTE: snapshots are registered without the Lease; one that came while we looked is seen by the store.
+            destroyed = self._world.store.destroy(self._ref, judged=needing)
+            # NOTE: not before: other keys may be needed by them, and a key that stays must not lose its backups.
             for location in self._forget:
                 self._world.store.forget_backup(location)
-            if known(self._world, self._ref).state is KeyState.PRE_ACTIVATION:
-                self._world.store.note_state(self._ref, KeyState.DEACTIVATED)
-            return self._world.store.destroy(self._ref)
+            return destroyed
 
-    def _look(self) -> Facts:
+    def _look(self, needing: tuple[Backup, ...]) -> Facts:
         world, ref = self._world, self._ref
-        record, needing = known(world, ref), self._needing()
+        record = known(world, ref)
         use = look_for(world, ref, self._reporter)
         histories = [(backup, _place_of(world, backup)) for backup in needing if backup.kind is BackupKind.HISTORY]
         return Facts(
@@ -72,6 +77,8 @@ class Destruction:
             unseen=use.unseen,
             holders=use.holders,
             values=use.values,
+            nodes=use.nodes,
+            begun=use.begun,
             snapshots=tuple(
                 one for one in needing if one.kind is BackupKind.SNAPSHOT and one.location not in self._forget
             ),

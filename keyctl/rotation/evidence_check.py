@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from keyctl.errors import UnusableInputError
 from keyctl.rotation.evidence import FILE_NAME, FORMAT, LINKS, canonical, digest
 from keyctl.rotation.evidence_claims import missing
 from keyctl.rotation.evidence_course import Count, Course, Entry, PlannedKey, counts, course, unusable
+from keyctl.rotation.moments import moments
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class Checked:
     `servers` has for each how often it was proven, and what showed which file it had loaded: "hash", or, where it did
     not say that, "reload" and "start". `revisions` are etcd's, by what was done at them, in order. `history` says how
     superseded revisions were dealt with, "" where they were not. `settle` is in seconds. `late` is how often a
-    value landed late, so that the old key was put back. `sha256` is the last line's hash.
+    value landed late, so that the old key was put back. `sha256` is the last line's hash. `moments` are what happened,
+    for whoever draws it (`keyctl.rotation.moments`).
     """
 
     path: Path
@@ -43,6 +46,7 @@ class Checked:
     late: int
     records: int
     sha256: str
+    moments: tuple[Mapping[str, object], ...]
 
     def lines(self) -> tuple[str, ...]:
         """As text without control characters, one fact a line; the last one is the hash to keep elsewhere."""
@@ -56,7 +60,7 @@ class Checked:
             f"{new} key {_named(self.new)}",
             *(f"{fate} key {_named(key)}" for key in self.old),
             *(f"server {name}: {proofs} proofs{_shown_by(kinds)}" for name, proofs, kinds in self.servers),
-            *(f"{what}: {before} values before, {after} after" for what, before, after in self._changes()),
+            *(f"{what}: {before} values before, {after} after" for what, before, after in self.changes()),
             f"revisions: {', '.join(f'{what} {revision}' for what, revision in self.revisions)}",
             f"settled {self.settle:g} s; history: {self.history or 'left as it is'}",
             *late,
@@ -89,9 +93,10 @@ class Checked:
             "late": self.late,
             "records": self.records,
             "sha256": self.sha256,
+            "moments": [dict(moment) for moment in self.moments],
         }
 
-    def _changes(self) -> list[tuple[str, int, int]]:
+    def changes(self) -> list[tuple[str, int, int]]:
         """("secrets under aescbc/k1", values before, values after), sorted; what was not there is 0."""
         before, after = _by_place(self.before), _by_place(self.after)
         return [(place, before.get(place, 0), after.get(place, 0)) for place in sorted({*before, *after})]
@@ -190,6 +195,7 @@ def _checked(path: Path, told: Course, last: str) -> Checked:
         late=sum(entry.proves("late") for entry in entries),
         records=len(entries),
         sha256=last,
+        moments=tuple(moments(entry.fields for entry in entries)),
     )
 
 

@@ -17,16 +17,20 @@ from keyctl.encryption_config.model import EncryptionConfig, ProviderElement, Re
 from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.keys import ledger
 from keyctl.keys.key import Key, KeyRef
-from keyctl.keys.ledger import KeyRecord
+from keyctl.keys.ledger import KeyRecord, KeyState
 from keyctl.rotation import preflight
 from keyctl.rotation.journal import LocalLock
+from keyctl.rotation.node_files import holding
 from keyctl.rotation.observe import require_access
+from keyctl.rotation.obstacles import Obstacle
 from keyctl.rotation.scan import scan
 from keyctl.rotation.server_facts import ServerFacts, check_etcds, check_file, check_flags, look
 from keyctl.rotation.world import Event, Reporter, World
 
 # A resource that no API serves: an entry for it adds a key to what is known, and changes how nothing is stored.
 _NOWHERE = "nowhere.keyctl.invalid"
+# What the old key of a rotation is until that ends.
+_REPLACED = {KeyState.ACTIVE, KeyState.SUSPENDED, KeyState.COMPROMISED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +38,16 @@ class KeyUse:
     """Who uses a key.
 
     `unseen` says why a part of the cluster could not be judged, `holders` are the servers whose file has the key,
-    with its path, and `values` counts the live values under it by resource.
+    with its path, `nodes` tells of those that are to load it or have reported it, and `values` counts the live values
+    under it by resource. `begun` are other keys in files that the ledger does not have in use yet: the end of a
+    rotation notes that.
     """
 
     unseen: tuple[RefusedError, ...]
     holders: tuple[tuple[str, str], ...]
     values: tuple[tuple[str, int], ...]
+    nodes: tuple[Obstacle, ...] = ()
+    begun: tuple[KeyRef, ...] = ()
 
 
 def known(world: World, ref: KeyRef) -> KeyRecord:
@@ -59,10 +67,15 @@ def look_for(world: World, ref: KeyRef, reporter: Reporter) -> KeyUse:
     config = servers[0].config if servers else None
     if servers:
         preflight.check_binding(world, config, world.servers[0].api)
+    key = world.store.get(ref)
+    holders = tuple((facts.server.name, facts.server.config_path) for facts in servers if ref in _refs(facts))
+    told = {name for name, _ in holders}
     return KeyUse(
         unseen=unseen,
-        holders=tuple((facts.server.name, facts.server.config_path) for facts in servers if _holds(facts, ref)),
-        values=_values(world, ref, config, reporter),
+        holders=holders,
+        values=_values(world, ref, _knowing(config, key), reporter),
+        nodes=() if world.nodes is None else tuple(holding(world.nodes, ref, key, told=told)),
+        begun=_begun(world, servers, ref),
     )
 
 
@@ -102,14 +115,24 @@ def _servers(world: World, reporter: Reporter) -> tuple[tuple[ServerFacts, ...],
     return tuple(found), tuple(unseen)
 
 
-def _values(
-    world: World, ref: KeyRef, config: EncryptionConfig | None, reporter: Reporter
-) -> tuple[tuple[str, int], ...]:
+def _begun(world: World, servers: tuple[ServerFacts, ...], ref: KeyRef) -> tuple[KeyRef, ...]:
+    """Keys in files that were made and are not noted as in use, where `ref` is noted as what one may take the place of.
+
+    The end of a rotation notes both. NOTE: a key for the first start of a cluster takes the place of none.
+    """
+    records = world.store.records()
+    if not any(record.ref == ref and record.state in _REPLACED for record in records):
+        return ()
+    made = {record.ref for record in records if record.state is KeyState.PRE_ACTIVATION}
+    in_files = {one for facts in servers for one in _refs(facts)}
+    return tuple(sorted(made & in_files - {ref}))
+
+
+def _values(world: World, ref: KeyRef, config: EncryptionConfig, reporter: Reporter) -> tuple[tuple[str, int], ...]:
     """How many live values of each resource stand under the key, in all etcds."""
     reporter.event(Event("step", "reading every value of every etcd"))
-    knowing = _knowing(config, world.store.get(ref))
     count: Counter[str] = Counter()
-    for group in scan(world.everything(), prefix=world.prefix, config=knowing).groups:
+    for group in scan(world.everything(), prefix=world.prefix, config=config).groups:
         if group.ref == ref:
             count[group.resource] += group.values
     return tuple(sorted(count.items()))
@@ -133,5 +156,6 @@ def _knowing(config: EncryptionConfig | None, key: Key | None) -> EncryptionConf
     return EncryptionConfig((*entries, ResourceEntry((_NOWHERE,), (reader,))))
 
 
-def _holds(facts: ServerFacts, ref: KeyRef) -> bool:
-    return facts.config is not None and any(key.ref == ref for key in effective.all_static_keys(facts.config))
+def _refs(facts: ServerFacts) -> set[KeyRef]:
+    """The keys in the file of one server."""
+    return set() if facts.config is None else {key.ref for key in effective.all_static_keys(facts.config)}

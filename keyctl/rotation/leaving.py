@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from keyctl.errors import StoppedError
-from keyctl.keys.backups import Backup, BackupKind
 from keyctl.keys.key import STATIC_PROVIDERS
 from keyctl.rotation.background import Background
 from keyctl.rotation.effects import ServerEffects
+from keyctl.rotation.history import Revisions, note_history, revisions_of
 from keyctl.rotation.observation import Proofs
 from keyctl.rotation.observe import Observer
 from keyctl.rotation.plan import History, Plan, Way
@@ -59,7 +59,7 @@ class Leaving:
         self._job = job
         self._first = background.first_snapshots
         self._exposing = bool(background.exposing)
-        self._revisions: dict[int, int] = {}
+        self._revisions: Revisions | None = None
         self._since = job.world.clock.monotonic()
         self.resecured = background.resecured or job.way is Way.BACK
         self.late = background.late
@@ -92,7 +92,7 @@ class Leaving:
         job = self._job
         found = job.readings.scan()
         # NOTE: as of after the scan: every earlier revision will be out of reach, and later ones are later proofs'.
-        revisions = self._etcd_revisions()
+        revisions = revisions_of(job.world)
         takes_away = job.plan.retires or job.way is Way.BACK
         left = max(job.readings.elsewhere(found), job.readings.under_leaving(found) if takes_away else 0)
         if not left and found.kms:
@@ -129,21 +129,12 @@ class Leaving:
             # NOTE: what is not looked at is not proven; a server may have been given another etcd since (R3).
             check_etcd_flags(job.world, server.name, flags_of(server))
         mode = job.plan.history if ever_written else History.IGNORE
-        # NOTE: an etcd at revision 1 has nothing before it, and cannot be asked for revision 0.
-        revisions = [(place, self._revisions[number]) for number, place in enumerate(job.world.etcds)]
-        places = [(place, revision) for place, revision in revisions if revision > 1]
+        if self._revisions is None:
+            raise RuntimeError("history is cleared without a scan that proved it")
+        places = self._revisions
         if ever_written:
             job.write("intent", {"step": "note-history"})
-            for place, revision in places:
-                job.world.store.note_backup(
-                    Backup(
-                        kind=BackupKind.HISTORY,
-                        location=place.endpoints[0],
-                        at=job.world.clock.now().isoformat(),
-                        revision=revision,
-                        needs=tuple(ref for ref in job.readings.leaving if ref != IDENTITY),
-                    )
-                )
+            note_history(job.world, places, (ref for ref in job.readings.leaving if ref != IDENTITY))
         if mode is History.COMPACT:
             job.write("intent", {"step": "compact"})
             for place, revision in places:
@@ -230,10 +221,6 @@ class Leaving:
     def _settled(self) -> float:
         """For how many seconds nothing has changed, by the clock that nobody sets."""
         return round(self._job.world.clock.monotonic() - self._since, 3)
-
-    def _etcd_revisions(self) -> dict[int, int]:
-        places = self._job.world.etcds
-        return {number: max(m.revision for m in place.etcd.status()) for number, place in enumerate(places)}
 
     def _wait_out(self, since: float) -> None:
         """Wait until the settle time has passed since `since`, and since any server was last seen not ready."""

@@ -14,11 +14,20 @@ from keyctl.errors import RefusedError
 from keyctl.keys.backups import Backup
 from keyctl.keys.key import KeyRef
 from keyctl.keys.ledger import KeyRecord, KeyState
+from keyctl.keys.shown import shown_ref
 
 # NOTE: a run killed between making a key and planning with it leaves one that was never used, and no way to use it.
 DESTROYABLE = (KeyState.PRE_ACTIVATION, KeyState.DEACTIVATED, KeyState.COMPROMISED)
 
 _TAKE_OUT = "take it out of use first: keyctl rotate"
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """One reason, in a sentence, and what can be done about it."""
+
+    reason: str
+    hints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,8 @@ class Facts:
     servers whose file has the key, with its path. `values` counts the live values
     under it by resource. `snapshots` are the registered ones that need it;
     `histories` those whose etcd can still read them, `strangers` those whose etcd
-    the cluster file does not list.
+    the cluster file does not list. `nodes` are reasons of their own, and `begun`
+    the keys of rotations of which this machine knows nothing.
     """
 
     record: KeyRecord
@@ -37,17 +47,11 @@ class Facts:
     unseen: tuple[RefusedError, ...]
     holders: tuple[tuple[str, str], ...]
     values: tuple[tuple[str, int], ...]
-    snapshots: tuple[Backup, ...]
-    histories: tuple[Backup, ...]
-    strangers: tuple[Backup, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """One reason, in a sentence, and what can be done about it."""
-
-    reason: str
-    hints: tuple[str, ...] = ()
+    snapshots: tuple[Backup, ...] = ()
+    histories: tuple[Backup, ...] = ()
+    strangers: tuple[Backup, ...] = ()
+    nodes: tuple[Obstacle, ...] = ()
+    begun: tuple[KeyRef, ...] = ()
 
 
 def obstacles(facts: Facts) -> tuple[Obstacle, ...]:
@@ -97,6 +101,16 @@ def _of_life(facts: Facts) -> Iterator[Obstacle]:
 def _of_rotations(facts: Facts) -> Iterator[Obstacle]:
     if facts.under_way:
         yield Obstacle("a rotation of this cluster is under way", ("finish it first: keyctl rotate --resume",))
+        return
+    for ref in facts.begun:
+        yield Obstacle(
+            f"a rotation may be under way elsewhere: {shown_ref(ref)} is in a file, and the ledger does not have it "
+            "in use",
+            (
+                "finish it where it was begun: keyctl rotate --resume",
+                "where none was, and somebody put that key there by hand: keyctl rotate",
+            ),
+        )
 
 
 def _of_servers(facts: Facts) -> Iterator[Obstacle]:
@@ -104,6 +118,7 @@ def _of_servers(facts: Facts) -> Iterator[Obstacle]:
         yield Obstacle(f"{error}{f' ({error.cause})' if error.cause else ''}", error.hints)
     for server, path in facts.holders:
         yield Obstacle(f"{server} still has it in {path}", (_TAKE_OUT,))
+    yield from facts.nodes
 
 
 def _of_values(facts: Facts) -> Iterator[Obstacle]:

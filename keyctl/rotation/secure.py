@@ -12,7 +12,7 @@ from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import KeyctlError, StoppedError
 from keyctl.etcd.interface import SavedSnapshot
 from keyctl.keys.backups import Backup, BackupKind
-from keyctl.keys.key import STATIC_PROVIDERS, Key, KeyRef
+from keyctl.keys.key import STATIC_PROVIDERS, Key, KeyRef, Provider
 from keyctl.keys.ledger import KeyState
 from keyctl.keys.private_files import is_gone
 from keyctl.rotation.preflight import Facts
@@ -22,13 +22,17 @@ from keyctl.rotation.world import Event, Reporter, World
 
 @dataclass(frozen=True, slots=True)
 class KeptSnapshot:
-    """A snapshot in which every value opened. `needs` are the keys of its live values; `size` in bytes."""
+    """A snapshot in which every value opened. `needs` are the keys of its live values; `size` in bytes.
+
+    `plugins` are those that alone open some of them, each with what it called its key, None where it did not say.
+    """
 
     path: Path
     sha256: str
     size: int
     revision: int
     needs: tuple[KeyRef, ...]
+    plugins: tuple[tuple[KeyRef, str | None], ...] = ()
 
     def to_record(self) -> dict[str, object]:
         """As JSON-ready fields for the journal."""
@@ -138,7 +142,7 @@ def _examine(world: World, saved: SavedSnapshot, config: EncryptionConfig | None
             hint="nothing else was changed; keyctl verify-secrets names the values in etcd",
             rule="secured",
         )
-    kept = KeptSnapshot(saved.path, saved.sha256, saved.size, found.revision, _needs(found))
+    kept = KeptSnapshot(saved.path, saved.sha256, saved.size, found.revision, _needs(found), _plugins(found))
     _register(world, kept)
     return kept
 
@@ -152,9 +156,10 @@ def _register(world: World, kept: KeptSnapshot) -> None:
             location=str(kept.path.absolute()),
             at=world.clock.now().isoformat(),
             revision=kept.revision,
-            needs=kept.needs,
+            needs=(*kept.needs, *dict.fromkeys(ref for ref, _ in kept.plugins)),
             sha256=kept.sha256,
             fingerprints=tuple((ref, prints[ref]) for ref in kept.needs if ref in prints),
+            key_ids=tuple((ref, key_id) for ref, key_id in kept.plugins if key_id),
         )
     )
 
@@ -166,6 +171,12 @@ def _all_keys(config: EncryptionConfig | None) -> tuple[KeyRef, ...]:
 def _needs(found: Scan) -> tuple[KeyRef, ...]:
     refs = {group.ref for group in found.groups if group.ref is not None}
     return tuple(sorted((ref for ref in refs if ref.provider in STATIC_PROVIDERS), key=str))
+
+
+def _plugins(found: Scan) -> tuple[tuple[KeyRef, str | None], ...]:
+    # NOTE: their keys are at a KMS: nothing here can hold one back, and who restores the snapshot must know of it.
+    pairs = ((group.ref, group.key_id) for group in found.groups if group.ref is not None)
+    return tuple(dict.fromkeys((ref, key_id) for ref, key_id in pairs if ref.provider is Provider.KMS))
 
 
 def _free_path(directory: Path, stem: str) -> Path:

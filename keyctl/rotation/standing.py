@@ -329,6 +329,7 @@ def _rotation_data(journal: JournalSeen, standing: Standing) -> dict[str, object
         "last": journal.last or None,
         "ofThisCluster": under_way(standing.facts),
         "problem": journal.problem or None,
+        "moments": [dict(moment) for moment in journal.moments],
     }
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from keyctl.etcd.interface import Etcd
 from keyctl.hosts.interface import Host
+from keyctl.keys.distribution import Distribution
 from keyctl.keys.interface import KeyStore
 from keyctl.kube.interface import ApiServer, NetworkView, RotationLease
 from keyctl.stored.source import JoinedSource, ValueSource
@@ -103,7 +104,7 @@ class World:
     """Everything a rotation touches. `prefix` is the storage prefix without a trailing slash.
 
     `operator` says who is at work, for the record. `settle` in seconds. `store_server` is None where the key store is
-    on a disk.
+    on a disk; so is `nodes`, where agents of nodes fetch their files and report, whether any do so now or not.
     """
 
     cluster: str
@@ -119,6 +120,7 @@ class World:
     settle: float
     operator: str
     store_server: StoreServer | None = None
+    nodes: Distribution | None = None
 
     def everything(self) -> ValueSource:
         """All values of all etcds, the main one first, as they are now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from keyctl.encryption_config import effective
@@ -317,12 +318,13 @@ def _resource_data(one: ResourceResult) -> dict[str, object]:
             "role": str(group.role),
             "decrypted": group.decrypted,
             "failed": group.failed,
+            "state": state,
         }
-        for group in (stored.group for stored in one.stored)
+        for group, state in ((stored.group, stored.state) for stored in one.stored)
         if is_encrypted(group)
     ]
     shown = {"resource": one.resource, "required": one.required, "values": one.values, "plaintext": one.plaintext}
-    return shown | {"encrypted": encrypted}
+    return shown | {"unrecognised": one.unrecognised, "missing": one.missing, "encrypted": encrypted}
 
 
 def _count(number: int) -> str:
@@ -359,8 +361,17 @@ def left_data(left: Leftovers) -> dict[str, object]:
         "coverage": {str(area): str(coverage[area]) for area in Area},
         "remarks": [{"area": str(one.area), "text": display(one.text)} for one in left.remarks],
         "history": {"values": sum(one.values for one in history)} | _left_counts(left, history),
-        "residue": _left_counts(left, residue),
+        "residue": _left_counts(left, residue) | {"plaintextIn": _plaintext_by_area(left, residue)},
     }
+
+
+def _plaintext_by_area(left: Leftovers, groups: tuple[LeftGroup, ...]) -> dict[str, int]:
+    """How much of `groups` is plaintext that should not be, by area; without areas that have none."""
+    found: Counter[str] = Counter()
+    for one in groups:
+        if left.is_plaintext(one):
+            found[str(one.area)] += one.values
+    return dict(found)
 
 
 def _left_counts(left: Leftovers, groups: tuple[LeftGroup, ...]) -> dict[str, object]:

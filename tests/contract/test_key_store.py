@@ -145,6 +145,31 @@ def test_a_key_that_is_not_out_of_use_is_not_destroyed(store: KeyStore, state: s
     assert store.get(_KEY.ref) == _KEY
 
 
+def test_a_backup_that_nobody_judged_keeps_its_key_from_being_destroyed(store: KeyStore) -> None:
+    store.put(_KEY, origin="imported")
+    before = store.note_state(_KEY.ref, "deactivated")
+    other = replace(_SNAPSHOT, location="/backup/b.db", needs=(), fingerprints=((_SECOND.ref, _KEY.fingerprint),))
+    store.note_backup(_SNAPSHOT)
+    store.note_backup(replace(_SNAPSHOT, location="/backup/c.db", needs=(_SECOND.ref,)))
+    judged = store.backups()
+    store.note_backup(other)
+    with pytest.raises(RefusedError, match="is not destroyed") as caught:
+        store.destroy(_KEY.ref, judged=judged)
+    assert caught.value.rule == "R4"
+    assert "/backup/b.db, which needs it, was registered meanwhile" in (caught.value.cause or "")
+    assert store.records() == (before,)
+    assert store.get(_KEY.ref) == _KEY
+    assert store.destroy(_KEY.ref, judged=(*judged, other)).state == "destroyed"
+    assert store.destroy(_KEY.ref).state == "destroyed"
+
+
+def test_the_register_keeps_what_plugins_call_their_keys(store: KeyStore) -> None:
+    plugin = KeyRef(Provider.KMS, "vault")
+    noted = replace(_SNAPSHOT, needs=(_KEY.ref, plugin), key_ids=((plugin, "id-1"), (plugin, "id-2")))
+    store.note_backup(noted)
+    assert store.backups() == (noted,)
+
+
 def test_an_unknown_key_cannot_be_destroyed(store: KeyStore) -> None:
     with pytest.raises(UnusableInputError, match="aescbc/nobody"):
         store.destroy(KeyRef(Provider.AESCBC, "nobody"))

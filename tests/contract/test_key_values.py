@@ -73,6 +73,14 @@ def test_a_write_that_asks_for_no_version_comes_after_whichever_is_there(engine:
     assert engine.values.read(_PATH) == Found(2, {"a": "two"})
 
 
+def test_entries_are_listed_by_their_folder_and_folders_are_not(engine: _Memory | _Bao) -> None:
+    assert engine.values.names("clusters/prod/applied") == ()
+    for name in ("applied/cp1", "applied/cp2", "applied/below/cp3", "applied2/cp4"):
+        engine.values.write(f"clusters/prod/{name}", {"a": "one"}, cas=None)
+    assert sorted(engine.values.names("clusters/prod/applied")) == ["cp1", "cp2"]
+    assert engine.values.names("clusters/prod/applied/below") == ("cp3",)
+
+
 def test_a_deleted_entry_is_neither_there_nor_missing(engine: _Memory | _Bao) -> None:
     engine.values.write(_PATH, {"a": "one"}, cas=0)
     engine.delete()

@@ -23,6 +23,7 @@ from keyctl.kube.interface import (
     Patched,
     Refusal,
     RotationLease,
+    Transformed,
 )
 from keyctl.kube.lease import Holder, KubeLease
 from keyctl.kube.servers import HttpApiServer
@@ -34,6 +35,7 @@ from tests.support.plane import control_planes
 from tests.support.real_kube import api_server, connection, create_secret, refusing_webhook, write_with
 
 _numbers = itertools.count(1)
+_AESCBC = "k8s:enc:aescbc:v1:"
 
 
 class _Scene(Protocol):
@@ -44,6 +46,7 @@ class _Scene(Protocol):
 
     def secret(self) -> ObjectRef: ...
     def make_stale(self) -> None: ...
+    def counters(self) -> tuple[Transformed, ...]: ...
     def refusing(self, folder: Path) -> AbstractContextManager[ObjectRef]: ...
     def lease(self, place: str, run: str, *, through_down: bool = False) -> RotationLease: ...
     def let_leases_run_out(self) -> None: ...
@@ -64,6 +67,10 @@ class _Fake:
 
     def make_stale(self) -> None:
         self.cluster.make_stale()
+
+    def counters(self) -> tuple[Transformed, ...]:
+        self.server.counters = (Transformed("secrets", written=True, prefix=_AESCBC, succeeded=True, count=1),)
+        return self.server.transformed()
 
     @contextmanager
     def refusing(self, folder: Path) -> Iterator[ObjectRef]:
@@ -94,6 +101,9 @@ class _Real:
 
     def secret(self) -> ObjectRef:
         return create_secret(self.lab, "default", f"s{next(_numbers)}")
+
+    def counters(self) -> tuple[Transformed, ...]:
+        return self.http.transformed()
 
     def make_stale(self) -> None:
         self.keys.insert(0, f"key{len(self.keys) + 1}")
@@ -151,6 +161,13 @@ def test_a_probe_of_a_ready_server_tells_what_it_is(scene: _Scene) -> None:
     assert seen.start_time > 0
     assert seen.certificate_serial > 0
     assert seen.version.startswith("v1.")
+
+
+def test_a_server_counts_what_it_has_encrypted(scene: _Scene) -> None:
+    scene.secret()
+    told = [one for one in scene.counters() if one.written and one.succeeded and one.resource == "secrets"]
+    assert {one.prefix for one in told} & {_AESCBC, ""} == {_AESCBC}
+    assert all(one.count > 0 for one in told)
 
 
 def test_a_server_that_is_down_answers_a_probe_and_fails_all_else(scene: _Scene) -> None:

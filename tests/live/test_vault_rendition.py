@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -62,6 +63,22 @@ def test_what_a_node_reports_a_rotator_reads(bao, mount):
     assert rotator.reported("cp2") is None
     with pytest.raises(UnreachableError):
         node.reported("cp1")
+
+
+def test_a_rotator_sees_every_file_that_is_wanted_or_was_reported_by_whomever_and_a_node_none_of_them(bao, mount):
+    rotator, node = shared(bao, mount, Role.ROTATOR), shared(bao, mount, Role.NODE_READER)
+    assert rotator.traces() == ()
+    rotator.want("cp1", _ONE)
+    for server, content in (("cp1", b"one"), ("cp9", b"nine"), ("cp2", None)):
+        node.report(replace(report(1, content), server=server))
+    found = {(one.server, one.wanted, one.content) for one in rotator.traces()}
+    assert found == {("cp1", True, _ONE.text.encode()), ("cp1", False, b"one"), ("cp9", False, b"nine")}
+    (gone,) = (one for one in rotator.traces() if one.server == "cp9")
+    assert gone.erase == f"bao kv metadata delete -mount={mount} clusters/prod/applied/cp9"
+    bao.ask("DELETE", f"{mount}/metadata/{gone.entry}")
+    assert {one.server for one in rotator.traces()} == {"cp1"}
+    with pytest.raises(UnreachableError):
+        node.traces()
 
 
 def test_no_older_version_stays_of_what_was_wanted_or_reported(bao, mount):

@@ -14,7 +14,7 @@ import yaml
 
 from keyctl.keys.key import Key
 from keyctl.lab.topology import EtcdAccess
-from tests.support import by_hand, seal
+from tests.support import by_hand, html_tree, seal
 from tests.support.encryption_file import key_texts, leaks, write_config
 from tests.support.hints import wrong_hints
 from tests.support.plane import ControlPlanes
@@ -217,7 +217,7 @@ def test_json_and_report_files_keep_the_contract(scene: Scene) -> None:
     scene.store("b", OLD)
     scene.store("p", None)
     scene.store("c", None, "configmaps")
-    reports = [f"--report={kind}=report.{kind}" for kind in ("json", "junit")]
+    reports = [f"--report={kind}=report.{kind}" for kind in ("json", "junit", "html")]
     answer = scene.verify("--encryption-config", scene.config(NEW, OLD), "-o", "json", *reports)
     document = json.loads(answer.stdout)
     assert broken_promises(document) == []
@@ -230,6 +230,9 @@ def test_json_and_report_files_keep_the_contract(scene: Scene) -> None:
     suite = ElementTree.parse(scene.shell.folder / "report.junit").getroot()  # noqa: S314 — our own file
     assert (suite.get("tests"), suite.get("failures")) == ("2", "2")
     assert scene.at("p") in str(ElementTree.tostring(suite))
+    page = html_tree.read((scene.shell.folder / "report.html").read_text())
+    assert [row.elements[0].text for row in page.by_id("values").all("tbody")[0].elements] == ["secrets"]
+    assert scene.at("p") in page.by_id("findings").text
 
 
 def test_a_file_name_after_o_is_a_usage_error_that_says_how(scene: Scene) -> None:

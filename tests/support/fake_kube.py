@@ -26,6 +26,7 @@ from keyctl.kube.interface import (
     Refusal,
     ServerProbe,
     StoredObject,
+    Transformed,
 )
 from keyctl.kube.outcomes import judge
 
@@ -108,6 +109,9 @@ class FakeApiServer:
     start_time: float = field(default_factory=itertools.count(1000).__next__)
     certificate_serial: int = field(default_factory=itertools.count(1).__next__)
     reload_failures: int = 0
+    reloads: int = 0
+    version: str = "v1.37.1"
+    counters: tuple[Transformed, ...] = ()
     lag: int = 0
     answers: dict[Key, tuple[int, str]] = field(default_factory=dict)
     unreadable: set[Key] = field(default_factory=set)
@@ -140,7 +144,8 @@ class FakeApiServer:
             start_time=self.start_time,
             certificate_serial=self.certificate_serial,
             reload_failures=self.reload_failures,
-            version="v1.37.1",
+            reloads=self.reloads,
+            version=self.version,
             problem="" if self.ready else "not ready: informer-sync",
         )
 
@@ -186,6 +191,11 @@ class FakeApiServer:
         """See `ApiServer`."""
         self.ask("list", "leases.coordination.k8s.io")
         return self.cluster.census
+
+    def transformed(self) -> tuple[Transformed, ...]:
+        """See `StorageCounters`."""
+        self.ask("get", "metrics")
+        return self.counters
 
     def discover(self) -> dict[str, str]:
         """See `ApiServer`."""

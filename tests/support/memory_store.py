@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 from keyctl.errors import UnusableInputError
@@ -51,7 +51,8 @@ class MemoryKeyStore:
         self._records[record.ref] = record
         return record
 
-    def destroy(self, ref: KeyRef) -> KeyRecord:
+    def destroy(self, ref: KeyRef, *, judged: Collection[Backup] = ()) -> KeyRecord:
+        backups.require_judged(self.backups(), self._known(ref), judged)
         return self._change(ref, KeyState.DESTROYED)
 
     def note_backup(self, backup: Backup) -> None:

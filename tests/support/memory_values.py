@@ -37,6 +37,12 @@ class MemoryValues:
             return Destroyed(len(versions))
         return Deleted(len(versions), "2026-11-21T10:00:05Z") if fields is None else Found(len(versions), fields)
 
+    def names(self, folder: str) -> tuple[str, ...]:
+        self._check()
+        below = f"{folder}/"
+        found = (path.removeprefix(below) for path in self.entries if path.startswith(below))
+        return tuple(sorted(name for name in found if "/" not in name))
+
     def write(self, path: str, fields: Mapping[str, object], *, cas: int | None) -> int:
         self._check()
         versions = self.entries.setdefault(path, [])

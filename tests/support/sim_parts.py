@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -130,9 +130,9 @@ class SimStore(MemoryKeyStore):
         note = super().note_state
         return self._switch.effect("store-note-state", lambda: note(ref, state))
 
-    def destroy(self, ref: KeyRef) -> KeyRecord:
+    def destroy(self, ref: KeyRef, *, judged: Collection[Backup] = ()) -> KeyRecord:
         destroy = super().destroy
-        return self._switch.effect("store-destroy", lambda: destroy(ref))
+        return self._switch.effect("store-destroy", lambda: destroy(ref, judged=judged))
 
     def note_backup(self, backup: Backup) -> None:
         note = super().note_backup

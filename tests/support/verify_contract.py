@@ -17,12 +17,15 @@ _ENCRYPTED = {
     "role": ("write", "read", "unknown"),
     "decrypted": _NUMBER,
     "failed": _NUMBER,
+    "state": ("ok", "stale", "unreadable", "unknown"),
 }
 _RESOURCE = {
     "resource": _TEXT,
     "required": _FLAG,
     "values": _NUMBER,
     "plaintext": _NUMBER,
+    "unrecognised": _NUMBER,
+    "missing": _NUMBER,
     "encrypted": [_ENCRYPTED],
 }
 _FINDING = {
@@ -49,7 +52,7 @@ CONTRACT = {
     "resources": [_RESOURCE],
     "coverage": dict.fromkeys(("live", "history", "freePages", "wal", "snapDir"), _AREA),
     "history": {"values": _NUMBER, "plaintext": _NUMBER, "encrypted": [_ENCRYPTED]},
-    "residue": {"plaintext": _NUMBER, "encrypted": [_ENCRYPTED]},
+    "residue": {"plaintext": _NUMBER, "encrypted": [_ENCRYPTED], "plaintextIn": {}},
 }
 
 

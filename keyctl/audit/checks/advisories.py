@@ -38,7 +38,7 @@ class Advisory:
         return version < same[0] if same else version < min(self.fixed)
 
 
-_USERS = "etcd's own users and roles, which Kubernetes does not use"
+USERS = "etcd's own users and roles, which Kubernetes does not use"
 
 ADVISORIES = (
     Advisory(
@@ -46,7 +46,7 @@ ADVISORIES = (
         Severity.LOW,
         "a watch passes over permissions",
         ((3, 5, 33), (3, 6, 14), (3, 7, 1)),
-        needs=_USERS,
+        needs=USERS,
     ),
     Advisory(
         "GHSA-6vch-q96h-7gc3",
@@ -66,16 +66,16 @@ ADVISORIES = (
         Severity.LOW,
         "permissions are passed over",
         ((3, 4, 44), (3, 5, 30), (3, 6, 11)),
-        needs=_USERS,
+        needs=USERS,
     ),
     Advisory(
-        "CVE-2026-33413", Severity.LOW, "permissions are passed over", ((3, 4, 42), (3, 5, 28), (3, 6, 9)), needs=_USERS
+        "CVE-2026-33413", Severity.LOW, "permissions are passed over", ((3, 4, 42), (3, 5, 28), (3, 6, 9)), needs=USERS
     ),
     Advisory(
-        "CVE-2026-33343", Severity.LOW, "permissions are passed over", ((3, 4, 42), (3, 5, 28), (3, 6, 9)), needs=_USERS
+        "CVE-2026-33343", Severity.LOW, "permissions are passed over", ((3, 4, 42), (3, 5, 28), (3, 6, 9)), needs=USERS
     ),
-    Advisory("CVE-2023-32082", Severity.LOW, "key names leak through leases", ((3, 4, 26), (3, 5, 9)), needs=_USERS),
-    Advisory("CVE-2021-28235", Severity.LOW, "a debug page shows credentials", ((3, 4, 25), (3, 5, 8)), needs=_USERS),
+    Advisory("CVE-2023-32082", Severity.LOW, "key names leak through leases", ((3, 4, 26), (3, 5, 9)), needs=USERS),
+    Advisory("CVE-2021-28235", Severity.LOW, "a debug page shows credentials", ((3, 4, 25), (3, 5, 8)), needs=USERS),
     Advisory(
         "data corruption in 3.5.0 to 3.5.2",
         Severity.HIGH,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keyctl.audit.checks.check import API_SERVERS, Check, check, pending
+from keyctl.audit.checks.check import API_SERVERS, Check, check
 from keyctl.audit.checks.mappings import AUTH, TLS
-from keyctl.audit.facts import About, Program
+from keyctl.audit.facts import Program
 from keyctl.audit.verdicts import Verdict, failed, not_applicable, passed, unknown
 from keyctl.findings import Rule, Severity
 
@@ -28,24 +28,6 @@ AUTHORIZATION = Rule(
     "the mode is AlwaysAllow.",
     "give --authorization-mode=Node,RBAC",
     "kube-apiserver 1.37, --authorization-mode",
-    AUTH,
-)
-ETCD_USERS = Rule(
-    "KC-AUTH-002",
-    Severity.MEDIUM,
-    "etcd serves others than Kubernetes without users and roles",
-    "Certificates alone let every client read everything. That is enough where the API servers are the only clients.",
-    "keep other programs off this etcd, or turn on its authentication",
-    "",
-    AUTH,
-)
-CERTIFICATE_HOLDERS = Rule(
-    "KC-AUTH-003",
-    Severity.MEDIUM,
-    "others than API server, health check and backup hold a client certificate of etcd",
-    "Each of them reads every value past the API server's authorization.",
-    "revoke what is not needed; sign certificates for etcd with a CA of its own",
-    "",
     AUTH,
 )
 
@@ -86,9 +68,4 @@ def authorization_mode(server: Program) -> Iterator[Verdict]:
         yield passed(f"--authorization-mode={modes.known}", modes)
 
 
-CHECKS: tuple[Check, ...] = (
-    credentials_for_etcd,
-    authorization_mode,
-    pending(ETCD_USERS, About.ETCD, "a live etcd"),
-    pending(CERTIFICATE_HOLDERS, About.CERTIFICATE, "the certificates of every host"),
-)
+CHECKS: tuple[Check, ...] = (credentials_for_etcd, authorization_mode)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from keyctl.audit.checks.check import API_SERVERS, AUDIT_POLICIES, Check, check, pending
+from keyctl.audit.checks.alerts import somebody_is_told
+from keyctl.audit.checks.check import API_SERVERS, AUDIT_POLICIES, Check, check, check_once
+from keyctl.audit.checks.files import AUDIT_LOG
 from keyctl.audit.checks.mappings import LOG
-from keyctl.audit.facts import TEMPLATE, About, AuditPolicy, PolicyRule, Program, UndecidedError
-from keyctl.audit.verdicts import Verdict, failed, passed
-from keyctl.findings import Rule, Severity
+from keyctl.audit.facts import TEMPLATE, About, AuditPolicy, Facts, FileFact, Git, PolicyRule, Program, UndecidedError
+from keyctl.audit.verdicts import Verdict, failed, not_applicable, passed
+from keyctl.findings import Rule, Severity, Status
 
 NO_LOG = Rule(
     "KC-LOG-001",
@@ -19,7 +21,7 @@ NO_LOG = Rule(
     "give --audit-policy-file, --audit-log-path, --audit-log-maxage=30, --audit-log-maxbackup=10 and "
     "--audit-log-maxsize=100",
     "CIS Kubernetes Benchmark 1.12, 1.2.16 to 1.2.19",
-    ("stig/V-242402", "stig/V-242461", "stig/V-242463", *LOG),
+    ("stig/V-242402", *(f"stig/V-24246{number}" for number in (1, 2, 3, 4, 5)), *LOG),
 )
 SECRETS_LOGGED = Rule(
     "KC-LOG-002",
@@ -40,26 +42,8 @@ LOG_FILES = Rule(
     "",
     ("nist-800-53/AU-9", *LOG),
 )
-ALERTS = Rule(
-    "KC-LOG-004",
-    Severity.MEDIUM,
-    "nobody is told when etcd or encryption fails",
-    "No leader, a full database, an expiring certificate, an old backup, a reload that failed: each is seen in metrics "
-    "before it is felt.",
-    "scrape etcd and the API servers, and alert on these",
-    "",
-    ("nist-800-53/SI-4", *LOG),
-)
-ALARMS = Rule(
-    "KC-LOG-005",
-    Severity.LOW,
-    "an alarm stands in etcd, or corruption is not looked for",
-    "Under NOSPACE nothing is written; under CORRUPT nothing that is read is proof.",
-    "etcdctl alarm list; turn on --experimental-compact-hash-check-enabled",
-    "",
-    ("nist-800-53/SI-7", *LOG),
-)
 
+_PRIVATE = 0o600
 _LEAST = {"audit-log-maxage": 30, "audit-log-maxbackup": 10, "audit-log-maxsize": 100}
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
@@ -121,6 +105,36 @@ def policy_tells_and_hides(policy: AuditPolicy) -> Iterator[Verdict]:
         yield passed("secrets are logged without their values", policy)
 
 
+@check_once(LOG_FILES, About.AUDIT_LOG)
+def logs_private(facts: Facts) -> Iterator[Verdict]:
+    """Each log file that was given; that it is shipped elsewhere is seen only of a webhook."""
+    logs = [one for one in facts.files if one.role == AUDIT_LOG]
+    for file in logs:
+        yield _private(file)
+    servers = facts.api_servers
+    if logs and not (servers and all(_gives(one, "audit-webhook-config-file") for one in servers)):
+        asks = "find out whether the audit log leaves the host"
+        yield Verdict(Status.MANUAL, asks, logs[0].location, logs[0].evidence)
+    elif not logs and servers and all(_gives(one, "audit-log-path") is False for one in servers):
+        yield not_applicable("no-log-file", "the API servers write no log file on their hosts", servers[0])
+
+
+def _private(file: FileFact) -> Verdict:
+    if file.git is not Git.OUTSIDE:
+        return not_applicable("git-work-tree", "modes of a checkout say nothing about the host: audit log", file)
+    if file.mode & ~_PRIVATE:
+        return failed(f"the audit log has mode {file.mode:04o}, more than {_PRIVATE:04o}", file)
+    return passed(f"the audit log has mode {file.mode:04o}", file)
+
+
+def _gives(server: Program, name: str) -> bool | None:
+    """Whether the setting has a value; None where that is not known."""
+    try:
+        return server.given(name) is not None
+    except UndecidedError:
+        return None
+
+
 def _deciding(policy: AuditPolicy, group: str, resource: str, verb: str) -> Iterator[PolicyRule]:
     """The rules that decide about such a request: those for some users only, up to the first one for all."""
     for rule in policy.rules:
@@ -152,7 +166,6 @@ def _is_enough(server: Program, name: str) -> bool:
 CHECKS: tuple[Check, ...] = (
     log_kept,
     policy_tells_and_hides,
-    pending(LOG_FILES, About.CLUSTER, "the audit log on every host"),
-    pending(ALERTS, About.CLUSTER, "the alert rules of the monitoring"),
-    pending(ALARMS, About.ETCD, "a live etcd"),
+    logs_private,
+    somebody_is_told,
 )

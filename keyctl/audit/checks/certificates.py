@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from keyctl.audit.checks.check import API_SERVERS, CERTIFICATES, ETCDS, Check, Subjects, check, check_beside, pending
+from keyctl.audit.checks.check import API_SERVERS, CERTIFICATES, ETCDS, Check, Subjects, check, check_beside
+from keyctl.audit.checks.etcd_ports import PORTS, agrees_to_strong
 from keyctl.audit.checks.mappings import TLS
-from keyctl.audit.facts import About, CertificateFact, Facts, Program, Setting, UndecidedError
+from keyctl.audit.facts import About, CertificateFact, Facts, Placed, Program, Setting, UndecidedError
+from keyctl.audit.live.probes import PortAnswers
 from keyctl.audit.verdicts import Verdict, failed, passed, unknown
 from keyctl.findings import Rule, Severity, Status
+from keyctl.stored.display import display
 
 SHARED_CA = Rule(
     "KC-TLS-006",
@@ -22,22 +25,13 @@ SHARED_CA = Rule(
     "CIS Kubernetes Benchmark 1.12, 2.7",
     TLS,
 )
-LIVE_REFUSALS = Rule(
-    "KC-TLS-009",
-    Severity.CRITICAL,
-    "etcd lets in whom it should refuse",
-    "Plain HTTP, no certificate, and a certificate of another CA must each be refused, on the client and on the peer "
-    "port of every member.",
-    "look at what etcd really listens on: its log names every URL",
-    "",
-    TLS,
-)
 WEAK_CIPHERS = Rule(
     "KC-TLS-010",
     Severity.HIGH,
     "old protocols or weak ciphers are allowed",
     "Suites with RC4, 3DES, CBC, or without forward secrecy can be broken or read later. What is not said is chosen by "
-    "Go, which offers none of these.",
+    "Go, which offers none of these. A running port is tried with TLS 1.1 and with RC4, 3DES and RSA key exchange, and "
+    "must show a certificate for the name by which it is asked.",
     "delete the option, or list suites with ECDHE and GCM or CHACHA20 only",
     "crypto/tls of Go, CipherSuites and InsecureCipherSuites",
     ("stig/V-242418", "nist-800-53/SC-13", *TLS),
@@ -61,22 +55,22 @@ WEAK_CERTIFICATE = Rule(
     "crypto/x509 of Go since 1.15 ignores the common name",
     TLS,
 )
-REVOCATION = Rule(
-    "KC-TLS-013",
-    Severity.MEDIUM,
-    "a stolen certificate of etcd cannot be revoked",
-    "etcd looks at revocation lists only where --client-crl-file and --peer-crl-file name them; otherwise a "
-    "certificate is good until it expires.",
-    "keep lifetimes short, or give revocation lists",
-    "etcd client/pkg/transport",
-    TLS,
-)
 
-_BOTH = Subjects(About.PROGRAM, lambda facts: (*API_SERVERS.of(facts), *ETCDS.of(facts)))
+_ALL: Subjects[Program | PortAnswers] = Subjects(
+    About.PROGRAM, lambda facts: (*API_SERVERS.of(facts), *ETCDS.of(facts), *PORTS.of(facts))
+)
+_SHOWN: Subjects[CertificateFact | PortAnswers] = Subjects(
+    About.CERTIFICATE, lambda facts: (*CERTIFICATES.of(facts), *PORTS.of(facts))
+)
 _WEAK_SUITE = re.compile(r"RC4|3DES|_CBC_|NULL|EXPORT|MD5|^TLS_RSA_WITH")
 _OLD = frozenset({"VersionTLS10", "VersionTLS11", "TLS1.0", "TLS1.1"})
 _FAILS, _WARNS, _CA_WARNS = timedelta(days=7), timedelta(days=30), timedelta(days=365)
 _LEAST_BITS = {"RSA": 2048, "EC": 256}
+_BROKEN_HASHES = frozenset({"md5", "sha1"})
+_NAME_IT = (
+    "issue it anew with its names: keyctl certs init makes all that etcd needs; openssl x509 -req takes -extfile FILE "
+    "with subjectAltName=IP:10.0.0.1,DNS:etcd1 and extendedKeyUsage=serverAuth in it"
+)
 
 
 @check_beside(SHARED_CA, ETCDS)
@@ -96,9 +90,12 @@ def ca_of_its_own(etcd: Program, facts: Facts) -> Iterator[Verdict]:
         yield unknown("whether two files hold one CA needs the certificates themselves", trusted)
 
 
-@check(WEAK_CIPHERS, _BOTH)
-def strong_ciphers(program: Program) -> Iterator[Verdict]:
-    """Versions and suites that are allowed by name."""
+@check(WEAK_CIPHERS, _ALL)
+def strong_ciphers(program: Program | PortAnswers) -> Iterator[Verdict]:
+    """Versions and suites that are allowed by name, and those that a port agrees to."""
+    if isinstance(program, PortAnswers):
+        yield from agrees_to_strong(program)
+        return
     suites = program.setting("tls-cipher-suites" if program.about is About.API_SERVER else "cipher-suites")
     oldest = program.setting("tls-min-version")
     weak = [one for one in suites.known.split(",") if _WEAK_SUITE.search(one.strip())] if suites else []
@@ -112,20 +109,30 @@ def strong_ciphers(program: Program) -> Iterator[Verdict]:
         yield passed(f"{program.name} allows no weak cipher", suites or program, literal=literal)
 
 
-@check_beside(EXPIRY, CERTIFICATES)
-def not_expiring(certificate: CertificateFact, facts: Facts) -> Iterator[Verdict]:
-    """How long each certificate still lasts."""
+@check_beside(EXPIRY, _SHOWN)
+def not_expiring(certificate: CertificateFact | PortAnswers, facts: Facts) -> Iterator[Verdict]:
+    """How long each certificate still lasts, and each one that a port shows."""
     now = datetime(facts.today.year, facts.today.month, facts.today.day, tzinfo=UTC)
-    left = certificate.not_after - now
-    message = f"{certificate.subject} {_until(left)}"
-    if certificate.not_before >= now + timedelta(days=1):
-        yield failed(f"{certificate.subject} is not valid yet", certificate)
-    elif left < _FAILS:
-        yield failed(message, certificate)
-    elif left < _WARNS or (certificate.is_ca and left < _CA_WARNS):
-        yield failed(message, certificate, severity=Severity.MEDIUM)
+    if isinstance(certificate, CertificateFact):
+        begins, left = certificate.not_before - now, certificate.not_after - now
+        yield _lasting(certificate.subject, certificate, begins, left, is_ca=certificate.is_ca)
+    elif served := certificate.survey.served:
+        called = f"{display(served.subject)}, which {certificate.name} shows,"
+        begins, left = served.not_before - now, served.not_after - now
+        yield _lasting(called, certificate, begins, left, is_ca=False)
     else:
-        yield passed(message, certificate)
+        yield unknown(f"which certificate {certificate.name} shows was not seen", certificate)
+
+
+def _lasting(called: str, at: Placed, begins: timedelta, left: timedelta, *, is_ca: bool) -> Verdict:
+    message = f"{called} {_until(left)}"
+    if begins >= timedelta(days=1):
+        return failed(f"{called} is not valid yet", at)
+    if left < _FAILS:
+        return failed(message, at)
+    if left < _WARNS or (is_ca and left < _CA_WARNS):
+        return failed(message, at, severity=Severity.MEDIUM)
+    return passed(message, at)
 
 
 @check_beside(WEAK_CERTIFICATE, CERTIFICATES)
@@ -138,10 +145,18 @@ def strong_certificates(certificate: CertificateFact, facts: Facts) -> Iterator[
         yield unknown(f"how strong a key of {subject} is, {certificate.key_type}, is not known", certificate)
     elif least and bits < least:
         yield failed(f"{subject} has a key of {bits} bits", certificate)
+    elif certificate.signature_hash in _BROKEN_HASHES and certificate.issuer != subject:
+        yield failed(f"{subject} is signed over {certificate.signature_hash}", certificate)
     elif certificate.is_server and not certificate.names:
-        yield failed(f"{subject} is a server's certificate without alternative names", certificate)
+        yield failed(f"{subject} is a server's certificate without alternative names", certificate, fix=_NAME_IT)
+    elif certificate.for_anything and not certificate.is_ca and not certificate.names:
+        message = f"{subject} says neither what it is for nor a name: it passes for a client, and never for a server"
+        yield failed(message, certificate, fix=_NAME_IT)
     elif twins:
         yield failed(f"{subject} has the key of {twins[0]}", certificate)
+    elif certificate.for_anything and not certificate.is_ca:
+        message = f"{subject} has no extended key usage: whoever has it is a client and a server"
+        yield failed(message, certificate, severity=Severity.LOW)
     else:
         yield passed(f"{subject}: {certificate.key_type} {bits or ''}".rstrip(), certificate)
 
@@ -166,9 +181,7 @@ def _until(left: timedelta) -> str:
 
 CHECKS: tuple[Check, ...] = (
     ca_of_its_own,
-    pending(LIVE_REFUSALS, About.ETCD, "connections to every member's client and peer port"),
     strong_ciphers,
     not_expiring,
     strong_certificates,
-    pending(REVOCATION, About.ETCD, "the revocation lists, or the lifetimes of all client certificates"),
 )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from keyctl.audit.checks.check import CONFIGURATIONS, Check, check, pending
+from keyctl.audit.checks.check import CONFIGURATIONS, Check, check, check_beside
 from keyctl.audit.checks.mappings import KEY, REST
-from keyctl.audit.facts import About, Configuration, UndecidedError
+from keyctl.audit.facts import Configuration, Facts, Program, UndecidedError
+from keyctl.audit.sources.near import is_called_alike
 from keyctl.audit.verdicts import Verdict, failed, not_applicable, passed, unknown
 from keyctl.documents import Span
 from keyctl.encryption_config.decode import Decoded
-from keyctl.encryption_config.effective import SECRETS, covering_entries, named_resources, writer
+from keyctl.encryption_config.effective import SECRETS, GroupResource, covering_entries, named_resources, writer
 from keyctl.encryption_config.model import IdentityReader, KmsReader
 from keyctl.findings import Evidence, Finding, Location, Rule, Severity, Status
 from keyctl.keys.key import Provider
@@ -93,6 +95,9 @@ _LEGACY = "KC-CFG-008"
 _PASSED_OVER = frozenset({"KC-CFG-009", "KC-CFG-010"})
 _NOT_AS_IT_READS = frozenset({"KC-CFG-003", "KC-CFG-007"})
 _REFUSED_KMS = "KC-CFG-147"
+_MINOR = re.compile(r"1\.([0-9]{1,3})\b")
+# Before, a wildcard was the name of a resource that no API has.
+_KNOWS_WILDCARDS = 27
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +169,14 @@ def taken(configuration: Configuration) -> Iterator[Verdict]:
             yield passed("kube-apiserver takes the file", configuration)
 
 
-@check(PLAINTEXT, CONFIGURATIONS)
-def secrets_encrypted(configuration: Configuration) -> Iterator[Verdict]:
+@check_beside(PLAINTEXT, CONFIGURATIONS)
+def secrets_encrypted(configuration: Configuration, facts: Facts) -> Iterator[Verdict]:
     """What writes Secrets."""
     decoded = loaded(configuration)
+    old = _reader_without_wildcards(configuration, facts)
+    if old is not None and GroupResource.parse(SECRETS) not in decoded.config.named:
+        yield failed(f"kube-apiserver {old.version} knows no wildcards: Secrets are stored in plaintext", configuration)
+        return
     entries = covering_entries(decoded.config, SECRETS)
     writes = writer(decoded.config, SECRETS)
     if not entries:
@@ -180,16 +189,35 @@ def secrets_encrypted(configuration: Configuration) -> Iterator[Verdict]:
         yield passed(f"Secrets are written with {writes.ref.provider}", at)
 
 
-@check(UNCOVERED, CONFIGURATIONS)
-def resources_covered(configuration: Configuration) -> Iterator[Verdict]:
+@check_beside(UNCOVERED, CONFIGURATIONS)
+def resources_covered(configuration: Configuration, facts: Facts) -> Iterator[Verdict]:
     """Which resources are encrypted, and names that do nothing."""
     decoded = loaded(configuration)
     problems = list(told(configuration, _NOT_AS_IT_READS))
+    old = _reader_without_wildcards(configuration, facts)
+    if old is not None:
+        problems.append(failed(f"kube-apiserver {old.version} knows no wildcards, which came with 1.27", configuration))
     if not covering_entries(decoded.config, SECRETS):
         problems.append(failed("no entry covers secrets", configuration))
     yield from problems
     if not problems:
         yield passed(f"{len(named_resources(decoded.config))} named, secrets among what is covered", configuration)
+
+
+def _reader_without_wildcards(configuration: Configuration, facts: Facts) -> Program | None:
+    """An API server that reads this file, in which wildcards stand, and is too old for them."""
+    if not any(GroupResource.parse(text).is_wildcard for text in named_resources(loaded(configuration).config)):
+        return None
+    name = configuration.inner or configuration.location.file or ""
+    for server in facts.api_servers:
+        minor = _MINOR.match(server.version)
+        if minor and int(minor[1]) < _KNOWS_WILDCARDS and _names(server, name):
+            return server
+    return None
+
+
+def _names(server: Program, file: str) -> bool:
+    return any(is_called_alike(file, one.value) for one in server.settings if one.name == "encryption-provider-config")
 
 
 @check(WEAK_PROVIDER, CONFIGURATIONS)
@@ -236,6 +264,5 @@ CHECKS: tuple[Check, ...] = (
     secrets_encrypted,
     resources_covered,
     accepted_provider,
-    pending(IDENTITY_LEFT, About.CONFIGURATION, "the stored values of etcd"),
     kms_version,
 )

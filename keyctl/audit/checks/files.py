@@ -17,13 +17,15 @@ MANIFEST = "manifest"
 PRIVATE_KEY = "private key"
 CERTIFICATE = "certificate"
 SNAPSHOT = "snapshot"
+AUDIT_LOG = "audit log"
 
 CONFIG_MODE = Rule(
     "KC-FS-001",
     Severity.HIGH,
     "others than its owner can use the encryption configuration",
-    "It holds the keys. No benchmark has a control for it.",
-    "chmod 600, chown root:root",
+    "It holds the keys. No benchmark has a control for it. Whoever may write to a directory above it can put another "
+    "one in its place.",
+    "chmod 600, chown root:root, and let nobody else write to the directories above it",
     "kubernetes.io, Encrypting Confidential Data at Rest",
     (*FS, "pci-4.0.1/3.6.1.3"),
 )
@@ -75,6 +77,9 @@ DISK = Rule(
 )
 
 _PRIVATE, _DIRECTORY, _READABLE = 0o600, 0o700, 0o644
+# In a directory with this bit only its owner can put a file away.
+_STICKY = 0o1000
+_GROUP, _OTHERS = 0o020, 0o002
 
 
 @check(CONFIG_MODE, files_of(ENCRYPTION_CONFIG))
@@ -106,21 +111,27 @@ def pki_private(file: FileFact) -> Iterator[Verdict]:
 
 @check(SNAPSHOT_MODE, files_of(SNAPSHOT))
 def snapshot_private(file: FileFact) -> Iterator[Verdict]:
-    """0600, and not committed."""
+    """0600, not committed, and not where everybody puts files."""
+    path, mode, _ = file.above[0] if file.above else ("", 0, 0)
     if file.git is Git.TRACKED:
         yield failed("a snapshot of etcd is committed to a Git repository", file)
+    elif not file.checkout and mode & _STICKY and mode & _OTHERS:
+        yield failed(f"the snapshot lies in {path}, where everybody puts files", file)
     else:
         yield _mode(file, _PRIVATE, root=False)
 
 
 def _mode(file: FileFact, most: int, *, root: bool) -> Verdict:
-    if file.git is not Git.OUTSIDE:
+    if file.checkout:
         return not_applicable("git-work-tree", f"modes of a checkout say nothing about the host: {file.role}", file)
     # By bits: 0577 is more than 0700 allows, though the number is smaller.
     if file.mode & ~most:
         return failed(f"the {file.role} has mode {file.mode:04o}, more than {most:04o}", file)
     if root and (file.uid, file.gid) != (0, 0):
         return failed(f"the {file.role} belongs to {file.uid}:{file.gid}, not to root", file)
+    for path, mode, group in file.above:
+        if not mode & _STICKY and (mode & _OTHERS or (mode & _GROUP and group != 0)):
+            return failed(f"whoever may write to {path}, of mode {mode:04o}, can replace the {file.role}", file)
     return passed(f"the {file.role} has mode {file.mode:04o}", file)
 
 

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keyctl.audit.checks.check import CONFIGURATIONS, Check, check, check_beside, manual, pending
+from keyctl.audit.checks.check import CONFIGURATIONS, Check, check, check_beside, manual
 from keyctl.audit.checks.encryption_config import loaded, part, told
+from keyctl.audit.checks.key_lives import destroyed_when_done, young_enough
+from keyctl.audit.checks.kms_health import plugin_healthy
 from keyctl.audit.checks.mappings import KEY
 from keyctl.audit.facts import About, Configuration, Facts, Git
 from keyctl.audit.verdicts import Verdict, failed, not_applicable, passed, unknown
 from keyctl.encryption_config.effective import all_static_keys, refs
 from keyctl.findings import Rule, Severity
 
-TOO_OLD = Rule(
-    "KC-KEY-101",
-    Severity.HIGH,
-    "the key that writes is older than the policy allows",
-    "The longer a key is used, the more there is under it when it leaks. NIST SP 800-57 gives a symmetric data key at "
-    "most two years of writing.",
-    "keyctl rotate, and on a schedule: keyctl rotate --if-due",
-    "NIST SP 800-57 part 1, revision 5, table 1",
-    KEY,
-)
-RETIRED = Rule(
-    "KC-KEY-102",
-    Severity.HIGH,
-    "a retired key is kept although nothing needs it",
-    "What no value, history or backup needs is only there to be stolen.",
-    "destroy what nothing needs: keyctl keys list",
-    "",
-    (*KEY, "pci-4.0.1/3.7.5"),
-)
 TOO_MANY_WRITES = Rule(
     "KC-KEY-103",
     Severity.HIGH,
@@ -77,21 +60,12 @@ NAMES = Rule(
     "docs/rotation-rules.md, R2 and R5",
     KEY,
 )
-KMS_HEALTH = Rule(
-    "KC-KEY-108",
-    Severity.MEDIUM,
-    "the KMS plugin or its key is not healthy",
-    "When the plugin does not answer, what it encrypts cannot be read; a key that is scheduled for deletion takes the "
-    "data with it.",
-    "look at /readyz?verbose of each API server, and at the key in the KMS",
-    "",
-    KEY,
-)
 CUSTODIAN = Rule(
     "KC-KEY-109",
     Severity.LOW,
     "nobody is named as the keys' custodian, or no record of the last rotation is kept",
-    "Auditors ask who may touch the keys and when they were last changed.",
+    "Auditors ask who may touch the keys and when they were last changed. A key of a KMS that is scheduled for deletion "
+    "takes the data with it.",
     "write it down; the evidence of a rotation is such a record: docs/evidence.md",
     "PCI DSS 4.0.1, 3.7.8",
     KEY,
@@ -162,13 +136,14 @@ def _judged(configuration: Configuration, ids: frozenset[str], right: str) -> It
 
 
 CHECKS: tuple[Check, ...] = (
-    pending(TOO_OLD, About.CLUSTER, "the ledger of keys, or the journal of rotations"),
-    pending(RETIRED, About.CLUSTER, "the ledger of keys and the stored values"),
-    pending(TOO_MANY_WRITES, About.CLUSTER, "the counters of the API servers, or the stored values"),
+    young_enough,
+    destroyed_when_done,
     not_published,
     of_good_quality,
     kept_apart,
     named_apart,
-    pending(KMS_HEALTH, About.CLUSTER, "the API servers' readiness and the KMS itself"),
-    manual(CUSTODIAN, About.CLUSTER, "who the custodian is, and when the key was last changed"),
+    plugin_healthy,
+    manual(
+        CUSTODIAN, About.CLUSTER, "who the custodian is, when the key was last changed, and in a KMS whether it stays"
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keyctl.audit.checks.addresses import is_inside, is_loopback
-from keyctl.audit.checks.check import ETCDS, Check, check, manual, pending
+from keyctl.audit.checks.check import ETCDS, Check, check, manual
 from keyctl.audit.checks.mappings import NET
 from keyctl.audit.facts import About, Program
 from keyctl.audit.verdicts import Verdict, failed, passed, unknown
@@ -20,15 +20,6 @@ OPEN_ADDRESS = Rule(
     "listen on loopback and on the address of the control plane's network",
     "",
     NET,
-)
-REACHABLE = Rule(
-    "KC-NET-002",
-    Severity.CRITICAL,
-    "etcd's ports are reached from where they should not be",
-    "A firewall that is believed to be there is found missing by trying.",
-    "close 2379 and 2380 to all but the control plane",
-    "",
-    ("stig/V-242413", *NET),
 )
 METRICS = Rule(
     "KC-NET-003",
@@ -81,7 +72,6 @@ def nothing_shown(etcd: Program) -> Iterator[Verdict]:
 
 CHECKS: tuple[Check, ...] = (
     inside_addresses,
-    pending(REACHABLE, About.ETCD, "connections from the places that must not reach it"),
     nothing_shown,
     manual(PODS, About.CLUSTER, "whether pods can reach the nodes of the control plane"),
 )

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
-from keyctl.audit.checks.advisories import ADVISORIES, AS_OF, SUPPORTED, Version
-from keyctl.audit.checks.check import ETCDS, Check, check, check_once, pending
+from keyctl.audit.checks.advisories import ADVISORIES, AS_OF, SUPPORTED, USERS, Version
+from keyctl.audit.checks.check import Check, Subjects, check, check_beside, check_once
 from keyctl.audit.checks.mappings import VER
-from keyctl.audit.facts import About, Facts, Program, UndecidedError
+from keyctl.audit.facts import About, Facts, Program, UndecidedError, Unread
+from keyctl.audit.live.members import EtcdState, MemberState
 from keyctl.audit.verdicts import Verdict, failed, passed
 from keyctl.findings import Evidence, Location, Rule, Severity, Status
 
@@ -31,15 +32,6 @@ UNSUPPORTED = Rule(
     f"etcd's branches, as of {AS_OF}",
     ("nist-800-53/SA-22", *VER),
 )
-SKEW = Rule(
-    "KC-VER-003",
-    Severity.MEDIUM,
-    "members or API servers run versions that do not go together",
-    "Wildcards need Kubernetes 1.27, automatic reload 1.26, KMS v2 1.29.",
-    "end the upgrade that was begun",
-    "",
-    VER,
-)
 OLD_DATA = Rule(
     "KC-VER-004",
     Severity.LOW,
@@ -54,29 +46,47 @@ _VERSION = re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)")
 _OLDEST = timedelta(days=90)
 
 
-@check(ADVISORY, ETCDS)
-def no_known_flaw(etcd: Program) -> Iterator[Verdict]:
+_Etcd = Program | MemberState | Unread
+
+
+def _etcds(facts: Facts) -> tuple[_Etcd, ...]:
+    """Members that answered or should have, and what files tell of. A file without a version adds nothing to those."""
+    unread = (one for one in facts.unread if About.MEMBER in one.about)
+    running: tuple[_Etcd, ...] = (*facts.of(MemberState), *unread)
+    return (*running, *(one for one in facts.etcds if one.version or not running))
+
+
+_ETCDS: Subjects[_Etcd] = Subjects(About.ETCD, _etcds)
+
+
+@check_beside(ADVISORY, _ETCDS)
+def no_known_flaw(etcd: _Etcd, facts: Facts) -> Iterator[Verdict]:
     """Each advisory."""
-    version = _version(etcd)
+    version, told = _version(etcd)
     hits = [one for one in ADVISORIES if one.hits(version)]
+    has_users = any(one.auth for one in facts.of(EtcdState))
     for severity, needs in dict.fromkeys((one.severity, one.needs) for one in hits):
         named = "; ".join(f"{one.id}, {one.what}" for one in hits if (one.severity, one.needs) == (severity, needs))
-        context = f" (matters with {needs})" if needs else ""
-        yield failed(f"etcd {etcd.version}: {named}{context}", etcd, severity=severity)
+        if needs == USERS and has_users:
+            yield failed(f"{told}: {named} (users and roles are on)", etcd, severity=Severity.HIGH)
+        else:
+            context = f" (matters with {needs})" if needs else ""
+            yield failed(f"{told}: {named}{context}", etcd, severity=severity)
     if not hits:
-        yield passed(f"nothing is known against etcd {etcd.version}", etcd)
+        yield passed(f"nothing was known against {told} on {AS_OF}", etcd)
 
 
-@check(UNSUPPORTED, ETCDS)
-def supported(etcd: Program) -> Iterator[Verdict]:
+@check(UNSUPPORTED, _ETCDS)
+def supported(etcd: _Etcd) -> Iterator[Verdict]:
     """The minor."""
-    minor = _version(etcd)[:2]
+    version, told = _version(etcd)
+    minor = version[:2]
     if minor < min(SUPPORTED):
-        yield failed(f"etcd {etcd.version} is out of support", etcd)
+        yield failed(f"{told} is out of support", etcd)
     elif minor > max(SUPPORTED):
-        raise UndecidedError(f"etcd {etcd.version} is newer than the list of versions", etcd)
+        raise UndecidedError(f"{told} is newer than the list of versions", etcd)
     else:
-        yield passed(f"etcd {etcd.version} is supported", etcd)
+        yield passed(f"{told} is supported", etcd)
 
 
 @check_once(OLD_DATA, About.CLUSTER)
@@ -87,16 +97,19 @@ def data_is_new(facts: Facts) -> Iterator[Verdict]:
     yield Verdict(Status.FAIL if old else Status.PASS, message, Location(), Evidence.E1)
 
 
-def _version(etcd: Program) -> Version:
+def _version(etcd: _Etcd) -> tuple[Version, str]:
+    """The version, and the sentence's subject for it: "etcd 3.7.3", with the name of a running member."""
+    if isinstance(etcd, Unread):
+        raise UndecidedError(f"not read: {etcd.reason}", etcd)
     match = _VERSION.match(etcd.version)
     if match is None:
         raise UndecidedError(f"the version of {etcd.name} is not known", etcd)
-    return int(match[1]), int(match[2]), int(match[3])
+    member = f" of {etcd.name}" if isinstance(etcd, MemberState) else ""
+    return (int(match[1]), int(match[2]), int(match[3])), f"etcd {etcd.version}{member}"
 
 
 CHECKS: tuple[Check, ...] = (
     no_known_flaw,
     supported,
-    pending(SKEW, About.CLUSTER, "the versions of every member and API server"),
     data_is_new,
 )

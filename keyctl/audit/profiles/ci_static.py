@@ -18,6 +18,7 @@ _CHECKS = (
     "KC-VER-002",
     "KC-LOG-001",
     "KC-LOG-002",
+    "KC-LOG-004",
     "KC-META-001",
     "KC-META-002",
 )
@@ -29,7 +30,7 @@ PROFILE = Profile(
     dict.fromkeys(_CHECKS, ()),
     # What only a host, a certificate or the other servers can settle does not stop a build.
     optional=frozenset(
-        {"KC-ENC-004", "KC-ENC-009", "KC-KEY-107", "KC-TLS-006", "KC-NET-001", "KC-VER-001", "KC-VER-002"}
+        {"KC-ENC-004", "KC-ENC-009", "KC-KEY-107", "KC-TLS-006", "KC-NET-001", "KC-VER-001", "KC-VER-002", "KC-LOG-004"}
     ),
     absent_is_fine=True,
 )

@@ -13,6 +13,7 @@ PROFILE = Profile(
         "KC-ENC-002": (),
         "KC-ENC-006": (),
         "KC-ENC-007": (),
+        "KC-ENC-014": (),
         "KC-DAT-101": (),
         "KC-TLS-007": (),
         "KC-TLS-009": (),

@@ -68,18 +68,21 @@ _VALUED = frozenset(
 ETCD_PREFIX = "ETCD_"
 
 
-def flag_settings(words: Iterable[tuple[str, Location]], *, evidence: Evidence = Evidence.E1) -> Iterator[Setting]:
+def flag_settings(
+    words: Iterable[tuple[str, Location]], *, etcds: bool = False, evidence: Evidence = Evidence.E1
+) -> Iterator[Setting]:
     """The flags among `words` with their values. Other words are passed by.
 
-    A flag without a value has "true", or "" where it needs one: then no program starts with it.
+    A flag without a value has "true", or "" where it needs one: then no program starts with it. `etcds` are read as Go
+    does it: with one dash or two. Those of Kubernetes need two, and have _ for - where one likes.
     """
     left = list(words)
     while left and left[0][0] != "--":
         word, place = left.pop(0)
-        if not word.startswith("-") or word == "-":
+        if not word.startswith("-" if etcds else "--") or word == "-":
             continue
         name, equals, value = word.lstrip("-").partition("=")
-        name = name.replace("_", "-")
+        name = name if etcds else name.replace("_", "-")
         written = word.partition("=")[0]
         if not equals:
             looks_like_one = bool(left) and name not in _BOOLEANS and not left[0][0].startswith("-")

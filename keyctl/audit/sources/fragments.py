@@ -1,4 +1,4 @@
-"""What is no fact by itself: files of variables, and units with what adds to them. `link` makes programs of them."""
+"""What is no fact by itself: files of variables, units and files of k3s, with what adds to them. `link` joins them."""
 
 from __future__ import annotations
 
@@ -48,3 +48,31 @@ class Start:
     files: tuple[str, ...]
     location: Location
     doubt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One field of a file of k3s or RKE2 with its value, or the items of its list. `adds` to those of other files."""
+
+    name: str
+    adds: bool
+    values: tuple[tuple[str, Location], ...] = field(repr=False)
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFile:
+    """The configuration file of a k3s or RKE2 server, or one in the directory beside it that adds to it."""
+
+    path: str
+    given: tuple[Given, ...] = field(repr=False)
+    location: Location
+
+    @property
+    def adds_to(self) -> str:
+        """The path of the file that it adds to; "" for a file of its own."""
+        directory = posixpath.dirname(self.path)
+        return directory.removesuffix(".d") if posixpath.basename(directory) == "config.yaml.d" else ""
+
+
+Fragment = Unit | Variables | ServerFile

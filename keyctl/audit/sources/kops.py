@@ -37,7 +37,7 @@ def read(doc: Doc) -> Iterator[Found]:
         About.API_SERVER,
         "kube-apiserver",
         doc.at(server if server is not None else doc.root),
-        (*known, *implied(doc, node, own, "kops"), *_fields(doc)),
+        (*known, *implied(doc.at(node), own, "kops"), *_fields(doc)),
         hidden=hidden,
         version=plain(field_of(spec, "kubernetesVersion")).removeprefix("v"),
     )

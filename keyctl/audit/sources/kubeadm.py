@@ -76,10 +76,10 @@ def extra_args(doc: Doc, node: Node | None) -> Iterator[Setting]:
             yield setting(doc, name, given, f"extraArgs {name}")
 
 
-def implied(doc: Doc, node: Node, given: dict[str, str], by: str) -> Iterator[Setting]:
+def implied(at: Location, given: dict[str, str], by: str) -> Iterator[Setting]:
     """What an installer sets without being told: known of the installer, not read from a file."""
     for name, value in given.items():
-        yield Setting(name, value, doc.at(node), f"{by}'s own --{name}", Evidence.E0)
+        yield Setting(name, value, at, f"{by}'s own --{name}", Evidence.E0)
 
 
 def _cluster(doc: Doc, node: Node) -> Iterator[Found]:
@@ -94,7 +94,7 @@ def _cluster(doc: Doc, node: Node) -> Iterator[Found]:
         About.API_SERVER,
         "kube-apiserver",
         doc.at(server if server is not None else node),
-        (*implied(doc, node, own, "kubeadm"), *given, *extra_args(doc, field_of(server, "extraArgs"))),
+        (*implied(doc.at(node), own, "kubeadm"), *given, *extra_args(doc, field_of(server, "extraArgs"))),
         version=plain(field_of(node, "kubernetesVersion")).removeprefix("v"),
         mounts=(Mount(_PKI, _PKI, True, doc.at(node), Evidence.E0), *_volumes(doc, field_of(server, "extraVolumes"))),
     )
@@ -109,7 +109,7 @@ def _cluster(doc: Doc, node: Node) -> Iterator[Found]:
     directory = field_of(local, "dataDir")
     settings = (
         *environment_settings(_environment(doc, field_of(local, "extraEnvs"))),
-        *implied(doc, node, _ETCD, "kubeadm"),
+        *implied(doc.at(node), _ETCD, "kubeadm"),
         *((setting(doc, "data-dir", directory, "etcd.local.dataDir"),) if directory is not None else ()),
         *extra_args(doc, field_of(local, "extraArgs")),
     )

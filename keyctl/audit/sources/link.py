@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from keyctl.audit.facts import About, AuditPolicy, Configuration, Fact, Program, Setting, Unread
+from keyctl.audit.facts import About, AuditPolicy, Configuration, Fact, Placed, Program, Setting, Unread
+from keyctl.audit.sources import rancher
 from keyctl.audit.sources.flags import ETCD_PREFIX, environment_settings, flag_settings
-from keyctl.audit.sources.fragments import Unit, Variables
+from keyctl.audit.sources.fragments import Fragment, ServerFile, Unit, Variables
 from keyctl.audit.sources.near import is_called_alike, is_same, nearest
 from keyctl.audit.sources.systemd import start_of
 from keyctl.findings import Evidence, Location
@@ -25,7 +26,7 @@ Given = tuple[tuple[str, str, Location], ...]
 _WHOLE_WORD = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
-def link(found: Iterable[Fact | Unit | Variables]) -> tuple[Fact, ...]:
+def link(found: Iterable[Fact | Fragment]) -> tuple[Fact, ...]:
     """Every fact once. What was looked for and is not there makes a program's other settings not known."""
     everything = tuple(found)
     files = tuple(one for one in everything if isinstance(one, Variables))
@@ -35,12 +36,13 @@ def link(found: Iterable[Fact | Unit | Variables]) -> tuple[Fact, ...]:
     for one in everything:
         if isinstance(one, Unit):
             facts += _unit(one, units, files, used)
-        elif not isinstance(one, Variables):
+        elif not isinstance(one, Variables | ServerFile):
             facts.append(one)
+    facts += rancher.join(one for one in everything if isinstance(one, ServerFile))
     # A file of etcd's variables that no unit reads is one that a unit elsewhere reads.
     facts += [_alone(one.given, one.location) for one in files if id(one) not in used and _is_etcds(one.given)]
     facts = list(_with_config_files(facts))
-    return (*facts, *_not_given(facts))
+    return (*facts, *not_given(facts, facts))
 
 
 def _unit(unit: Unit, units: tuple[Unit, ...], files: tuple[Variables, ...], used: set[int]) -> Iterator[Program]:
@@ -85,7 +87,7 @@ def _program(
             variables = [(name, f"${{{name}}}", place) for name, _, place in variables]
             missing = f"which file {wanted} is, is not known" if near else f"it reads {wanted}, which was not given"
     words = tuple(_expanded(start.words, {name: (value, place) for name, value, place in variables}))
-    settings = tuple(flag_settings(words))
+    settings = tuple(flag_settings(words, etcds=start.program == "etcd"))
     if start.program == "etcd":
         settings = (*environment_settings(variables), *settings)
     if not missing and any(_WHOLE_WORD.fullmatch(word) for word, _ in words):
@@ -114,9 +116,9 @@ def _is_etcds(given: Given) -> bool:
     return any(name.startswith(ETCD_PREFIX) for name, _, _ in given)
 
 
-def _not_given(facts: list[Fact]) -> Iterator[Unread]:
-    """The files that kube-apiserver is told to read and that nobody gave: what they say is not known."""
-    for program in facts:
+def not_given(programs: Iterable[Placed], found: Sequence[Placed]) -> Iterator[Unread]:
+    """The files that an API server among `programs` is told to read and that are not `found`: not known."""
+    for program in programs:
         if not isinstance(program, Program) or program.about is not About.API_SERVER:
             continue
         for name, about in _READ.items():
@@ -124,13 +126,13 @@ def _not_given(facts: list[Fact]) -> Iterator[Unread]:
             # What an installer sets by itself it also writes by itself.
             if told is None or told.evidence is Evidence.E0 or not told.value or told.value.startswith("--"):
                 continue
-            if not any(is_called_alike(one, told.value) for one in _names(facts, about)):
+            if not any(is_called_alike(one, told.value) for one in _names(found, about)):
                 reason = f"{told.written} names a file that was not given"
                 yield Unread(reason, frozenset({about}), told.location)
 
 
-def _names(facts: list[Fact], about: About) -> Iterator[str]:
-    for one in facts:
+def _names(found: Sequence[Placed], about: About) -> Iterator[str]:
+    for one in found:
         if isinstance(one, _HOLDS[about]):
             yield one.inner or one.location.file or ""
         elif isinstance(one, Unread) and about in one.about:

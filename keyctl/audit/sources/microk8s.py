@@ -24,7 +24,7 @@ def is_one(text: Text) -> bool:
 def read(text: Text) -> Iterator[Found]:
     """The program; an API server that stores in dqlite, behind a socket, has no etcd."""
     name = posixpath.basename(text.name)
-    settings = tuple(flag_settings(_words(text)))
+    settings = tuple(flag_settings(_words(text), etcds=name == "etcd"))
     yield Program(_PROGRAMS[name], name, text.at(1), settings)
     store = _store(settings)
     if name == "kube-apiserver" and store is not None:

@@ -56,7 +56,7 @@ def _program(doc: Doc, pod: Pod) -> Iterator[Program]:
         return
     name, hidden, first = started
     words = [(word.text, doc.at(word.node)) for word in pod.words()[first:]]
-    settings: tuple[Setting, ...] = tuple(flag_settings(words))
+    settings: tuple[Setting, ...] = tuple(flag_settings(words, etcds=name == "etcd"))
     if name == "etcd":
         settings = (*environment_settings(_environment(doc, pod)), *settings)
         if items_of(field_of(pod.container, "envFrom")):

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from keyctl.audit.facts import About, Fact, Unread
 from keyctl.audit.sources import (
+    alert_rules,
     audit_policy,
     embedded,
     encryption_configuration,
@@ -24,7 +25,7 @@ from keyctl.audit.sources import (
     systemd,
     talos,
 )
-from keyctl.audit.sources.fragments import Unit, Variables
+from keyctl.audit.sources.fragments import Fragment
 from keyctl.audit.sources.text import Doc, Source, Text
 from keyctl.document_text import Problem, UnreadableDocumentError
 from keyctl.documents import parse
@@ -40,6 +41,7 @@ DOCUMENT_SOURCES: Mapping[str, Source] = {
     "kubespray": kubespray.read,
     "kops": kops.read,
     "Talos": talos.read,
+    "alert rules": alert_rules.read,
     "texts inside documents": embedded.read,
 }
 
@@ -60,6 +62,7 @@ _HINTS: Mapping[About, re.Pattern[bytes]] = {
     ),
     About.CONFIGURATION: re.compile(rb"kind[\"']?[ \t]*:[ \t]*[\"']?EncryptionConfig"),
     About.AUDIT_POLICY: re.compile(rb"audit\.k8s\.io"),
+    About.ALERT_RULE: re.compile(rb"\b(?:alert|record)[\"']?[ \t]*:(?s:.){1,4000}?\bexpr[\"']?[ \t]*:"),
 }
 # Texts may hold texts; a cloud-init file in a Secret with a ConfigMap in it is three deep.
 _DEEPEST = 4
@@ -79,7 +82,7 @@ def is_worth_reading(content: bytes) -> bool:
     return _WORDS.search(content) is not None or bool(hints(content)) or _ENCODED.search(content) is not None
 
 
-def read(text: Text) -> Iterator[Fact | Unit | Variables]:
+def read(text: Text) -> Iterator[Fact | Fragment]:
     """Everything that the text says, with what could not be read of it."""
     text = replace(text, content=text.content.removeprefix(_BOM))
     if b"\0" in text.content[:4]:
@@ -93,7 +96,7 @@ def read(text: Text) -> Iterator[Fact | Unit | Variables]:
         yield from systemd.read_unit(text)
     elif systemd.is_variables(text):
         yield from systemd.read_variables(text)
-    elif is_worth_reading(text.content):
+    elif is_worth_reading(text.content) or rancher.is_placed(text.path):
         documents = text.documents()
         for number, one in enumerate(documents):
             # kube-apiserver reads the first document of its file and passes over the rest, which is worth a finding.
@@ -107,7 +110,7 @@ def read(text: Text) -> Iterator[Fact | Unit | Variables]:
                 yield Unread("parts of it are put in or left out later", about, one.at(1))
 
 
-def _document(text: Text, whole: Text) -> Iterator[Fact | Unit | Variables]:
+def _document(text: Text, whole: Text) -> Iterator[Fact | Fragment]:
     try:
         doc = Doc(text, parse(text.content, name=text.name))
     except UnreadableDocumentError as error:
@@ -131,7 +134,7 @@ def _items(doc: Doc) -> Iterator[Doc]:
         yield doc
 
 
-def _inner(found: Iterator[Fact | Text]) -> Iterator[Fact | Unit | Variables]:
+def _inner(found: Iterator[Fact | Fragment | Text]) -> Iterator[Fact | Fragment]:
     for one in found:
         if not isinstance(one, Text):
             yield one

@@ -58,9 +58,9 @@ def read(doc: Doc) -> Iterator[Found]:
         About.API_SERVER,
         "kube-apiserver",
         doc.at(server if server is not None else cluster),
-        (*implied(doc, place, own, "Talos"), *extra_args(doc, path(server, "extraArgs"))),
+        (*implied(doc.at(place), own, "Talos"), *extra_args(doc, path(server, "extraArgs"))),
     )
-    settings = (*implied(doc, cluster, _ETCD, "Talos"), *extra_args(doc, path(etcd, "extraArgs")))
+    settings = (*implied(doc.at(cluster), _ETCD, "Talos"), *extra_args(doc, path(etcd, "extraArgs")))
     policy = field_of(server, "auditPolicy")
     if policy is not None:
         yield from audit_policy.read(Doc(doc.text, replace(doc.document, root=policy)))

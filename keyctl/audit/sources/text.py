@@ -9,7 +9,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from keyctl.audit.alerts import AlertRule
 from keyctl.audit.facts import Absent, AuditPolicy, Configuration, Program, Setting, Unread
+from keyctl.audit.sources.fragments import ServerFile
 from keyctl.documents import Document, Kind, Mapping, Node, Scalar
 from keyctl.findings import Finding, Location
 from keyctl.hosts.pod import field_of
@@ -102,8 +104,8 @@ class Doc:
         return Text(self.text.name, raw, line=line, holder=holder, depth=depth, inner=inner)
 
 
-# What a source can find: facts, and texts to look into.
-Found = Program | Configuration | AuditPolicy | Absent | Unread | Text
+# What a source can find: facts, parts of one, and texts to look into.
+Found = Program | Configuration | AuditPolicy | AlertRule | Absent | Unread | ServerFile | Text
 Source = Callable[[Doc], Iterator[Found]]
 
 

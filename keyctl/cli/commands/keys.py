@@ -89,9 +89,10 @@ def list_keys(cluster: Path | None, output: str) -> None:
 def destroy(cluster: Path | None, key: str, forget: tuple[str, ...], dry_run: bool, yes: bool) -> None:
     """Erase the bytes of a key that nothing needs any more. There is no way back.
 
-    Refused, with every reason, while anything needs it: a server's file, a value
-    in any etcd, a registered snapshot, etcd's history, a rotation under way; and
-    while a part of the cluster cannot be seen. Its entry in the ledger stays.
+    Refused, with every reason, while anything needs it: a server's file, one that a
+    node is to fetch or has reported, a value in any etcd, a registered snapshot,
+    etcd's history, a rotation under way; and while a part of the cluster cannot be
+    seen. Its entry in the ledger stays.
 
     \b
     Examples:

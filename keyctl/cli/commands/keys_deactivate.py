@@ -28,7 +28,7 @@ def deactivate(cluster: Path | None, key: str, dry_run: bool, yes: bool) -> None
     another tool or with a run that was killed, or that was generated and is not wanted.
     Refused, with every reason, while a file or a value has it, while a rotation is under
     way, and while a part of the cluster cannot be seen. The key stays in the store, for
-    backups may need it; keyctl keys destroy erases it.
+    backups may need it, and etcd's history does; keyctl keys destroy erases it later.
 
     \b
     Examples:

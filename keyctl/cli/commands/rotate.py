@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from keyctl.cli import changing, rotating
-from keyctl.cli.options import cluster_option
+from keyctl.cli.options import cluster_option, report_option
 from keyctl.keys.key import STATIC_PROVIDERS, Provider
 from keyctl.rotation.plan import State
 
@@ -48,6 +48,7 @@ from keyctl.rotation.plan import State
     metavar="DIR",
     help="Check the evidence of a finished rotation; needs no cluster.",
 )
+@report_option
 @changing.pause_option(State.RETIRED)
 @changing.change_options
 def rotate(cluster: Path | None, **given: object) -> None:
@@ -97,5 +98,6 @@ def rotate(cluster: Path | None, **given: object) -> None:
       keyctl rotate --resume
       keyctl rotate --abort
       keyctl rotate --verify-evidence ~/.local/state/keyctl/prod/evidence/20261121t101500z-3f2a
+      keyctl rotate --verify-evidence evidence/20261121t101500z-3f2a --report html=rotation.html
     """  # noqa: D301 — click reads the \b
     rotating.rotate(cluster, rotating.Asked.from_options(given), changing.Change.from_options(given))

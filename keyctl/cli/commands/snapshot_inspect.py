@@ -16,6 +16,8 @@ from keyctl.stored.display import display
 
 if TYPE_CHECKING:
     from keyctl.encryption_config.model import EncryptionConfig
+    from keyctl.keys.backups import Backup
+    from keyctl.keys.key import KeyRef
 
 _PREFIX = "/registry"
 
@@ -107,7 +109,6 @@ def _registered(file: Path, prefix: str, config: EncryptionConfig | None, cluste
     from keyctl.backup.key_needs import key_needs
     from keyctl.backup.register import entry, register
     from keyctl.etcd_files.source import SnapshotSource
-    from keyctl.keys.shown import shown_ref
 
     store = wiring.key_store(wiring.require_cluster(cluster))
     checked = check_snapshot(file, SnapshotSource)
@@ -120,5 +121,13 @@ def _registered(file: Path, prefix: str, config: EncryptionConfig | None, cluste
     at = wiring.SystemClock().now()
     noted = entry(file, needs, at=at, revision=contents.info.revision, sha256=checked.sha256)
     register(store, noted, needs)
-    names = ", ".join(map(shown_ref, noted.needs)) or "no key"
-    return (f"the register of the key store {display(store.location)} knows it, and that it needs {names}",)
+    told = ", ".join(_needed(noted, ref) for ref in noted.needs) or "no key"
+    return (f"the register of the key store {display(store.location)} knows it, and that it needs {told}",)
+
+
+def _needed(noted: Backup, ref: KeyRef) -> str:
+    """A key that it needs; of a plugin also what it called its own keys."""
+    from keyctl.keys.shown import shown_ref
+
+    ids = ", ".join(display(key_id) for of, key_id in noted.key_ids if of == ref)
+    return f"{shown_ref(ref)} (key id {ids})" if ids else shown_ref(ref)

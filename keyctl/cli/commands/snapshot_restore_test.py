@@ -162,6 +162,8 @@ def _noted(store: KeyStore | None, found: RestoreTest) -> tuple[str, ...]:
 
     if store is None:
         return ("no register was told of it: there is no cluster file",)
+    if found.proof is None:
+        return ("the register keeps what it knew: this test has proven nothing of the whole file",)
     tested = Proven(wiring.SystemClock().now().isoformat(), found.proof)
     if note_test(store, found.path, found.checked.sha256, tested):
         return (f"the register of the key store {display(store.location)} keeps the result",)

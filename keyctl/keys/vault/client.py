@@ -73,6 +73,10 @@ class KeyValues(Protocol):
         """The newest version of the entry at `path`."""
         ...
 
+    def names(self, folder: str) -> tuple[str, ...]:
+        """What entries there are in `folder`, deleted ones among them; no folders."""
+        ...
+
     def write(self, path: str, fields: Mapping[str, object], *, cas: int | None) -> int:
         """Write a version after version `cas`, 0 for the first, None for whichever; returns its number.
 
@@ -149,6 +153,17 @@ class VaultClient:
         if faults.is_absent(answer):
             return Missing()
         raise self._explain(answer, "read", path)
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """See `KeyValues.names`."""
+        self._examine()
+        answer = self._ask("LIST", f"{self._mount}/metadata/{folder}")
+        if faults.is_absent(answer):
+            return ()
+        if not answer.ok:
+            raise self._explain(answer, "list", folder)
+        found = answer.data.get("keys")
+        return tuple(str(one) for one in found if not str(one).endswith("/")) if isinstance(found, list) else ()
 
     def write(self, path: str, fields: Mapping[str, object], *, cas: int | None) -> int:
         """See `KeyValues.write`."""

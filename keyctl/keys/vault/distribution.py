@@ -7,10 +7,10 @@ version alone is kept, for older ones hold keys that somebody may want destroyed
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from keyctl.errors import RefusedError, UnusableInputError
-from keyctl.keys.distribution import Rendition, Report, Wanted
+from keyctl.keys.distribution import Rendition, Report, Trace, Wanted
 from keyctl.keys.vault import faults, rendition
 from keyctl.keys.vault.client import UNCERTAIN, CasMismatchError, Deleted, Destroyed, Found, KeyValues
 from keyctl.keys.vault.settings import VaultPlace
@@ -76,6 +76,10 @@ class VaultDistribution:
         except ValueError:
             raise self._damaged(f"the report of the agent of {server}", path) from None
 
+    def traces(self) -> tuple[Trace, ...]:
+        """See `Distribution.traces`. Raises `UnusableInputError` for a report that is damaged."""
+        return tuple(self._traces())
+
     def report(self, report: Report) -> None:
         """See `Distribution.report`."""
         fields = rendition.report_fields(report, cluster=self._cluster)
@@ -83,6 +87,19 @@ class VaultDistribution:
         self._keep_short(path)
         # NOTE: no check-and-set: an agent may not read, and of its own statements the last one counts.
         self._vault.write(path, fields, cas=None)
+
+    def _traces(self) -> Iterator[Trace]:
+        path, rendition = self._place.current, self.current()
+        for server, wanted in rendition.files.items() if rendition else ():
+            yield Trace(server, True, wanted.text.encode(), path, self._erasing(path))
+        for server in self._vault.names(self._place.reports):
+            path, report = self._place.applied(server), self.reported(server)
+            for file in report.files if report else ():
+                if file.content is not None:
+                    yield Trace(server, False, file.content, path, self._erasing(path))
+
+    def _erasing(self, path: str) -> str:
+        return f"bao kv metadata delete -mount={self._vault.mount} {path}"
 
     def _require_newest(self, seq: int) -> None:
         """Raise `RefusedError` when a node refuses what is wanted as older than what it has seen.
@@ -120,15 +137,13 @@ class VaultDistribution:
                     raise self._other_cluster(path, error) from None
                 except ValueError:
                     raise self._damaged(_WANTED, path) from None
-            case Deleted(version, _):
-                raise UnusableInputError(
-                    f"{_WANTED} is deleted: {path}",
-                    hint=f"bring it back: bao kv undelete -mount={self._vault.mount} -versions={version} {path}",
-                )
+            case Deleted(version, at):
+                message = f"{_WANTED} is deleted: {path}"
+                raise faults.deleted(message, path, mount=self._vault.mount, version=version, at=at)
             case Destroyed():
                 raise UnusableInputError(
                     f"{_WANTED} is destroyed: {path}",
-                    hint=f"erase what is left of it: bao kv metadata delete -mount={self._vault.mount} {path}",
+                    hint=f"erase what is left of it: {self._erasing(path)}",
                 )
         return 0, None
 

@@ -23,6 +23,7 @@ from keyctl.keys.shown import reads_like_key, shown_name
 _KEY_FORMAT = "keyctl/key/v1"
 _LEDGER_FORMAT = "keyctl/vault-ledger/v1"
 _PLAIN = re.compile(r"(?!sha256-)[A-Za-z0-9][A-Za-z0-9_.-]{0,179}")
+# In bytes; Vault takes no longer value.
 _LONGEST_METADATA = 512
 
 
@@ -41,7 +42,8 @@ class KeyEntry:
 
     def metadata(self) -> dict[str, str]:
         """What may be read by those who may not read keys."""
-        return {"name": shown_name(self.key.name)[:_LONGEST_METADATA], **self._facts()}
+        name = shown_name(self.key.name).encode()[:_LONGEST_METADATA].decode(errors="ignore")
+        return {"name": name, **self._facts()}
 
     def _facts(self) -> dict[str, str]:
         return {
@@ -191,7 +193,7 @@ def decode_ledger(fields: Mapping[str, object], *, cluster: str, name: str) -> L
             run=_text(fields, "run"),
             records=ledger.replay(lines.encode(), cluster=cluster, name=name),
             backups=backups.replay(registered.encode(), cluster=cluster, name=name),
-            pending=tuple(Intent(_ref(p, n), f, at) for p, n, f, at in _rows(fields, "pending")),
+            pending=tuple(Intent(_ref(p, n), f, _moment(at)) for p, n, f, at in _rows(fields, "pending")),
             erasing=tuple(_ref(p, n) for p, n in _rows(fields, "erasing")),
             lines=lines,
         )
@@ -218,6 +220,13 @@ def _rows(fields: Mapping[str, object], name: str) -> list[list[str]]:
     if not all(isinstance(row, list) and all(isinstance(one, str) for one in row) for row in rows):
         raise ValueError("not rows of texts")
     return rows
+
+
+def _moment(text: str) -> str:
+    """`text`, which is a moment with its time zone."""
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("a time without a zone")
+    return text
 
 
 def _ref(provider: str, name: str) -> KeyRef:

@@ -77,6 +77,15 @@ def explain(answer: Answer, *, address: str, doing: str, path: str, namespace: s
     )
 
 
+def deleted(message: str, path: str, *, mount: str, version: int, at: str) -> UnusableInputError:
+    """The error for an entry that is deleted and can be brought back; `message` says what it is."""
+    return UnusableInputError(
+        message,
+        cause=f"version {version} was deleted, or has expired, at {at}",
+        hint=f"bring it back: bao kv undelete -mount={mount} -versions={version} {path}",
+    )
+
+
 def conflict(path: str) -> RefusedError:
     """The error for a ledger that others keep writing."""
     return RefusedError(

@@ -84,7 +84,7 @@ class KeyEntries:
         path = self._path(ref)
         if not self._vault.may_destroy(path):
             raise UnreachableError(
-                f"this token may not destroy {path}: nothing was changed",
+                f"this token may not destroy {path}: the key stays as it is",
                 cause="a token that rotates keys cannot destroy any",
                 hint="log in with the policies of rotator and destroyer: keyctl keys policies destroyer",
             )
@@ -110,11 +110,8 @@ class KeyEntries:
             case Found(version, fields):
                 return self._entry(path, ref, version, fields)
             case Deleted(version, at):
-                raise UnusableInputError(
-                    f"the entry of key {shown_ref(ref)} is deleted: {path}",
-                    cause=f"version {version} was deleted, or has expired, at {at}",
-                    hint=f"bring it back: bao kv undelete -mount={self._vault.mount} -versions={version} {path}",
-                )
+                message = f"the entry of key {shown_ref(ref)} is deleted: {path}"
+                raise faults.deleted(message, path, mount=self._vault.mount, version=version, at=at)
             case Destroyed(version):
                 raise UnusableInputError(
                     f"the entry of key {shown_ref(ref)} is destroyed: {path}",

@@ -92,11 +92,8 @@ class LedgerEntry:
             case Found(version, fields):
                 return version, decode_ledger(fields, cluster=self._cluster, name=f"{self._vault.location}/{path}")
             case Deleted(version, at):
-                raise UnusableInputError(
-                    f"the key ledger {path} is deleted",
-                    cause=f"version {version} was deleted, or has expired, at {at}",
-                    hint=f"bring it back: bao kv undelete -mount={self._vault.mount} -versions={version} {path}",
-                )
+                message = f"the key ledger {path} is deleted"
+                raise faults.deleted(message, path, mount=self._vault.mount, version=version, at=at)
             case Destroyed(version):
                 raise UnusableInputError(
                     f"the key ledger {path} is destroyed",

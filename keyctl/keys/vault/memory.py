@@ -41,7 +41,7 @@ class LedgerMemory:
             if fields["location"] != self._location:
                 return None
             return Seen(int(fields["seq"]), str(fields["digest"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def note(self, seen: Seen) -> None:

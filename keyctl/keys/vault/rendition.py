@@ -130,6 +130,8 @@ def _text(fields: Mapping[str, object], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str):
         raise ValueError("not a text")
+    # NOTE: JSON can spell halves of characters, which no file can hold.
+    value.encode()
     return value
 
 

@@ -84,4 +84,9 @@ class VaultPlace:
 
     def applied(self, server: str) -> str:
         """The path of what the agent of `server` reports."""
-        return f"{self.path}/applied/{server}"
+        return f"{self.reports}/{server}"
+
+    @property
+    def reports(self) -> str:
+        """The folder of what agents report."""
+        return f"{self.path}/applied"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 
 from keyctl.errors import UnusableInputError
@@ -90,14 +90,7 @@ class VaultKeyStore:
 
     def note_state(self, ref: KeyRef, state: str) -> KeyRecord:
         """See `KeyStore.note_state`. Raises `UnusableInputError` when the store has no such key."""
-        wanted, at = KeyState(state), self._now()
-        first = ledger.change(self._recorded(self._to_change(), ref), wanted, at=at)
-        if first.state is KeyState.DESTROYED:
-            self._keys.require_right_to_erase(ref)
-        after = self._ledger.change(lambda one: one.noting(ledger.change(self._recorded(one, ref), wanted, at=at)))
-        if ref in after.erasing:
-            self._erase(ref)
-        return self._recorded(after, ref)
+        return self._enter(ref, KeyState(state), lambda _: None)
 
     def note_writes(self, ref: KeyRef, *, first: Moment | None = None, last: Moment | None = None) -> KeyRecord:
         """See `KeyStore.note_writes`. Raises `UnusableInputError` when the store has no such key."""
@@ -117,9 +110,13 @@ class VaultKeyStore:
         entry = self._keys.store(KeyEntry(key, record.origin, record.created, self._cluster))
         return self._recorded(self._ledger.change(lambda one: one.noting(record).settled(entry)), record.ref)
 
-    def destroy(self, ref: KeyRef) -> KeyRecord:
+    def destroy(self, ref: KeyRef, *, judged: Collection[Backup] = ()) -> KeyRecord:
         """See `KeyStore.destroy`; no-op for a destroyed key. Raises `UnusableInputError` for an unknown one."""
-        return self.note_state(ref, KeyState.DESTROYED)
+
+        def check(one: Ledger) -> None:
+            backups.require_judged(one.backups, self._recorded(one, ref), judged)
+
+        return self._enter(ref, KeyState.DESTROYED, check)
 
     def note_backup(self, backup: Backup) -> None:
         """See `KeyStore.note_backup`."""
@@ -173,6 +170,21 @@ class VaultKeyStore:
             self._ledger.change(lambda one: one.settled(entry))
         elif datetime.fromisoformat(intent.at) < self._clock() - _INTENT_LIVES:
             self._ledger.change(lambda one: one.without_intent(intent))
+
+    def _enter(self, ref: KeyRef, wanted: KeyState, check: Callable[[Ledger], None]) -> KeyRecord:
+        """Have the key in the state `wanted`, where `check` has nothing against the very ledger that is changed."""
+        at = self._now()
+
+        def edit(one: Ledger) -> Ledger:
+            check(one)
+            return one.noting(ledger.change(self._recorded(one, ref), wanted, at=at))
+
+        if ref in edit(self._to_change()).erasing:
+            self._keys.require_right_to_erase(ref)
+        after = self._ledger.change(edit)
+        if ref in after.erasing:
+            self._erase(ref)
+        return self._recorded(after, ref)
 
     def _erase(self, ref: KeyRef) -> None:
         self._keys.erase(ref)

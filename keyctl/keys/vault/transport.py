@@ -213,7 +213,7 @@ def _answer(response: requests.Response) -> Answer:
     if response.content:
         try:
             fields = mapping(response.json())
-        except ValueError:
+        except (ValueError, RecursionError):
             _logger.debug("an answer of status %d is no JSON", response.status_code)
     told = fields.get("errors")
     errors = tuple(" ".join(str(error).split()) for error in told) if isinstance(told, list) else ()

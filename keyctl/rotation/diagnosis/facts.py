@@ -101,6 +101,7 @@ class JournalSeen:
     """A rotation that keyctl's journal at `path` has as begun and not ended. `state` is where it was last seen.
 
     `waits` says since when a server has had a file that was not yet seen loaded, in ISO 8601, by its name.
+    `moments` are what happened, for whoever draws it (`keyctl.rotation.moments`).
     `problem` is a sentence, where the record cannot be read as a plan.
     """
 
@@ -113,6 +114,7 @@ class JournalSeen:
     plan: Plan | None = None
     waits: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+    moments: tuple[Mapping[str, object], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

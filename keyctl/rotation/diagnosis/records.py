@@ -8,6 +8,7 @@ from keyctl.errors import KeyctlError
 from keyctl.rotation.diagnosis.facts import JournalSeen
 from keyctl.rotation.joining import plan_of
 from keyctl.rotation.journal import Journal, Record
+from keyctl.rotation.moments import moments
 from keyctl.rotation.plan import Plan
 
 
@@ -43,6 +44,7 @@ def _seen(path: str, records: Sequence[Record]) -> JournalSeen:
         plan=plan,
         waits=_waits(records),
         problem=problem,
+        moments=tuple(moments(records)),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from keyctl.audit.checks.catalogue import CHECKS
 from keyctl.audit.facts import About, CertificateFact, Fact, Facts, FileFact, Git, Mount, Program
 from keyctl.audit.sources.flags import flag_settings
-from keyctl.audit.sources.fragments import Unit, Variables
+from keyctl.audit.sources.fragments import Fragment
 from keyctl.audit.sources.link import link
 from keyctl.audit.sources.read import read
 from keyctl.audit.sources.text import Text
@@ -81,7 +81,7 @@ def etcd(*flags: str, **more: Any) -> Program:
     return started(About.ETCD, *flags, **{"version": "3.7.3-0", **more})
 
 
-def found_in(text: str, name: str = "file.yaml") -> tuple[Fact | Unit | Variables, ...]:
+def found_in(text: str, name: str = "file.yaml") -> tuple[Fact | Fragment, ...]:
     return tuple(read(Text(name, text.encode())))
 
 
@@ -90,7 +90,7 @@ def facts_of(*texts: tuple[str, str]) -> tuple[Fact, ...]:
     return link(one for name, text in texts for one in found_in(text, name))
 
 
-def facts(*found: Fact | Unit | Variables) -> Facts:
+def facts(*found: Fact | Fragment) -> Facts:
     return Facts(TODAY, link(found), len(found))
 
 
@@ -100,7 +100,7 @@ def config(text: str = GOOD_CONFIG, name: str = "/etc/kubernetes/enc/enc.yaml") 
 
 
 def file(role: str, mode: int = 0o600, *, uid: int = 0, git: Git = Git.OUTSIDE, path: str = "/a/file") -> FileFact:
-    return FileFact(path, role, mode, uid, 0, Location(path), git)
+    return FileFact(path, role, mode, uid, 0, Location(path), git, checkout=git is not Git.OUTSIDE)
 
 
 def certificate(path: str = "/pki/c.crt", days: int = 300, **more: Any) -> CertificateFact:
@@ -115,5 +115,10 @@ def certificate(path: str = "/pki/c.crt", days: int = 300, **more: Any) -> Certi
 
 def verdicts(id: str, *found: Any) -> list[Verdict]:
     """What the check `id` says about these facts."""
+    return judgement(id, facts(*found))
+
+
+def judgement(id: str, given: Facts) -> list[Verdict]:
+    """What the check `id` says about all that was found."""
     check = next(one for one in CHECKS if one.rule.id == id)
-    return list(check.judge(facts(*found)))
+    return list(check.judge(given))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from keyctl.audit import walk, work_trees
 from keyctl.audit.checks import files
 from keyctl.audit.collect import collect
 from keyctl.audit.facts import Facts, Git
@@ -95,6 +96,25 @@ def test_a_directory_that_may_not_be_listed_is_told(tmp_path: Path, monkeypatch:
     assert [one.location.file for one in collected(tmp_path).unread] == [str(tmp_path / "closed")]
 
 
+def test_a_directory_that_may_not_be_looked_at_is_told_and_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("closed", "open"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "enc.yaml").write_text(GOOD_CONFIG)
+    looked = walk.identity
+
+    def refuse(directory: Path) -> tuple[int, int]:
+        if directory.name == "closed":
+            raise PermissionError(13, "Permission denied", str(directory))
+        return looked(directory)
+
+    monkeypatch.setattr(walk, "identity", refuse)
+    found = collected(tmp_path)
+    assert [one.location.file for one in found.unread] == [str(tmp_path / "closed")]
+    assert [one.location.file for one in found.configurations] == [str(tmp_path / "open" / "enc.yaml")]
+
+
 def test_certificates_keys_snapshots_and_data_directories_are_known_by_what_they_hold(tmp_path: Path) -> None:
     ca = new_authority("etcd-ca", now=datetime.now(UTC), lifetime=timedelta(days=3650))
     (tmp_path / "ca.crt").write_bytes(ca.certificate)
@@ -167,6 +187,82 @@ def test_the_kubelet_reads_every_file_of_its_directory(tmp_path: Path, monkeypat
 def test_a_snapshot_may_have_a_date_in_its_name(tmp_path: Path) -> None:
     (tmp_path / "snapshot-2026.10.01").write_bytes(bytes(16) + b"\xed\xda\x0c\xed" + bytes(100))
     assert [one.role for one in collected(tmp_path).files] == [files.SNAPSHOT]
+
+
+def test_a_directory_behind_a_link_is_read_once(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "deep" / "enc.yaml").write_text(GOOD_CONFIG)
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "conf").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "given" / "again").symlink_to(tmp_path / "elsewhere" / "deep")
+    found = collected(tmp_path / "given")
+    assert [one.location.file for one in found.configurations] == [str(tmp_path / "given" / "again" / "enc.yaml")]
+    both = collected(tmp_path)
+    assert [one.location.file for one in both.configurations] == [str(tmp_path / "elsewhere" / "deep" / "enc.yaml")]
+
+
+def test_a_link_upwards_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "given" / "deep").mkdir(parents=True)
+    (tmp_path / "enc.yaml").write_text(GOOD_CONFIG)
+    (tmp_path / "given" / "deep" / "up").symlink_to(tmp_path)
+    (tmp_path / "given" / "deep" / "self").symlink_to(tmp_path / "given")
+    assert collected(tmp_path / "given").found == ()
+
+
+def test_a_link_into_the_kernel_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "kernel").symlink_to("/proc/sys/kernel")
+    assert (collected(tmp_path).looked, collected(tmp_path).unread) == (0, ())
+
+
+def test_the_kubelets_directory_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "static").mkdir()
+    (tmp_path / "static" / "pod").write_text(STATIC_POD)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "manifests").symlink_to(tmp_path / "static")
+    assert [one.role for one in collected(tmp_path / "etc").files] == [files.MANIFEST]
+
+
+def test_what_a_link_leads_to_is_as_committed_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "enc.yaml").write_text(GOOD_CONFIG)
+    (tmp_path / "prod").mkdir()
+    (tmp_path / "prod" / "conf").symlink_to("../keys")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "index").write_bytes(index("keys/enc.yaml", "prod/conf"))
+    assert [one.git for one in collected(tmp_path / "prod").files] == [Git.TRACKED]
+
+
+def test_modes_count_in_a_hosts_own_directory_that_is_kept_in_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "etc" / "kubernetes").mkdir(parents=True)
+    (tmp_path / "etc" / "kubernetes" / "enc.yaml").write_text(GOOD_CONFIG)
+    (tmp_path / "etc" / ".git").mkdir()
+    (tmp_path / "etc" / ".git" / "index").write_bytes(index("kubernetes/enc.yaml"))
+    assert [(one.git, one.checkout) for one in collected(tmp_path).files] == [(Git.TRACKED, True)]
+    assert set(work_trees.HOSTS_OWN) == {Path("/"), Path("/etc")}
+    monkeypatch.setattr(work_trees, "HOSTS_OWN", (tmp_path / "etc",))
+    assert [(one.git, one.checkout) for one in collected(tmp_path).files] == [(Git.TRACKED, False)]
+
+
+def test_a_private_key_may_stand_behind_text_but_not_inside_a_document(tmp_path: Path) -> None:
+    key = b"-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n"
+    (tmp_path / "bag.key").write_bytes(b"Bag Attributes\n    friendlyName: x\n" + key)
+    (tmp_path / "kubeconfig").write_bytes(b"data: |\n  " + key)
+    assert [(one.role, Path(one.path).name) for one in collected(tmp_path).files] == [(files.PRIVATE_KEY, "bag.key")]
+
+
+def test_the_directories_above_a_file_are_told_with_their_modes(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real").chmod(0o777)
+    (tmp_path / "real" / "enc.yaml").write_text(GOOD_CONFIG)
+    (tmp_path / "conf").mkdir(mode=0o750)
+    (tmp_path / "conf" / "enc.yaml").symlink_to(tmp_path / "real" / "enc.yaml")
+    (one,) = collected(tmp_path / "conf").files
+    modes = {path: mode for path, mode, _ in one.above}
+    assert one.above[0][0] == str(tmp_path / "real")
+    assert (modes[str(tmp_path / "real")], modes[str(tmp_path / "conf")]) == (0o777, 0o750)
+    assert "/" in modes
 
 
 def test_a_link_to_nothing_says_nothing(tmp_path: Path) -> None:

@@ -21,6 +21,11 @@ from keyctl.findings import Location, Severity, Status
 from tests.unit.audit.given import GOOD_CONFIG, GOOD_POLICY, TODAY, config, etcd, facts, server
 
 ONE = Profile("one", "one check", "a test", {"KC-TLS-001": ("2.1",)})
+# What files tell of. The rest is told by a running cluster, by backups, or by a person.
+OF_FILES = {
+    *(About.API_SERVER, About.ETCD, About.PROGRAM, About.CONFIGURATION),
+    *(About.AUDIT_POLICY, About.CERTIFICATE, About.FILE, About.ALERT_RULE, About.AUDIT_LOG),
+}
 WRONG = etcd(without=["cert-file"])
 UNKNOWN = etcd(without=["cert-file"], hidden="it is a test")
 
@@ -97,7 +102,7 @@ def test_judging_waivers_alone_is_judging_nothing() -> None:
 
 
 def test_what_stood_in_the_baseline_does_not_count() -> None:
-    known = Counter(mark_of(finding(one, ONE)) for one in run(WRONG).checks[0].results)
+    known = Counter(mark_of(finding(one, ONE), {}) for one in run(WRONG).checks[0].results)
     done = audit(facts(WRONG), ONE, bar=Severity.HIGH, baseline=known)
     assert (exit_code(done), done.known, done.checks[0].status) == (ExitCode.OK, 1, Status.FAIL)
     assert exit_code(audit(facts(WRONG, WRONG), ONE, bar=Severity.HIGH, baseline=known)) is ExitCode.FINDINGS
@@ -195,6 +200,13 @@ def test_coverage_is_judged_itself(found: tuple[Any, ...], status: Status, words
     assert words in result.verdict.message
 
 
+def test_coverage_counts_neither_itself_nor_the_waivers() -> None:
+    controls = {"KC-TLS-001": (), "KC-META-001": (), "KC-META-002": ()}
+    for found, evaluated in ((etcd(), 1), (UNKNOWN, 0)):
+        done = run(found, profile=Profile("x", "", "", controls), waivers=(waiver("KC-TLS-002"),))
+        assert (done.applicable, done.evaluated) == (1, evaluated)
+
+
 def test_checks_that_wait_are_unknown_and_those_for_a_person_manual() -> None:
     done = run(etcd(), server(), config(), profile=PROFILES["all"])
     by_id = {one.rule.id: one for one in done.checks}
@@ -230,11 +242,12 @@ def test_a_profile_names_checks_that_there_are_and_says_where_it_is_from(profile
 
 
 def test_the_profiles_for_files_have_every_check_that_files_decide() -> None:
-    judged = {one.rule.id for one in CHECKS if not one.needs} - {"KC-ENC-015", "KC-ENC-016", "KC-VER-004"}
+    judged = {one.rule.id for one in CHECKS if not one.needs and one.about in OF_FILES} - {"KC-ENC-015", "KC-ENC-016"}
     modes = {f"KC-FS-00{number}" for number in range(1, 6)}
+    backups = {one.rule.id for one in CHECKS if not one.needs and one.about is About.BACKUP}
     meta = {"KC-META-001", "KC-META-002"}
-    assert PROFILES["host"].controls.keys() == judged | meta
-    assert PROFILES["ci-static"].controls.keys() == judged - modes | meta
+    assert PROFILES["host"].controls.keys() == judged | backups | meta
+    assert PROFILES["ci-static"].controls.keys() == judged - modes - {"KC-LOG-003"} | meta
 
 
 def test_the_report_counts_what_applies_and_what_was_judged() -> None:

@@ -40,6 +40,15 @@ def test_a_flag_that_needs_a_value_takes_the_next_word_whatever_it_is() -> None:
     assert server("--allow-privileged", "--profiling=false").text("profiling") == "false"
 
 
+def test_a_flag_of_kubernetes_needs_two_dashes_and_etcds_no_underscores() -> None:
+    kubernetes = started("kube-apiserver", "-authorization-mode=Node", "--etcd_servers=https://a:2379", "-v", "4")
+    assert kubernetes is not None
+    assert [(one.name, one.value) for one in kubernetes.settings] == [("etcd-servers", "https://a:2379")]
+    etcd = started("etcd", "-cert-file=/a", "--key_file=/b")
+    assert etcd is not None
+    assert [(one.name, one.value) for one in etcd.settings] == [("cert-file", "/a"), ("key_file", "/b")]
+
+
 def test_a_flag_that_needs_a_value_and_is_the_last_word_has_none() -> None:
     assert server("--client-ca-file").given("client-ca-file") is None
 

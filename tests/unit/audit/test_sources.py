@@ -549,7 +549,7 @@ def test_an_audit_policy_is_read_rule_by_rule() -> None:
 
 
 def test_no_source_takes_the_document_of_another() -> None:
-    assert len(DOCUMENT_SOURCES) == 9
+    assert len(DOCUMENT_SOURCES) == 10
     for text in (STATIC_POD, KUBEADM_3, ETCD_CONFIG):
         found = [fact for fact in facts_of(("file.yaml", text)) if isinstance(fact, Program)]
         assert len(found) == len({(fact.name, fact.location.line) for fact in found})

@@ -8,7 +8,6 @@ import pytest
 
 from keyctl.audit.waivers import MalformedWaiverError, read
 from keyctl.errors import ExitCode
-from keyctl.findings import Location
 from tests.unit.audit.given import TODAY
 
 GOOD = """\
@@ -36,8 +35,8 @@ def test_a_waiver_has_an_owner_a_reason_an_end_and_a_place() -> None:
 def test_a_waiver_without_files_is_for_all_of_them() -> None:
     text = GOOD.replace("  files: [manifests/*.yaml]\n", "")
     (one,) = read(text.encode(), name="waivers.yaml", today=TODAY, known={"KC-TLS-006"})
-    assert one.fits("KC-TLS-006", Location("any"))
-    assert not one.fits("KC-TLS-007", Location("any"))
+    assert one.fits("KC-TLS-006", "any", {})
+    assert not one.fits("KC-TLS-007", "any", {})
 
 
 def test_an_expired_waiver_is_read_so_that_it_can_be_told() -> None:

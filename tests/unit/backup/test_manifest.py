@@ -29,7 +29,13 @@ WHOLE: dict[str, object] = {
 def test_what_can_be_compared_is_read_and_what_is_not_known_is_passed_over() -> None:
     claims = parse(json.dumps(WHOLE).encode(), name="m")
     assert (claims.size, claims.sha256, claims.revision, claims.values) == (4128, "ab" * 32, 7, 3)
-    assert (claims.prefix, claims.resources) == ("/registry", {"events": 3})
+    assert (claims.prefix, claims.resources, claims.at) == ("/registry", {"events": 3}, "")
+
+
+def test_when_it_says_that_the_file_was_saved_is_taken_as_it_stands() -> None:
+    at = "2026-11-22T04:00:00+00:00"
+    assert parse(json.dumps(WHOLE | {"at": at}).encode(), name="m").at == at
+    assert parse(json.dumps(WHOLE | {"at": None}).encode(), name="m").at == ""
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def sealed(name: str, key: Key, resource: str = "secrets") -> tuple[bytes, bytes
     return place, seal.seal(key, place, plain)
 
 
+PLUGIN = b"k8s:enc:kms:v2:vault:" + b"\x0a\x02ab\x12\x03key\x1a\x05wraps"
 WRITTEN: list[Written] = [
     (*sealed("a", OLD), 5),
     (*sealed("b", NEW), 6),
@@ -170,21 +171,46 @@ def test_a_damaged_file_is_unusable_before_any_key_is_tried(path: Path) -> None:
 
 
 def test_values_of_a_plugin_are_neither_opened_nor_lost(tmp_path: Path) -> None:
-    plugin = b"k8s:enc:kms:v2:vault:" + b"\x0a\x02ab\x12\x03key\x1a\x05wraps"
-    path = snapshot(tmp_path / "k.db", [(at("a"), plugin, 5), (*sealed("b", OLD), 6)])
+    path = snapshot(tmp_path / "k.db", [(at("a"), PLUGIN, 5), (*sealed("b", OLD), 6)])
     plane = FakePlane()
     found = trial(path, OLD, plane=plane)
     report = to_report(found)
     assert (found.plugin, found.unopened, plane.trials) == (1, 0, [])
-    assert report.exit_code is ExitCode.INCOMPLETE
-    assert [finding.id for finding in report.findings] == ["KC-SNAP-011"]
+    assert (report.exit_code, found.proof, report.data["proof"]) == (ExitCode.INCOMPLETE, None, None)
+    ((rule, message),) = [(finding.id, finding.message) for finding in report.findings]
+    assert (rule, message) == ("KC-SNAP-011", "1 values open with their KMS plugin only: vault (key id key)")
     text = with_keys(found.entries, {OLD.ref: OLD})
     assert 'apiVersion: v2\n      name: "vault"\n      endpoint: unix:///path' in text
 
 
+def test_a_value_that_no_key_opens_is_a_failure_beside_those_of_a_plugin(tmp_path: Path) -> None:
+    path = snapshot(tmp_path / "k.db", [(at("a"), PLUGIN, 5), (*sealed("b", OLD), 6)])
+    assert trial(path).proof is Proof.FAILED
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (b"k8s:enc:aescbc:v9:old:" + bytes(64), "/registry/secrets/default/b"),
+        (b"k8s:enc:aescbc:v1:ol", "/registry/secrets/default/b"),
+        (b"neither", "/registry/secrets/default/b"),
+        (b"{}", "/registry/secrets/default/b"),
+    ],
+    ids=["of another version", "cut off", "nothing known", "no object"],
+)
+def test_what_no_server_reads_is_not_passed_over_for_want_of_a_key(tmp_path: Path, value: bytes, says: str) -> None:
+    path = snapshot(tmp_path / "u.db", [(*sealed("a", OLD), 5), (at("b"), value, 6)])
+    plane = FakePlane()
+    found = trial(path, OLD, plane=plane)
+    report = to_report(found)
+    assert (found.unopened, found.proof, report.exit_code) == (1, Proof.FAILED, ExitCode.UNREADABLE)
+    assert plane.trials == []
+    assert f"the first is {says}: " in report.findings[0].message
+
+
 def test_an_empty_prefix_is_no_success_and_plaintext_alone_needs_no_configuration(tmp_path: Path) -> None:
     empty = trial(snapshot(tmp_path / "e.db", [(b"/other/x", b"x", 5)]), OLD)
-    assert to_report(empty).exit_code is ExitCode.EMPTY
+    assert (to_report(empty).exit_code, empty.proof) == (ExitCode.EMPTY, None)
     plain = trial(snapshot(tmp_path / "p.db", [(at("a"), seal.secret("a"), 5)]), OLD, plane=FakePlane())
     assert (plain.entries, plain.untried, plain.shown()) == ((), "nothing in it is encrypted", "")
 

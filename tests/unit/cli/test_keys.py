@@ -281,6 +281,7 @@ def test_the_json_has_every_key_and_every_backup_and_no_bytes(
         "revision": 99,
         "needs": ["aescbc:key0", "aescbc:key1"],
         "fingerprints": {},
+        "keyIds": [],
         "sha256": None,
         "tested": None,
     }
@@ -292,7 +293,7 @@ def test_the_json_has_every_key_and_every_backup_and_no_bytes(
 
 def test_a_destroyed_key_is_needed_by_nothing_any_more(store: FileKeyStore, capsys: pytest.CaptureFixture[str]) -> None:
     fill(store)
-    store.destroy(KEY_0.ref)
+    store.destroy(KEY_0.ref, judged=store.backups())
     assert listed() == ExitCode.OK
     _, destroyed, other = capsys.readouterr().out.splitlines()
     assert destroyed.endswith(" imported   -       -")

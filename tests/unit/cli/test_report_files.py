@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import os
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from keyctl.cli import main, report_files, wiring
+from keyctl.cli.catalogue import CATALOGUE
 from keyctl.cli.options import Connection
 from keyctl.errors import ExitCode, UnusableInputError, WrongUsageError
-from keyctl.findings import Report
+from keyctl.findings import Finding, Location, Report, Severity, Status
+from keyctl.reports.formats import FORMATS
 from tests.unit.cli.test_snapshot import Scene, save, scene
 from tests.unit.cli.test_wiring import NOTHING
 
 __all__ = ["scene"]
 
 REPORT = Report(kind="VerifyReport", exit_code=ExitCode.OK, verdict="all is well")
-WORSE = Report(kind="VerifyReport", exit_code=ExitCode.PLAINTEXT, verdict="plaintext")
+WORSE = Report(
+    kind="VerifyReport",
+    exit_code=ExitCode.PLAINTEXT,
+    verdict="one value in plaintext",
+    findings=(Finding("KC-DAT-001", Severity.HIGH, Status.FAIL, "in plaintext", Location(etcd_key="/registry/x")),),
+)
 
 
 def test_report_targets_are_format_and_path() -> None:
@@ -52,18 +60,47 @@ def test_reports_are_written_whole_and_nothing_is_left_beside_them(tmp_path: Pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.xml"]
 
 
-@pytest.mark.parametrize("name", ["a.json", "a.xml"])
+@pytest.mark.parametrize("name", FORMATS)
 def test_an_earlier_report_is_replaced_with_its_mode_kept(tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    target = (("junit" if name == "a.xml" else "json", path),)
+    path = tmp_path / "report"
+    target = ((name, path),)
     report_files.deliver(WORSE, target, lambda: None)
     path.chmod(0o640)
     before = path.stat().st_ino
-    assert report_files.checked([f"{target[0][0]}={path}"], ()) == target
+    assert report_files.checked([f"{name}={path}"], ()) == target
     assert report_files.deliver(REPORT, target, lambda: None) is ExitCode.OK
-    assert "plaintext" not in path.read_text()
+    assert "in plaintext" not in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert path.stat().st_ino != before, "no reader finds half of it"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"$schema": "https://docs.oasis-open.org/sarif", "name": "keyctl"}',
+        '{\n "kind": "Deployment", "metadata": {"name": "keyctl"}}',
+        '[\n {\n  "engine_name": "other"',
+        '[{"check_name": "KC-ENC-001"}]',
+        '{\n "assessment-results": {"metadata": {"title": "of somebody else"}}}',
+        "# TYPE node_cpu_seconds counter\n",
+        "# keyctl\n",
+        "[1]\n",
+    ],
+)
+def test_what_only_looks_like_a_report_is_kept(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "report"
+    path.write_text(text)
+    with pytest.raises(WrongUsageError, match="no report can go to"):
+        report_files.checked([f"json={path}"], ())
+
+
+def test_a_report_in_a_file_says_when_it_was_made_and_what_its_ids_mean(tmp_path: Path) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    report_files.deliver(WORSE, (("sarif", tmp_path / "a.sarif"),), lambda: None)
+    (run,) = json.loads((tmp_path / "a.sarif").read_text())["runs"]
+    assert before <= datetime.fromisoformat(run["invocations"][0]["endTimeUtc"]) <= datetime.now(UTC)
+    (rule,) = run["tool"]["driver"]["rules"]
+    assert rule["shortDescription"]["text"] == next(one.title for one in CATALOGUE if one.id == "KC-DAT-001")
 
 
 def test_a_new_report_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from keyctl.backup.register import forgetting
 from keyctl.backup.restore_test import Trial, Trialled
 from keyctl.cli import main, restored_plane
 from keyctl.encryption_config.decode import decode
@@ -15,11 +16,12 @@ from keyctl.encryption_config.effective import all_static_keys
 from keyctl.errors import ExitCode
 from keyctl.keys.backups import Backup, BackupKind, Proof, needing
 from keyctl.keys.file_store import FileKeyStore
+from keyctl.keys.key import KeyRef, Provider
 from tests.support import seal
 from tests.support.encryption_file import key_texts, leaks, write_config
 from tests.support.hints import wrong_hints
 from tests.unit.backup.databases import snapshot
-from tests.unit.backup.test_restore_test import NEW, OLD, WRITTEN, FakePlane
+from tests.unit.backup.test_restore_test import NEW, OLD, PLUGIN, WRITTEN, FakePlane, at, sealed
 from tests.unit.cli.test_wiring import settings
 from tests.unit.keys.test_escrow import store_at
 
@@ -94,6 +96,30 @@ def test_a_name_that_the_register_has_for_another_snapshot_stays_that_ones(
 def test_the_cluster_file_is_for_the_register_alone(store: FileKeyStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["snapshot", "inspect", "s.db", "--cluster", "trial.yaml"]) == ExitCode.USAGE
     assert "add --register" in capsys.readouterr().err
+
+
+def test_the_register_says_which_plugin_a_snapshot_needs_and_by_which_of_its_keys(
+    store: FileKeyStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "s.db").unlink()
+    snapshot(tmp_path / "s.db", [(at("a"), PLUGIN, 5), (*sealed("b", OLD), 6)])
+    assert register() == ExitCode.OK
+    assert "it needs aescbc/old, kms/vault (key id key)" in capsys.readouterr().out
+    (noted,) = store.backups()
+    plugin = KeyRef(Provider.KMS, "vault")
+    assert (noted.needs, noted.key_ids) == ((OLD.ref, plugin), ((plugin, "key"),))
+    assert restore_test("--offline") == ExitCode.INCOMPLETE
+    assert "this test has proven nothing of the whole file" in capsys.readouterr().out
+    assert store.backups() == (noted,)
+    (tmp_path / "s.db").unlink()
+    assert forgetting(store, [tmp_path / "s.db"]).freed == (OLD.ref,)
+
+
+def test_a_snapshot_of_nothing_but_a_plugins_values_is_registered(store: FileKeyStore, tmp_path: Path) -> None:
+    (tmp_path / "s.db").unlink()
+    snapshot(tmp_path / "s.db", [(at("a"), PLUGIN, 5)])
+    assert register() == ExitCode.OK
+    assert [noted.needs for noted in store.backups()] == [(KeyRef(Provider.KMS, "vault"),)]
 
 
 def test_the_register_keeps_the_newest_result(

@@ -8,8 +8,9 @@ import struct
 import pytest
 
 from keyctl.errors import UnusableInputError
-from keyctl.etcd_files.auth import ClusterFacts, FileAlarm, FileMember, Permission, Role, User, read_facts
+from keyctl.etcd_files.auth import ClusterFacts, FileAlarm, FileMember, User, read_facts
 from keyctl.etcd_files.bbolt import BoltFile
+from keyctl.stored.rights import Permission, Role
 from tests.support.bolt_writer import BoltBuilder, inline_bucket, revision, varint
 
 HASH = b"$2a$10$abcdefghijklmnopqrstuv"

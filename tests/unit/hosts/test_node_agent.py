@@ -239,7 +239,7 @@ def test_what_a_node_remembers_is_private_holds_no_key_and_survives(node: Pulled
     assert json.loads(node.memory.read_text()).keys() == {"format", "cluster", "seq", "digest", "file"}
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"seq": "x"}', "\0"])
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"seq": "x"}', "\0", pytest.param("[" * 200_000, id="deep")])
 def test_a_damaged_memory_is_not_taken_for_none(node: Pulled, text: str) -> None:
     want(node, BOTH)
     node.memory.write_text(text)
@@ -260,6 +260,7 @@ def test_a_node_of_another_cluster_follows_nothing(node: Pulled, tmp_path: Path)
         ({"seq": -1}, "is damaged"),
         ({"files": ["AAEC"]}, "is damaged"),
         ({"files": {"cp1": "AAEC"}}, "is damaged"),
+        ({"files": {"cp1": {"text": "\ud800", "replaces": None, "letsGo": [], "inPlace": False}}}, "is damaged"),
         ({"files": {"cp1": {"text": 1, "replaces": None, "letsGo": [], "inPlace": False}}}, "is damaged"),
         ({"files": {"cp1": {"text": "AAEC", "replaces": 5, "letsGo": [], "inPlace": False}}}, "is damaged"),
         ({"files": {"cp1": {"text": "AAEC", "replaces": None, "letsGo": [5], "inPlace": False}}}, "is damaged"),

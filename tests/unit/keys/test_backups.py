@@ -54,6 +54,7 @@ def test_the_backups_that_need_a_key_are_found_by_its_provider_and_name() -> Non
     [
         pytest.param(b"{\n", id="no JSON"),
         pytest.param(b"[]\n", id="no object"),
+        pytest.param(b"[" * 200_000 + b"\n", id="too deep"),
         pytest.param(changed(format="keyctl/backup/v2"), id="another format"),
         pytest.param(changed(event="lost"), id="another event"),
         pytest.param(changed(event="forgotten"), id="too much for a forgotten one"),
@@ -89,7 +90,10 @@ _ESCROW = replace(_TESTED, kind=BackupKind.ESCROW, location="/mnt/keys.age")
 
 def test_what_came_later_is_read_back_and_a_line_without_it_is_as_it_always_was() -> None:
     assert replay(backups.noted_line(_TESTED, cluster="prod")) == (_TESTED,)
-    assert not {"fingerprints", "tested"} & json.loads(_NOTED).keys()
+    plugin = KeyRef(Provider.KMS, "vault")
+    under = replace(_TESTED, needs=(plugin,), key_ids=((plugin, "id-1"), (plugin, "id-2")))
+    assert replay(backups.noted_line(under, cluster="prod")) == (under,)
+    assert not {"fingerprints", "tested", "keyIds"} & json.loads(_NOTED).keys()
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,8 @@ def test_what_came_later_is_read_back_and_a_line_without_it_is_as_it_always_was(
         {"fingerprints": "aa"},
         {"fingerprints": [["aescbc:key1"]]},
         {"fingerprints": [["nothing", "aa"]]},
+        {"keyIds": {"kms:vault": "id"}},
+        {"keyIds": [["vault", "id"]]},
         {"tested": "yes"},
         {"tested": {"at": "now"}},
         {"tested": {"at": "now", "proof": "hoped"}},

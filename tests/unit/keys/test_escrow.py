@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from keyctl.errors import RefusedError, UnreachableError, UnusableInputError
 from keyctl.keys import escrow, escrow_place
+from keyctl.keys.backups import Backup, BackupKind
 from keyctl.keys.file_store import FileKeyStore
 from keyctl.keys.interface import KeyStore
 from keyctl.keys.key import Key, Provider
@@ -134,6 +137,30 @@ def test_a_restore_that_is_killed_anywhere_is_completed_by_the_next(tmp_path: Pa
         assert [store.get(key.ref) for key in keys] == [*keys[:2], None]
         number += 1
     assert number > 10
+
+
+def test_a_restore_that_is_cut_off_leaves_no_key_that_its_backups_do_not_hold_back(tmp_path: Path) -> None:
+    store = MemoryKeyStore()
+    keys = filled(store)
+    store.note_backup(Backup(BackupKind.SNAPSHOT, "/backup/a.db", "2026-11-21", 9, (keys[1].ref,)))
+    target = tmp_path / "keys"
+    for _ in kill_points(lambda: escrow.restore(store_at(target), made(store))):
+        left = store_at(target)
+        if left.records():
+            assert left.backups() == store.backups()
+        shutil.rmtree(target, ignore_errors=True)
+
+
+def test_what_is_registered_by_now_is_newer_than_the_escrow(tmp_path: Path) -> None:
+    store = MemoryKeyStore()
+    keys = filled(store)
+    noted = Backup(BackupKind.SNAPSHOT, "/backup/mon.db", "2026-11-01", 9, (keys[1].ref,))
+    store.note_backup(noted)
+    one, again = made(store), store_at(tmp_path / "keys")
+    newer = replace(noted, at="2026-11-21", needs=(keys[0].ref,))
+    again.note_backup(newer)
+    escrow.restore(again, one)
+    assert again.backups() == (newer,)
 
 
 def test_nothing_is_changed_where_the_store_has_a_key_that_the_escrow_does_not_know(tmp_path: Path) -> None:

@@ -110,6 +110,7 @@ _CHANGE = ledger.to_line(ledger.change(_NEW, "active", at=_AT), cluster="prod")
         pytest.param(b"[1]\n", 1, id="no object"),
         pytest.param(b"\xff\n", 1, id="no text"),
         pytest.param(b"\n", 1, id="empty line"),
+        pytest.param(b"[" * 200_000 + b"\n", 1, id="too deep"),
         pytest.param(_CHANGE, 1, id="a change of a key that never came"),
         pytest.param(_FIRST + _FIRST, 2, id="one key twice"),
         pytest.param(_FIRST.replace(b'"pre-activation"', b'"active"'), 1, id="a first state of another origin"),

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyctl.kube.metrics import PATH, Metrics, parse_metrics
+from keyctl.kube.interface import Transformed
+from keyctl.kube.metrics import PATH, TRANSFORMED_PATH, Metrics, parse_metrics, parse_transformed
 
 _INFO = "apiserver_encryption_config_controller_last_config_info"
 _RELOADS = "apiserver_encryption_config_controller_automatic_reloads_total"
@@ -96,3 +97,20 @@ def test_only_the_needed_series_are_asked_for() -> None:
     assert _INFO in PATH
     assert "process_start_time_seconds" in PATH
     assert {_RELOADS, _OLD_SUCCESSES, _OLD_FAILURES, _RELOADED_AT} <= set(parse_qs(urlsplit(PATH).query)["name[]"])
+
+
+def test_what_a_server_has_read_and_written_is_told_apart() -> None:
+    name = "apiserver_storage_transformation_operations_total"
+    text = (
+        f'{name}{{resource="secrets",status="OK",transformation_type="to_storage",transformer_prefix="k8s:enc:a:"}} 7\n'
+        f'{name}{{resource="secrets",status="OK",transformation_type="from_storage",transformer_prefix="identity"}} 2\n'
+        f'{name}{{status="Unknown",transformation_type="to_storage",transformer_prefix=""}} 1\n'
+        "apiserver_storage_objects 3\n"
+    )
+    assert parse_transformed(text) == (
+        Transformed("secrets", written=True, prefix="k8s:enc:a:", succeeded=True, count=7),
+        Transformed("secrets", written=False, prefix="identity", succeeded=True, count=2),
+        Transformed("", written=True, prefix="", succeeded=False, count=1),
+    )
+    assert parse_transformed("") == ()
+    assert parse_qs(urlsplit(TRANSFORMED_PATH).query) == {"name[]": [name]}

@@ -85,6 +85,7 @@ def test_no_call_ever_asks_for_more_of_an_object_than_its_metadata(start: _Start
     server.kube_system_uid()
     server.census()
     server.own_network()
+    server.transformed()
     server.discover()
     server.aggregated_groups()
     server.may("patch", "secrets")
@@ -95,7 +96,7 @@ def test_no_call_ever_asks_for_more_of_an_object_than_its_metadata(start: _Start
     # A StorageVersionMigration carries no data.
     others = {"name", "close", "migrations"}
     public = {name for name in vars(HttpApiServer) if not name.startswith("_")} - others
-    assert len(public) == 13, "call the new method here too"
+    assert len(public) == 14, "call the new method here too"
     about_objects = [r for r in api.requests if re.search(r"/secrets\b|/namespaces/[^/]+$", r.path)]
     assert {(r.method, r.headers["Accept"]) for r in about_objects} == {
         ("GET", _METADATA),
@@ -148,6 +149,11 @@ def test_metrics_that_may_not_be_read_are_a_problem_not_a_server_without_encrypt
     seen = start({"/metrics": status_reply(403, "forbidden: no metrics")})[0].probe()
     assert (seen.ready, seen.loaded_hash) == (True, None)
     assert seen.problem == "its metrics cannot be read: HTTP 403: forbidden: no metrics"
+
+
+def test_counters_that_may_not_be_read_are_not_none(start: _Start) -> None:
+    with pytest.raises(UnreachableError, match="get metrics"):
+        start({"/metrics": status_reply(403, "forbidden: no metrics")})[0].transformed()
 
 
 def test_a_server_that_is_down_is_an_answer_to_a_probe_and_an_error_to_all_else(start: _Start) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import socket
 import ssl
 import stat
@@ -10,12 +11,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.pki import issue as pki
-from keyctl.pki.issue import Issued, Subject, Usage
+from keyctl.pki.issue import Issued, KeyKind, Subject, Usage
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -25,6 +26,11 @@ CLIENT = Subject(common_name="alice", usage=Usage.CLIENT, organizations=("admins
 
 def authority(name: str = "an authority") -> Issued:
     return pki.new_authority(name, now=NOW, lifetime=DAY)
+
+
+@functools.cache
+def authority_of(kind: KeyKind) -> Issued:
+    return pki.new_authority("an authority", now=NOW, lifetime=DAY, kind=kind)
 
 
 def leaf(subject: Subject, signer: Issued | None = None) -> x509.Certificate:
@@ -70,6 +76,31 @@ def test_a_certificate_is_good_for_its_usage_only(usage: Usage, purposes: list[x
     key_usage = extensions.get_extension_for_class(x509.KeyUsage).value
     assert key_usage.digital_signature
     assert not key_usage.key_cert_sign
+
+
+@pytest.mark.parametrize("kind", KeyKind)
+@pytest.mark.parametrize("signer", KeyKind)
+def test_any_kind_of_authority_signs_any_kind_of_key(signer: KeyKind, kind: KeyKind) -> None:
+    issued = pki.issue(authority_of(signer), SERVER, now=NOW, lifetime=DAY, kind=kind)
+    certificate = x509.load_pem_x509_certificate(issued.certificate)
+    certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority_of(signer).certificate))
+    assert pki.kind_of(issued) is kind
+    usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    assert (usage.digital_signature, usage.key_encipherment) == (True, kind is KeyKind.RSA)
+
+
+@pytest.mark.parametrize("content", [b"hello", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"])
+def test_an_authority_whose_key_cannot_be_read_signs_nothing(content: bytes) -> None:
+    with pytest.raises(UnusableInputError, match="cannot be read"):
+        pki.issue(Issued(authority().certificate, content), CLIENT, now=NOW, lifetime=DAY)
+
+
+def test_a_key_that_signs_no_certificates_here_is_refused() -> None:
+    key = x25519.X25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with pytest.raises(UnusableInputError, match="signs no certificates"):
+        pki.issue(Issued(authority().certificate, key), CLIENT, now=NOW, lifetime=DAY)
 
 
 def test_each_certificate_has_its_own_serial_number() -> None:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from xml.etree import ElementTree
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keyctl.errors import ExitCode
 from keyctl.findings import Finding, Location, Report, Severity, Status
 from keyctl.reports import junit
-from keyctl.reports.formats import FORMATS
+from tests.unit.reports import told
+from tests.unit.reports.published import require_junit
 
 
 def parse(report: Report) -> ElementTree.Element:
@@ -45,9 +49,36 @@ def test_each_finding_is_a_test_case() -> None:
 @given(st.text())
 def test_any_text_makes_readable_xml(text: str) -> None:
     finding = Finding(text, Severity.HIGH, Status.FAIL, text, Location(etcd_key=text), fix=text)
-    assert len(parse(Report("X", ExitCode.STALE, text, (finding,))).findall("testcase")) == 1
+    rendered = junit.render(Report("X", ExitCode.STALE, text, (finding,)))
+    assert len(list(ElementTree.fromstring(rendered).iter("testcase"))) == 1  # noqa: S314 — our own output
 
 
-def test_the_formats_that_can_be_asked_for() -> None:
-    report = Report("X", ExitCode.OK, "fine")
-    assert {name: render(report)[:1] for name, render in FORMATS.items()} == {"json": "{", "junit": "<"}
+@pytest.mark.parametrize("make", [told.of_every_status, told.hostile, told.report, lambda: told.many(500)])
+def test_it_is_junit_as_jenkins_has_it(make: Callable[[], Report]) -> None:
+    require_junit(junit.render(make()))
+
+
+def test_what_is_found_in_a_file_is_in_the_suite_of_that_file_with_its_line() -> None:
+    root = ElementTree.fromstring(junit.render(told.of_every_status()))  # noqa: S314 — our own output
+    assert [(suite.get("name"), suite.get("file"), suite.get("tests")) for suite in root] == [
+        ("AuditReport", None, "3"),
+        ("AuditReport manifests/etcd.yaml", "manifests/etcd.yaml", "2"),
+        ("AuditReport /etc/kubernetes/a b.yaml", "/etc/kubernetes/a b.yaml", "1"),
+    ]
+    assert [root.get(name) for name in ("tests", "failures", "errors")] == ["6", "1", "0"]
+    (failure,) = root.iter("failure")
+    assert failure.text == "manifests/etcd.yaml:7:3\nmend it"
+
+
+def test_the_name_of_a_case_has_no_line_in_it() -> None:
+    (case,) = ElementTree.fromstring(junit.render(told.report(told.one(Status.FAIL)))).iter("testcase")  # noqa: S314
+    assert case.get("name") == "it is so: manifests/etcd.yaml"
+
+
+def test_a_failure_that_does_not_count_is_skipped_and_says_so() -> None:
+    counted = told.one(Status.FAIL)
+    root = ElementTree.fromstring(junit.render(told.report(replace(counted, counts=False), counted)))  # noqa: S314
+    assert [child.tag for case in root.iter("testcase") for child in case] == ["skipped", "failure"]
+    (skipped,) = root.iter("skipped")
+    assert skipped.get("message") == "critical, does not count: it is so"
+    assert root.get("failures") == "1"

@@ -111,6 +111,19 @@ def test_a_name_that_leads_nowhere_is_not_taken_for_one_that_leads_elsewhere(clu
     assert "is not known: its name leads to no address here" in gap
 
 
+@pytest.mark.parametrize(
+    ("host", "addresses"),
+    [("127.0.0.1", ("127.0.0.1",)), ("localhost", ("::1", "127.0.0.1")), ("vault", ("127.0.1.1",))],
+)
+def test_a_port_of_this_machine_may_lead_into_the_cluster(
+    cluster: SimCluster, host: str, addresses: tuple[str, ...]
+) -> None:
+    (gap,) = check_store_outside(world(cluster, NetworkPlace(host, 8200, addresses), Network()))
+    assert gap.endswith(
+        "is not known: it is reached on this very machine, from where a port-forward or a proxy may lead into it"
+    )
+
+
 def test_a_store_on_a_node_may_be_a_pod_there(cluster: SimCluster) -> None:
     nodes = {"192.0.2.7": "Node cp1", "2001:db8::7": "Node cp1", "192.0.2.8": "Node cp2"}
     (gap,) = check_store_outside(world(cluster, OUTSIDE, Network(nodes=nodes)))

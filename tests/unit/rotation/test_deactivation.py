@@ -10,6 +10,7 @@ from keyctl.errors import RefusedError, StoppedError, UnreachableError, Unusable
 from keyctl.keys.backups import Backup, BackupKind
 from keyctl.keys.key import Key, KeyRef, Provider
 from keyctl.rotation.deactivation import Deactivation
+from keyctl.rotation.destruction import Destruction
 from keyctl.rotation.journal import LocalLock
 from tests.support.sim_parts import Watcher
 from tests.support.sim_server import CONFIG_PATH
@@ -61,7 +62,7 @@ def test_a_key_that_nothing_uses_is_noted_as_deactivated_and_nothing_else_is_don
     cluster: SimCluster, ref: KeyRef
 ) -> None:
     assert deactivation(cluster, ref).carry_out().state == "deactivated"
-    assert cluster.switch.labels == ["store-note-state"]
+    assert cluster.switch.labels == ["store-note-backup", "store-note-state"]
     assert cluster.store_keys.get(ref) is not None
     assert cluster.lease_record.place is None
 
@@ -100,6 +101,36 @@ def test_a_server_that_may_have_it_in_memory_is_a_doubt(cluster: SimCluster) -> 
 def test_while_a_rotation_is_under_way_no_key_is_deactivated(cluster: SimCluster) -> None:
     cluster.journal().append("begin", cluster.clock.now(), {"plan": {}})
     assert only_reason(cluster) == "a rotation of this cluster is under way"
+
+
+def test_a_rotation_that_was_begun_elsewhere_is_seen_by_its_key_in_a_file(tmp_path: Path) -> None:
+    text = configuration((("secrets",), KEY_1), (("leases.coordination.k8s.io",), NEVER_USED))
+    cluster = SimCluster(tmp_path, config=text)
+    cluster.store_keys.put(OLD, origin="imported")
+    cluster.store_keys.put(NEVER_USED, origin="generated")
+    assert only_reason(cluster).startswith("a rotation may be under way elsewhere: aescbc/never is in a file")
+    cluster.store_keys.note_state(NEVER_USED.ref, "active")
+    assert deactivation(cluster).carry_out().state == "deactivated"
+
+
+def test_r4_a_write_that_lands_late_under_a_key_that_was_just_taken_out_by_hand_finds_the_key(
+    cluster: SimCluster,
+) -> None:
+    deactivation(cluster).carry_out()
+    asked = Destruction(
+        cluster.world(), cluster.journal(), LocalLock(cluster.journal().path.parent), Watcher(), OLD.ref
+    )
+    with pytest.raises(RefusedError) as caught:
+        asked.carry_out()
+    assert (caught.value.cause or "").startswith(f"etcd {MAIN} still has revisions before ")
+    value = f"k8s:enc:{OLD.provider}:v1:{OLD.name}:".encode() + bytes(64)
+    cluster.etcds[MAIN].put(b"/registry/secrets/default/late", value)
+    cluster.etcds[MAIN].forget_before(cluster.etcds[MAIN].revision)
+    with pytest.raises(RefusedError, match="is not destroyed") as caught:
+        asked.carry_out()
+    assert caught.value.cause == "live values stand under it: 1 (1 of secrets)"
+    cluster.etcds[MAIN].remove(b"/registry/secrets/default/late")
+    assert asked.carry_out().state == "destroyed"
 
 
 def test_a_backup_that_needs_it_is_no_use_of_it(cluster: SimCluster) -> None:

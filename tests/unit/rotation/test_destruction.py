@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -223,6 +224,33 @@ def test_while_a_rotation_is_under_way_no_key_is_destroyed(cluster: SimCluster) 
     assert only_reason(cluster) == "a rotation of this cluster is under way"
 
 
+def under_a_key_in_no_use(directory: Path, *, made: Key, state: str) -> SimCluster:
+    """A cluster with `NEVER_USED` in every file, and `made` in none."""
+    text = configuration((("secrets",), KEY_1), (("leases.coordination.k8s.io",), NEVER_USED))
+    cluster = SimCluster(directory, config=text)
+    cluster.store_keys.put(NEVER_USED, origin="generated")
+    cluster.store_keys.put(made, origin="generated")
+    if state != "pre-activation":
+        cluster.store_keys.note_state(made.ref, state)
+    cluster.switch.labels.clear()
+    return cluster
+
+
+def test_a_rotation_that_was_begun_elsewhere_keeps_the_leaked_key_that_it_takes_away(tmp_path: Path) -> None:
+    cluster = under_a_key_in_no_use(tmp_path, made=OLD, state="compromised")
+    assert only_reason(cluster) == (
+        "a rotation may be under way elsewhere: aescbc/never is in a file, and the ledger does not have it in use"
+    )
+    cluster.store_keys.note_state(NEVER_USED.ref, "active")
+    assert destruction(cluster).carry_out().state == "destroyed"
+
+
+@pytest.mark.parametrize("state", ["pre-activation", "deactivated"])
+def test_a_key_for_the_first_start_of_a_cluster_is_no_rotation(tmp_path: Path, state: str) -> None:
+    cluster = under_a_key_in_no_use(tmp_path, made=OLD, state=state)
+    assert destruction(cluster).carry_out().state == "destroyed"
+
+
 def test_after_a_rotation_has_ended_its_journal_is_no_reason(cluster: SimCluster) -> None:
     for kind in ("begin", "end"):
         cluster.journal().append(kind, cluster.clock.now(), {"plan": {}})
@@ -408,7 +436,33 @@ def test_a_snapshot_that_the_user_gives_up_is_forgotten_with_the_key(cluster: Si
     assert cluster.store_keys.backups() == (SNAPSHOT, others)
     assert asked.carry_out().state == "destroyed"
     assert cluster.store_keys.backups() == (others,)
-    assert cluster.switch.labels == ["store-forget-backup", "store-destroy"]
+    assert cluster.switch.labels == ["store-destroy", "store-forget-backup"]
+
+
+def test_a_snapshot_stays_registered_where_the_key_store_does_not_destroy_the_key(
+    cluster: SimCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object, **_options: object) -> NoReturn:
+        raise UnreachableError("this token may not destroy it")
+
+    cluster.store_keys.note_backup(replace(SNAPSHOT, needs=(OLD.ref, KEY_1.ref)))
+    monkeypatch.setattr(cluster.store_keys, "destroy", refuse)
+    with pytest.raises(UnreachableError):
+        destruction(cluster, forget=(SNAPSHOT.location,)).carry_out()
+    assert cluster.store_keys.backups() == (SNAPSHOT,)
+
+
+def test_a_snapshot_that_is_registered_while_everything_is_read_keeps_the_key(cluster: SimCluster) -> None:
+    def register() -> None:
+        cluster.store_keys.note_backup(SNAPSHOT)
+
+    cluster.etcds[MAIN].between_pages = register
+    with pytest.raises(RefusedError, match="aescbc/key0 is not destroyed") as caught:
+        destruction(cluster).carry_out()
+    assert caught.value.rule == "R4"
+    assert "/backup/a.db, which needs it, was registered meanwhile" in (caught.value.cause or "")
+    assert cluster.store_keys.get(OLD.ref) == OLD
+    assert cluster.lease_record.place is None
 
 
 def test_giving_up_one_snapshot_is_not_giving_up_another(cluster: SimCluster) -> None:
@@ -535,8 +589,7 @@ def test_a_destruction_killed_at_any_effect_can_be_asked_for_again(tmp_path: Pat
     with pytest.raises(Killed):
         destruction(cluster, forget=(SNAPSHOT.location,)).carry_out()
     cluster.switch.new_process()
-    if cluster.store_keys.get(OLD.ref) is None:
-        assert cluster.store_keys.backups() == ()
-        return
-    left = tuple(backup.location for backup in cluster.store_keys.backups())
-    assert destruction(cluster, forget=left).carry_out().state == "destroyed"
+    if cluster.store_keys.get(OLD.ref) is not None:
+        # NOTE: the other way round, a key that stays has lost what holds it back.
+        assert cluster.store_keys.backups() == (SNAPSHOT,)
+        assert destruction(cluster, forget=(SNAPSHOT.location,)).carry_out().state == "destroyed"

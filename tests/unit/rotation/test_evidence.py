@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from keyctl.errors import UnusableInputError
 from keyctl.rotation.evidence import FILE_NAME, FORMAT, canonical, digest, write
 from keyctl.rotation.evidence_check import check
+from keyctl.rotation.moments import moments
 from tests.support.hints import wrong_commands
 from tests.unit.rotation.evidence_stories import (
     ROTATION,
@@ -90,6 +91,7 @@ def test_the_record_of_a_bundle_is_json_with_everything_that_the_lines_say() -> 
     assert record["new"] == {"provider": "aescbc", "name": "key2", "fingerprint": "b" * 32}
     assert (record["history"], record["settle"], record["late"]) == ("compact", SETTLE, 0)
     assert record["sha256"] == found.sha256
+    assert record["moments"] == moments(retired())
 
 
 def test_a_key_that_stays_is_not_called_retired() -> None:

@@ -10,11 +10,12 @@ import pytest
 
 from keyctl.encryption_config.decode import decode
 from keyctl.errors import KeyctlError, StoppedError, UnusableInputError
+from keyctl.keys.key import KeyRef, Provider
 from keyctl.rotation.secure import KeptSnapshot, save_snapshots
 from keyctl.stored.source import ValueSource
 from tests.support.sim_etcd import SimEtcd
 from tests.support.sim_parts import Watcher
-from tests.support.sim_texts import KEY_1, SECRETS
+from tests.support.sim_texts import KEY_1, KMS_SECRETS, SECRETS
 from tests.support.simulator import SimCluster
 
 
@@ -81,3 +82,16 @@ def test_one_that_etcds_client_left_behind_stays_known(tmp_path: Path, monkeypat
     with pytest.raises(StoppedError):
         keep(cluster)
     assert files(cluster) == noted(cluster) != []
+
+
+def test_one_with_values_of_a_plugin_is_noted_as_needing_it(tmp_path: Path) -> None:
+    cluster = SimCluster(tmp_path, config=KMS_SECRETS)
+    world = cluster.world()
+    world.lease.acquire()
+    config = decode(KMS_SECRETS, name="config").config
+    (kept,) = save_snapshots(world, config, tag="before", reporter=Watcher())
+    (backup,) = cluster.store_keys.backups()
+    plugin = KeyRef(Provider.KMS, "vault")
+    assert plugin in backup.needs
+    assert [ref for ref, _ in kept.plugins] == [plugin]
+    assert "kms" not in str(kept.to_record()), "a record tells of keys that the key store has"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from keyctl.encryption_config.decode import decode
+from keyctl.encryption_config.effective import all_static_keys
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.encryption_config.openers import openers
 from keyctl.errors import KeyctlError, StoppedError, UnreachableError
@@ -16,6 +17,7 @@ from keyctl.hosts.interface import HostFile
 from keyctl.hosts.node_agent import NodeAgent
 from keyctl.keys.vault.distribution import VaultDistribution
 from keyctl.keys.vault.rendition import digest
+from keyctl.rotation.node_files import holding
 from keyctl.rotation.plan import State
 from keyctl.rotation.world import World
 from tests.support.memory_host import MemoryHost
@@ -24,7 +26,7 @@ from tests.support.pulled import PLACE
 from tests.support.sim_parts import SimHost
 from tests.support.sim_server import CONFIG_PATH, MANIFEST_PATH, SimServer
 from tests.support.simulator import THREE_RELOADING, SimCluster
-from tests.unit.rotation.scenes import ROTATE, Agree, after, begin, go_on
+from tests.unit.rotation.scenes import FROM_PLUGIN, ROTATE, TO_PLUGIN, Agree, after, begin, go_on
 
 EVERY = 5.0
 
@@ -64,7 +66,7 @@ class PulledCluster(SimCluster):
     def world(self, *, place: str = "here") -> World:
         world = super().world(place=place)
         servers = tuple(replace(server, host=self._host(server.name)) for server in world.servers)
-        return replace(world, servers=servers)
+        return replace(world, servers=servers, nodes=self.shared())
 
     def _host(self, name: str) -> AgentHost:
         return AgentHost(
@@ -212,3 +214,58 @@ def test_a_file_that_somebody_changes_on_a_node_freezes_the_rotation(cluster: Pu
     with pytest.raises(KeyctlError):
         begin(cluster.session(), ROTATE)
     assert host.files[CONFIG_PATH].content == changed
+
+
+def test_r16_agents_carry_a_move_to_a_plugin_and_back(cluster: PulledCluster) -> None:
+    objects = dict(cluster.objects)
+    assert begin(cluster.session(), TO_PLUGIN).state is State.RETIRED
+    assert cluster.under("secrets") == {b"k8s:enc:kms:v2:vault"}
+    assert [set(openers(server.host.files[CONFIG_PATH].content, name="x").values()) for server in cluster.servers] == [
+        {"kms/vault", "identity"}
+    ] * 3
+    finished = begin(cluster.session(), FROM_PLUGIN)
+    assert cluster.under("secrets") == {f"k8s:enc:aescbc:v1:{finished.plan.new.name}".encode()}
+    assert cluster.objects == objects
+    assert cluster.said == []
+
+
+@pytest.mark.parametrize("state", ["adding", "promoting", "retiring"])
+def test_r16_an_agent_that_stands_still_while_a_plugin_comes_stops_it_and_both_ways_are_open(
+    cluster: PulledCluster, state: str
+) -> None:
+    was = configurations(cluster)
+    after(cluster, f"journal state {state}", lambda: cluster.still.add("cp2"))
+    with pytest.raises(StoppedError, match="host cp2: its agent has not taken up the change"):
+        begin(cluster.session(), TO_PLUGIN)
+    if state == "promoting":
+        cluster.still.clear()
+        assert go_on(cluster, TO_PLUGIN).state is State.RETIRED
+        return
+    cluster.clock.at(30.0, cluster.still.clear)
+    assert cluster.session().abort(confirm=Agree()).state is State.ABORTED
+    assert configurations(cluster) == was
+    assert cluster.under("secrets") == {b"k8s:enc:aescbc:v1:key1"}
+    assert cluster.said == []
+
+
+def test_r16_a_node_without_the_plugin_gets_its_file_back_by_its_agent(cluster: PulledCluster) -> None:
+    was = configurations(cluster)
+    cluster.server("cp3").plugins_away = True
+    with pytest.raises(StoppedError, match="cp3 has not loaded"):
+        begin(cluster.session(), TO_PLUGIN)
+    assert cluster.under("secrets") == {b"k8s:enc:aescbc:v1:key1"}
+    assert cluster.session().abort(confirm=Agree()).state is State.ABORTED
+    assert configurations(cluster) == was
+    assert cluster.said == []
+
+
+def test_r4_after_a_rotation_nothing_of_the_old_key_is_left_among_what_nodes_fetch_and_report(
+    cluster: PulledCluster,
+) -> None:
+    old = decode(cluster.servers[0].host.files[CONFIG_PATH].content, name="x").config
+    assert begin(cluster.session(), ROTATE).state is State.RETIRED
+    cluster.clock.advance(EVERY)
+    (key,) = all_static_keys(old)
+    assert [one.reason for one in holding(cluster.shared(), key.ref, key, told=())] == []
+    held = [fields for path in cluster.values.entries for fields in cluster.values.held(path)]
+    assert len(held) == 1 + len(cluster.servers)

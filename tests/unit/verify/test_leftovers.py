@@ -138,6 +138,7 @@ def test_the_report_counts_what_lies_where() -> None:
     assert (shown["verdict"], shown["exitCode"]) == ("residue", 14)
     assert shown["coverage"] == dict.fromkeys(("live", "history", "freePages", "wal", "snapDir"), "scanned")
     assert (shown["history"]["values"], shown["history"]["plaintext"], shown["residue"]["plaintext"]) == (2, 1, 1)
+    assert shown["residue"]["plaintextIn"] == {"freePages": 1}
     assert [(one["area"], one["key"], one["values"], one["retired"]) for one in shown["residue"]["encrypted"]] == [
         ("wal", "old", 1, True),
         ("snapDir", "old", 1, True),

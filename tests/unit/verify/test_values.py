@@ -209,11 +209,18 @@ def test_the_json_report_keeps_its_contract() -> None:
         "remarks": [],
         "otherPrefixes": {"values": 0, "first": [], "live": {"values": 0, "first": []}},
         "history": {"values": 0, "plaintext": 0, "encrypted": []},
-        "residue": {"plaintext": 0, "encrypted": []},
+        "residue": {"plaintext": 0, "encrypted": [], "plaintextIn": {}},
     }
     (resource,) = resources
     encrypted = {one["key"]: one for one in resource.pop("encrypted")}
-    assert resource == {"resource": "secrets", "required": True, "values": 11, "plaintext": 1}
+    assert resource == {
+        "resource": "secrets",
+        "required": True,
+        "values": 11,
+        "plaintext": 1,
+        "unrecognised": 1,
+        "missing": 0,
+    }
     assert encrypted["new"] == {
         "provider": "aescbc",
         "version": "v1",
@@ -223,8 +230,10 @@ def test_the_json_report_keeps_its_contract() -> None:
         "role": "write",
         "decrypted": 5,
         "failed": 1,
+        "state": "unreadable",
     }
     assert (encrypted["old"]["role"], encrypted["vault"]["keyId"]) == ("read", "kid-1")
+    assert (encrypted["old"]["state"], encrypted["vault"]["state"]) == ("stale", "stale")
     assert findings[0] == {
         "id": "KC-DAT-001",
         "severity": "critical",

@@ -34,7 +34,17 @@ def test_the_memory_of_another_place_says_nothing_and_is_written_over(tmp_path: 
     assert memory.seen() == Seen(1, "a")
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"location": "here", "seq": "x", "digest": 1}', '{"location"'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"location": "here", "seq": "x", "digest": 1}',
+        '{"location"',
+        pytest.param("[" * 200_000, id="deep"),
+    ],
+)
 def test_a_damaged_one_says_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / "f").write_text(content)
     assert LedgerMemory(tmp_path / "f", location="here").seen() is None

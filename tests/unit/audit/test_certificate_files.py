@@ -1,0 +1,314 @@
+"""What certificates and keys beside each other tell, on a kubeadm PKI and on what openssl's tutorials make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from keyctl.audit.certificate_files import judge, place
+from keyctl.audit.certificate_report import report
+from keyctl.audit.certificate_users import Reached, named, of_cluster, of_programs
+from keyctl.audit.facts import Facts, Program
+from keyctl.audit.sources.pem import fact_of
+from keyctl.errors import ExitCode
+from keyctl.findings import Finding, Severity, Status
+from keyctl.pki.inventory import take
+from keyctl.pki.issue import Issued, Subject, Usage, issue, new_authority, write_pair
+from tests.support.kubeadm_pki import ADDRESS, KubeadmPki
+from tests.unit.audit.given import certificate, etcd, server, verdicts
+
+TODAY = datetime.now(UTC).date()
+
+
+def findings_in(
+    *paths: Path, programs: Iterable[Program] = (), etcds: Iterable[Reached] = ()
+) -> tuple[tuple[Finding, ...], ExitCode]:
+    """What `certs check` says of `paths`, and its exit code."""
+    inventory = take(paths)
+    programs, etcds = tuple(programs), tuple(etcds)
+    placed = place(inventory, of_programs(programs) | of_cluster(etcds))
+    said = (replace(fact_of(one.path, one.described), path=one.place) for one in inventory.certificates)
+    findings = (*judge(placed, inventory, Facts(TODAY, (*programs, *said))), *named(etcds, placed))
+    return findings, report(placed, inventory, findings, bar=Severity.MEDIUM, today=TODAY).exit_code
+
+
+def wrong(*paths: Path, programs: Iterable[Program] = ()) -> dict[str, Finding]:
+    """The failures, by id and the file's name; each has a mend."""
+    failed = [one for one in findings_in(*paths, programs=programs)[0] if one.status is Status.FAIL]
+    assert all(one.fix for one in failed)
+    return {f"{one.id} {Path(one.location.file or '').name}": one for one in failed}
+
+
+def unknown(*paths: Path) -> list[str]:
+    return [f"{one.id}: {one.message}" for one in findings_in(*paths)[0] if one.status is Status.UNKNOWN]
+
+
+@pytest.fixture
+def kubeadm(tmp_path: Path) -> KubeadmPki:
+    return KubeadmPki(tmp_path / "pki")
+
+
+def test_a_fresh_kubeadm_directory_is_right(kubeadm: KubeadmPki) -> None:
+    findings, code = findings_in(kubeadm.root)
+    assert {one.status for one in findings} == {Status.PASS}
+    assert code == ExitCode.OK
+    judged = {one.id for one in findings}
+    assert judged == {
+        *("KC-TLS-006", "KC-TLS-008", "KC-TLS-011", "KC-TLS-012", "KC-FS-004"),
+        *("KC-CRT-001", "KC-CRT-002", "KC-CRT-003"),
+    }
+
+
+def test_an_expiring_certificate_of_kubeadm_is_renewed_by_its_own_command(kubeadm: KubeadmPki) -> None:
+    kubeadm.write("etcd/server", kubeadm.issue("etcd/ca", kubeadm.subject("etcd/server"), days=3))
+    kubeadm.write("apiserver-etcd-client", kubeadm.issue("etcd/ca", kubeadm.subject("apiserver-etcd-client"), days=20))
+    found = wrong(kubeadm.root)
+    assert {key: (one.severity, one.fix) for key, one in found.items()} == {
+        "KC-TLS-011 server.crt": (Severity.HIGH, "kubeadm certs renew etcd-server"),
+        "KC-TLS-011 apiserver-etcd-client.crt": (Severity.MEDIUM, "kubeadm certs renew apiserver-etcd-client"),
+    }
+
+
+def test_a_key_of_another_certificate_is_found(kubeadm: KubeadmPki) -> None:
+    other = kubeadm.issue("etcd/ca", kubeadm.subject("etcd/peer"))
+    (kubeadm.root / "etcd" / "peer.key").write_bytes(other.private_key)
+    (key, finding), *more = wrong(kubeadm.root).items()
+    assert (key, more) == ("KC-CRT-001 peer.crt", [])
+    assert "kubeadm init phase certs etcd-peer" in (finding.fix or "")
+
+
+def test_two_keys_that_changed_places_are_found_at_both(kubeadm: KubeadmPki) -> None:
+    one, other = (kubeadm.root / "etcd" / f"{stem}.key" for stem in ("server", "peer"))
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+    assert set(wrong(kubeadm.root)) == {"KC-CRT-001 server.crt", "KC-CRT-001 peer.crt"}
+
+
+def test_a_ca_that_was_made_anew_under_another_name_is_found_at_what_it_did_not_sign(kubeadm: KubeadmPki) -> None:
+    kubeadm.write("etcd/ca", kubeadm.authority("another-ca"))
+    assert {"KC-CRT-002 server.crt", "KC-CRT-002 peer.crt", "KC-TLS-008 apiserver-etcd-client.crt"} < set(
+        wrong(kubeadm.root)
+    )
+
+
+def test_what_is_wrong_with_the_api_servers_pair_for_etcd_is_the_audits_own_rule(kubeadm: KubeadmPki) -> None:
+    subject = kubeadm.subject("apiserver-etcd-client")
+    kubeadm.write("apiserver-etcd-client", kubeadm.issue("ca", subject))
+    (key, finding), *more = wrong(kubeadm.root).items()
+    assert (key, more) == ("KC-TLS-008 apiserver-etcd-client.crt", [])
+    assert finding.severity is Severity.CRITICAL
+    assert "is checked against" in finding.message
+
+
+def test_a_ca_that_was_made_anew_under_its_old_name_is_found_at_all_that_it_did_not_sign(kubeadm: KubeadmPki) -> None:
+    kubeadm.write("etcd/ca", kubeadm.authority("etcd-ca"))
+    found = wrong(kubeadm.root)
+    assert set(found) == {
+        "KC-CRT-002 server.crt",
+        "KC-CRT-002 peer.crt",
+        "KC-CRT-002 healthcheck-client.crt",
+        "KC-TLS-008 apiserver-etcd-client.crt",
+    }
+    assert "another key" in found["KC-CRT-002 peer.crt"].message
+    assert found["KC-CRT-002 peer.crt"].fix == "kubeadm certs renew etcd-peer"
+
+
+def intermediate(root: Issued, name: str) -> Issued:
+    """A CA that another one signed."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    signer = x509.load_pem_x509_certificate(root.certificate)
+    signer_key = serialization.load_pem_private_key(root.private_key, None)
+    assert isinstance(signer_key, ec.EllipticCurvePrivateKey)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    made = x509.CertificateBuilder(signer.subject, subject, key.public_key(), 7, now, now + timedelta(days=3000))
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return Issued(
+        made.sign(signer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM), key.private_bytes(*form)
+    )
+
+
+def test_a_certificate_is_vouched_for_by_the_ca_of_its_ca(kubeadm: KubeadmPki) -> None:
+    kubeadm.authorities["between"] = intermediate(kubeadm.authorities["etcd/ca"], "between")
+    for stem in ("etcd/server", "etcd/peer", "etcd/healthcheck-client", "apiserver-etcd-client"):
+        kubeadm.write(stem, kubeadm.issue("between", kubeadm.subject(stem)))
+        with (kubeadm.root / f"{stem}.crt").open("ab") as file:
+            file.write(kubeadm.authorities["between"].certificate)
+    findings, code = findings_in(kubeadm.root, etcds=[reached(kubeadm.root, ADDRESS)])
+    assert ({one.status for one in findings}, code) == ({Status.PASS}, ExitCode.OK)
+    # The same with a CA in between that nobody here vouches for.
+    foreign = new_authority("etcd-ca", now=kubeadm.now, lifetime=timedelta(days=3650))
+    other = KubeadmPki(kubeadm.root.parent / "other")
+    other.authorities["between"] = intermediate(foreign, "between")
+    other.write("etcd/peer", other.issue("between", other.subject("etcd/peer")))
+    with (other.root / "etcd" / "peer.crt").open("ab") as file:
+        file.write(other.authorities["between"].certificate)
+    assert set(wrong(other.root)) == {"KC-CRT-002 peer.crt"}
+
+
+@pytest.mark.parametrize(
+    ("what", "status", "severity"),
+    [
+        ({"signature_hash": "sha1"}, Status.FAIL, None),
+        ({"signature_hash": "sha1", "issuer": "CN=/pki/c.crt", "is_ca": True}, Status.PASS, None),
+        ({"is_server": False, "for_anything": True, "names": ()}, Status.FAIL, None),
+        ({"is_server": False, "for_anything": True, "names": (), "is_ca": True}, Status.PASS, None),
+        ({"is_server": False, "for_anything": True}, Status.FAIL, Severity.LOW),
+    ],
+)
+def test_what_is_weak_about_a_certificate_is_the_audits_own_check(
+    what: dict[str, Any], status: Status, severity: Severity | None
+) -> None:
+    (verdict,) = verdicts("KC-TLS-012", certificate(**what))
+    assert (verdict.status, verdict.severity) == (status, severity)
+
+
+def test_a_certificate_that_signs_and_is_no_ca_is_found(tmp_path: Path) -> None:
+    now, day = datetime.now(UTC), timedelta(days=100)
+    ca = new_authority("ca", now=now, lifetime=timedelta(days=4000))
+    middle = issue(ca, Subject("middle", Usage.CLIENT), now=now, lifetime=day * 2)
+    leaf = issue(middle, Subject("leaf", Usage.CLIENT), now=now, lifetime=day)
+    for stem, issued in (("ca", ca), ("middle", middle), ("leaf", leaf)):
+        write_pair(tmp_path, stem, issued)
+    assert set(wrong(tmp_path)) == {"KC-CRT-002 leaf.crt"}
+
+
+def test_one_ca_for_etcd_and_the_cluster_is_found_whatever_its_file_is_called(kubeadm: KubeadmPki) -> None:
+    kubeadm.authorities["etcd/ca"] = kubeadm.authorities["ca"]
+    kubeadm.write("etcd/ca", kubeadm.authorities["ca"])
+    for stem in ("etcd/server", "etcd/peer", "etcd/healthcheck-client", "apiserver-etcd-client"):
+        kubeadm.write(stem, kubeadm.issue("etcd/ca", kubeadm.subject(stem)))
+    assert set(wrong(kubeadm.root)) == {"KC-TLS-006 ca.crt"}
+
+
+@pytest.mark.parametrize("stem", ["etcd/server", "etcd/peer"])
+def test_a_members_certificate_that_is_only_a_clients_is_found(kubeadm: KubeadmPki, stem: str) -> None:
+    kubeadm.write(stem, kubeadm.issue("etcd/ca", Subject("cp1", Usage.CLIENT)))
+    found = wrong(kubeadm.root)
+    assert set(found) == {f"KC-CRT-003 {Path(stem).name}.crt"}
+
+
+def test_a_peers_certificate_that_is_only_a_servers_is_found(kubeadm: KubeadmPki) -> None:
+    kubeadm.write("etcd/peer", kubeadm.issue("etcd/ca", replace(kubeadm.subject("etcd/peer"), usage=Usage.SERVER)))
+    assert set(wrong(kubeadm.root)) == {"KC-CRT-003 peer.crt"}
+
+
+def test_a_key_that_others_can_read_is_found(kubeadm: KubeadmPki) -> None:
+    (kubeadm.root / "etcd" / "server.key").chmod(0o640)
+    (found,) = wrong(kubeadm.root).values()
+    assert (found.id, found.fix) == ("KC-FS-004", f"chmod 600 {kubeadm.root}/etcd/server.key")
+
+
+def test_a_signer_that_was_not_looked_at_is_unknown_and_never_right(kubeadm: KubeadmPki) -> None:
+    findings, code = findings_in(kubeadm.root / "etcd" / "server.crt")
+    assert [one.id for one in findings if one.status is Status.UNKNOWN] == ["KC-CRT-002"]
+    assert code == ExitCode.UNEVALUATED
+
+
+def test_a_key_with_a_password_is_unknown_and_never_right(kubeadm: KubeadmPki) -> None:
+    key = kubeadm.root / "etcd" / "server.key"
+    key.write_bytes(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")
+    assert [line.partition(":")[0] for line in unknown(kubeadm.root)] == ["KC-CRT-001"]
+
+
+def test_a_certificate_that_cannot_be_read_is_unknown_and_never_right(kubeadm: KubeadmPki) -> None:
+    broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    (kubeadm.root / "broken.crt").write_text(broken)
+    assert findings_in(kubeadm.root)[1] == ExitCode.UNEVALUATED
+    assert unknown(kubeadm.root) == ["KC-CRT-002: not read: certificate 1 of it cannot be read"]
+
+
+def test_nothing_found_is_not_clean(tmp_path: Path) -> None:
+    assert findings_in(tmp_path)[1] == ExitCode.UNEVALUATED
+
+
+def test_flags_say_who_uses_a_certificate_that_is_called_anything(tmp_path: Path) -> None:
+    kubeadm = KubeadmPki(tmp_path / "pki")
+    kubeadm.write("one", kubeadm.issue("etcd/ca", Subject("one", Usage.CLIENT)))
+    kubeadm.write("two", kubeadm.issue("ca", Subject("two", Usage.CLIENT)))
+    root = kubeadm.root
+    of_etcd = etcd(
+        f"--peer-cert-file={root}/one.crt", f"--peer-key-file={root}/two.key", f"--trusted-ca-file={root}/etcd/ca.crt",
+        f"--peer-trusted-ca-file={root}/etcd/ca.crt",
+        without=("peer-cert-file", "peer-key-file", "trusted-ca-file", "peer-trusted-ca-file"),
+    )  # fmt: skip
+    of_server = server(
+        f"--etcd-certfile={root}/two.crt",
+        f"--client-ca-file={root}/ca.crt",
+        without=("etcd-certfile", "client-ca-file"),
+    )
+    found = wrong(root, programs=(of_etcd, of_server))
+    assert set(found) == {"KC-CRT-003 one.crt", "KC-CRT-001 one.crt", "KC-TLS-008 two.crt"}
+    assert "two.key is not the key of CN=one" in found["KC-CRT-001 one.crt"].message
+
+
+def test_a_template_in_a_flag_says_nothing(kubeadm: KubeadmPki) -> None:
+    assert of_programs([etcd("--cert-file={{ dir }}/server.crt", without=["cert-file"])]).keys() == {
+        "/pki/etcd/peer.crt"
+    }
+
+
+def reached(root: Path, *hosts: str, key: str = "apiserver-etcd-client.key") -> Reached:
+    return Reached(f"{root}/etcd/ca.crt", f"{root}/apiserver-etcd-client.crt", f"{root}/{key}", hosts)
+
+
+def test_each_address_of_the_cluster_file_is_named_by_a_certificate_of_etcds_ca(kubeadm: KubeadmPki) -> None:
+    root = kubeadm.root
+    findings, code = findings_in(root, etcds=[reached(root, ADDRESS, "CP1", "::1")])
+    assert code == ExitCode.OK
+    assert sum("server.crt names" in one.message for one in findings) == 3
+    # The API server's certificate names it, and is of another CA; a peer's is shown to no client.
+    peer = replace(kubeadm.subject("etcd/peer"), names=("other",))
+    kubeadm.write("etcd/peer", kubeadm.issue("etcd/ca", peer))
+    assert [one.id for one in findings_in(root, etcds=[reached(root, "other")])[0] if one.status is Status.FAIL] == [
+        "KC-CRT-003"
+    ]
+    findings, code = findings_in(root, etcds=[reached(root, "10.96.0.1")])
+    assert [one.id for one in findings if one.status is Status.FAIL] == ["KC-CRT-003"]
+    assert code == ExitCode.FINDINGS
+
+
+def test_an_address_is_unknown_where_no_server_of_etcd_was_looked_at(kubeadm: KubeadmPki) -> None:
+    root = kubeadm.root
+    paths = (root / "etcd" / "ca.crt", root / "apiserver-etcd-client.crt", root / "apiserver-etcd-client.key")
+    assert findings_in(*paths)[1] == ExitCode.OK
+    assert findings_in(*paths, etcds=[reached(root, ADDRESS)])[1] == ExitCode.UNEVALUATED
+
+
+def test_the_cluster_files_own_pair_must_be_one(kubeadm: KubeadmPki) -> None:
+    root = kubeadm.root
+    findings, _ = findings_in(root, etcds=[reached(root, key="etcd/peer.key")])
+    assert [one.id for one in findings if one.status is Status.FAIL] == ["KC-TLS-008"]
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "covered"),
+    [
+        ("*.example.com", "etcd1.example.com", True),
+        ("*.example.com", "a.etcd1.example.com", False),
+        ("*.com", "example.com", True),
+        ("Etcd1", "etcd1", True),
+        ("0:0:0:0:0:0:0:1", "::1", True),
+        ("10.0.0.1", "10.0.0.10", False),
+        ("*", "etcd1", False),
+    ],
+)
+def test_a_name_covers_what_tls_says_it_covers(tmp_path: Path, name: str, host: str, covered: bool) -> None:
+    now = datetime.now(UTC)
+    ca = new_authority("ca", now=now, lifetime=timedelta(days=4000))
+    addresses = (name,) if ":" in name or name[0].isdigit() else ()
+    subject = Subject("x", Usage.SERVER, names=() if addresses else (name,), addresses=addresses)
+    write_pair(tmp_path, "ca", ca)
+    write_pair(tmp_path, "x", issue(ca, subject, now=now, lifetime=timedelta(days=300)))
+    findings, _ = findings_in(tmp_path, etcds=[Reached(f"{tmp_path}/ca.crt", "", "", (host,))])
+    (said,) = (one.status for one in findings if one.id == "KC-CRT-003")
+    assert said is (Status.PASS if covered else Status.FAIL)

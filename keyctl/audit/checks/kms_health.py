@@ -17,7 +17,7 @@ KMS_HEALTH = Rule(
     Severity.MEDIUM,
     "a KMS plugin is not healthy",
     "When the plugin does not answer, what it encrypts cannot be read.",
-    "look at /readyz?verbose of each API server, and at the plugin: keyctl kms check",
+    "look at /readyz?verbose of each API server, and at the plugin: keyctl kms check ENDPOINT",
     "",
     KEY,
 )

@@ -45,11 +45,15 @@ def _verdict(
 ) -> str:
     if not placed:
         return f"no certificate was found in the {inventory.looked} files that were looked into"
-    parts = [f"{len(placed)} certificates: "]
-    parts.append(f"{len(failed)} findings" if failed else "nothing wrong was found")
+    parts = [f"{_counted(len(placed), 'certificate')}: "]
+    parts.append(_counted(len(failed), "finding") if failed else "nothing wrong was found")
     if unknown:
         parts.append(f"; {len(unknown)} could not be judged")
     return "".join(parts)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
 def _row(one: Placed, findings: Sequence[Finding], today: date) -> tuple[str, ...]:

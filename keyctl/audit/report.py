@@ -11,8 +11,9 @@ from keyctl.audit.checks.catalogue import RULES
 from keyctl.audit.engine import Audit, Judged, Outcome, finding
 from keyctl.audit.facts import Facts
 from keyctl.errors import ExitCode
-from keyctl.findings import Finding, Report, Status
+from keyctl.findings import Finding, Report, Severity, Status
 
+_SEVERITIES = tuple(Severity)
 # The first that came decides.
 _CODES = (
     (Outcome.EXPIRED, ExitCode.WAIVER),
@@ -23,7 +24,8 @@ _CODES = (
 
 def report(done: Audit, facts: Facts) -> Report:
     """Everything there is to say."""
-    findings = tuple(finding(one, done.profile) for check in done.checks for one in check.results)
+    told = (finding(one, done.profile) for check in done.checks for one in check.results)
+    findings = tuple(sorted(told, key=_worst_first))
     data: dict[str, object] = {
         "profile": done.profile.name,
         "keyctl": __version__,
@@ -37,6 +39,12 @@ def report(done: Audit, facts: Facts) -> Report:
         **integrity.data(facts, done.profile, RULES),
     }
     return Report("AuditReport", exit_code(done), _verdict(done, facts), findings, data, notes=_notes(done, facts))
+
+
+def _worst_first(one: Finding) -> tuple[int, int]:
+    """What fails stands before what is not known, and the critical before the rest."""
+    severity = _SEVERITIES.index(one.severity) if one.status is Status.FAIL else 0
+    return next(index for index, (status, _) in enumerate(_WORDS) if status is one.status), severity
 
 
 def exit_code(done: Audit) -> ExitCode:
@@ -72,7 +80,7 @@ def _verdict(done: Audit, facts: Facts) -> str:
     share = 100 * done.evaluated // done.applicable if done.applicable else 0
     judged = f"{done.evaluated} of the {done.applicable} checks that apply were judged ({share} %)"
     if not done.evaluated:
-        judged = f"nothing was judged; {facts.looked} files were looked into"
+        judged = f"nothing was judged; {_looked_into(facts)}"
     return f"{done.profile.name}: {', '.join(words)}; {judged}"
 
 
@@ -94,4 +102,8 @@ def _notes(done: Audit, facts: Facts) -> tuple[str, ...]:
         if one.verdict.literal not in (None, one.verdict.status)
     ]
     known = (f"failures that are in the baseline and do not count: {done.known}",) if done.known else ()
-    return (f"{facts.looked} files were looked into", *known, *dict.fromkeys(differing))
+    return (_looked_into(facts), *known, *dict.fromkeys(differing))
+
+
+def _looked_into(facts: Facts) -> str:
+    return "1 file was looked into" if facts.looked == 1 else f"{facts.looked} files were looked into"

@@ -44,7 +44,7 @@ def render(report: Report) -> str:
 def _head(report: Report) -> Iterator[str]:
     yield f"## {_word(report)}: {_text(report.verdict, LARGEST // 10)}"
     yield ""
-    yield f"Exit code {int(report.exit_code)}: {_text(report.exit_code.meaning, LARGEST // 10)}."
+    yield f"Exit code {int(report.exit_code)}."
     coverage = report.data.get("coverage")
     if isinstance(coverage, Mapping):
         evaluated, applicable = (_text(str(coverage.get(name))) for name in ("evaluated", "applicable"))

@@ -210,7 +210,7 @@ def _invocation(report: Report, alerts: bool, left_out: int) -> dict[str, object
     invocation: dict[str, object] = {
         "executionSuccessful": report.exit_code not in _BROKEN_OFF,
         "exitCode": int(report.exit_code),
-        "exitCodeDescription": report.exit_code.meaning,
+        "exitCodeDescription": report.verdict,
         "toolExecutionNotifications": told,
     }
     if report.made:

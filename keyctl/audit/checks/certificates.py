@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from keyctl.audit.checks.check import API_SERVERS, CERTIFICATES, ETCDS, Check, Subjects, check, check_beside
-from keyctl.audit.checks.etcd_ports import PORTS, agrees_to_strong
+from keyctl.audit.checks.check import API_SERVERS, CERTIFICATES, ETCDS, Check, Subjects, check, check_beside, known
+from keyctl.audit.checks.etcd_ports import PORTS, agrees_to_strong, without_tls
 from keyctl.audit.checks.mappings import TLS
-from keyctl.audit.facts import About, CertificateFact, Facts, Placed, Program, Setting, UndecidedError
+from keyctl.audit.facts import About, CertificateFact, Facts, Placed, Program
 from keyctl.audit.live.probes import PortAnswers
 from keyctl.audit.verdicts import Verdict, failed, passed, unknown
 from keyctl.findings import Rule, Severity, Status
@@ -77,7 +77,7 @@ _NAME_IT = (
 def ca_of_its_own(etcd: Program, facts: Facts) -> Iterator[Verdict]:
     """The CA that etcd trusts beside the one that the API server trusts."""
     trusted = etcd.given("trusted-ca-file")
-    cluster = [found for server in facts.api_servers if (found := _given(server, "client-ca-file"))]
+    cluster = [found for server in facts.api_servers if (found := known(server, "client-ca-file"))]
     if trusted is None:
         yield unknown(f"which CA {etcd.name} trusts is not known", etcd)
         return
@@ -121,7 +121,8 @@ def not_expiring(certificate: CertificateFact | PortAnswers, facts: Facts) -> It
         begins, left = served.not_before - now, served.not_after - now
         yield _lasting(called, certificate, begins, left, is_ca=False)
     else:
-        yield unknown(f"which certificate {certificate.name} shows was not seen", certificate)
+        untold = unknown(f"which certificate {certificate.name} shows was not seen", certificate)
+        yield without_tls(certificate) or untold
 
 
 def _lasting(called: str, at: Placed, begins: timedelta, left: timedelta, *, is_ca: bool) -> Verdict:
@@ -161,14 +162,6 @@ def strong_certificates(certificate: CertificateFact, facts: Facts) -> Iterator[
         yield passed(f"{subject}: {certificate.key_type} {bits or ''}".rstrip(), certificate)
 
 
-def _given(program: Program, name: str) -> Setting | None:
-    try:
-        found = program.given(name)
-    except UndecidedError:
-        return None
-    return found
-
-
 def _keys(facts: Facts, path: str) -> frozenset[str]:
     """The public keys in the file that a host has at `path`."""
     return frozenset(one.spki for one in facts.certificates if one.path == path)
@@ -176,7 +169,8 @@ def _keys(facts: Facts, path: str) -> frozenset[str]:
 
 def _until(left: timedelta) -> str:
     days = left.days
-    return f"expired {-days} days ago" if days < 0 else f"expires in {days} days"
+    count = "1 day" if abs(days) == 1 else f"{abs(days)} days"
+    return f"expired {count} ago" if days < 0 else f"expires in {count}"
 
 
 CHECKS: tuple[Check, ...] = (

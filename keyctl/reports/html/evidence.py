@@ -113,7 +113,7 @@ def scope(report: Report) -> Iterator[tuple[str, Child]]:
             yield words, name(value)
     if report.made is not None:
         yield "report made", report.made.astimezone(UTC).isoformat(timespec="seconds")
-    yield "exit code", f"{int(report.exit_code)}: {report.exit_code.meaning.replace('`', '')}"
+    yield "exit code", str(int(report.exit_code))
 
 
 def _span(data: Fields) -> str:

@@ -14,7 +14,7 @@ from keyctl.audit.profiles.catalogue import PROFILES
 from keyctl.cli import audit_page
 from keyctl.cli.main import cli, run
 from keyctl.errors import ExitCode
-from keyctl.findings import Status
+from keyctl.findings import Severity, Status
 from tests.support import generated
 from tests.unit.audit.given import ETCD_FLAGS, GOOD_CONFIG, GOOD_POLICY, SERVER_FLAGS
 
@@ -26,6 +26,8 @@ waivers:
   expires: 2026-12-31
 """
 IDENTITY_FIRST = GOOD_CONFIG.replace("  - secretbox", "  - identity: {}\n  - secretbox")
+
+_ORDER = ("fail", "unknown", "manual", "waived", "pass", "not-applicable")
 
 
 def pod(name: str, flags: list[str], *, field: str = "command", program: str = "", mounts: str = "") -> str:
@@ -218,7 +220,17 @@ def test_nothing_found_is_not_clean(tmp_path: Path) -> None:
     (tmp_path / "notes.yaml").write_text("nothing: here\n")
     shown = audited(tmp_path)
     assert shown.exit_code == ExitCode.UNEVALUATED
-    assert "nothing was judged; 1 files were looked into" in shown.stdout
+    assert "nothing was judged; 1 file was looked into" in shown.stdout
+
+
+def test_the_worst_stands_first(tmp_path: Path) -> None:
+    written(tmp_path, etcd=pod("etcd", ["--listen-client-urls=http://0.0.0.0:2379", "--enable-pprof=true"]))
+    findings = json.loads(audited(tmp_path, "-o", "json").stdout)["findings"]
+    order = [(list(_ORDER).index(one["status"]), one["severity"]) for one in findings]
+    assert [place for place, _ in order] == sorted(place for place, _ in order)
+    failed = [list(Severity).index(severity) for place, severity in order if not place]
+    assert failed == sorted(failed)
+    assert len(set(failed)) > 1
 
 
 def test_a_template_is_unknown_and_not_wrong(tmp_path: Path) -> None:

@@ -45,9 +45,18 @@ class ExitCode(IntEnum):
     )
     FINDINGS = (
         20,
-        "audit, certs check, config validate, kms check, status, doctor: a finding at or above `--fail-on`, or at high",
+        (
+            "audit, certs check, config validate, kms check, status, doctor: a finding at or above `--fail-on`, or at "
+            "high; etcd-access check: any finding"
+        ),
     )
-    UNEVALUATED = 21, "audit: required checks could not be evaluated; certs check: something could not be judged"
+    UNEVALUATED = (
+        21,
+        (
+            "audit: required checks could not be evaluated; certs check: something could not be judged; etcd-access "
+            "check: a part of etcd was not looked at"
+        ),
+    )
     WAIVER = 22, "audit: a waiver is expired or malformed"
     INTERRUPTED = 130, "interrupted before anything was changed"
 

@@ -8,6 +8,7 @@ from keyctl.audit.checks import catalogue as audit_checks
 from keyctl.backup import rules as backup_rules
 from keyctl.cli.checkup import rules as checkup_rules
 from keyctl.encryption_config import catalogue
+from keyctl.etcd_access import rules as access_rules
 from keyctl.findings import Rule
 from keyctl.hosts import manifest_rules
 from keyctl.kms import rules as kms_rules
@@ -27,6 +28,7 @@ CATALOGUE: tuple[Rule, ...] = tuple(
             *audit_checks.RULES,
             *kms_rules.RULES,
             *pki_rules.RULES,
+            *access_rules.RULES,
         ),
         key=lambda rule: rule.id,
     )
@@ -66,6 +68,7 @@ What keyctl can find wrong, by id; `keyctl explain ID` prints the same offline. 
 | KC-KEY-0xx | the names and bytes of keys |
 | KC-KMS-0xx | KMS v2 plugins: keyctl kms check |
 | KC-CRT-0xx | certificates beside their keys and signers: keyctl certs check |
+| KC-ACC-0xx | etcd's own users and roles: keyctl etcd-access check |
 | KC-FLAG-0xx | the flags of the static pods |
 | KC-DAT-0xx | stored values |
 | KC-DOC-0xx | the dependencies: keyctl doctor |

@@ -34,6 +34,10 @@ _COMMANDS = {
     "sanitize": ("sanitize:sanitize", "Free etcd's files of what was overwritten, and say what is left."),
     "audit": ("audit:audit", "Check files of a repository or a host against a profile, for CI and auditors."),
     "certs": ("certs:certs", "Certificates for etcd: make them, and find out what is wrong with those there are."),
+    "etcd-access": (
+        "etcd_access:etcd_access",
+        "etcd's own users and roles: turn them on so that nobody is locked out.",
+    ),
     "config": ("config:config", "Judge, explain, repair and compare EncryptionConfiguration files."),
     "demo": ("demo:demo", "Watch it all happen on a real control plane on this machine."),
     "lab": ("lab:lab", "A real control plane on loopback, to try things on."),

@@ -38,7 +38,7 @@ from keyctl.cluster_file.settings import (
     WindowSettings,
 )
 from keyctl.errors import UnusableInputError, WrongUsageError
-from keyctl.etcd.interface import AskedEtcd
+from keyctl.etcd.interface import GovernedEtcd
 from keyctl.hosts.interface import Host
 from keyctl.keys.interface import KeyStore
 from keyctl.keys.key import KeyRef, Provider
@@ -114,8 +114,8 @@ def with_flags(settings: EtcdConnection, given: Connection) -> EtcdConnection:
     )
 
 
-def etcd(settings: EtcdConnection) -> AskedEtcd:
-    """A client for one etcd. Raises `WrongUsageError` naming what is missing; connects nowhere yet."""
+def etcd(settings: EtcdConnection, *, login: tuple[str, str] | None = None) -> GovernedEtcd:
+    """A client for one etcd, as user and password `login` if given. Raises `WrongUsageError`; connects nowhere yet."""
     missing = [
         flag
         for flag, value in (
@@ -135,7 +135,7 @@ def etcd(settings: EtcdConnection) -> AskedEtcd:
     from keyctl.etcd.tls import MutualTls
 
     ca, cert, key, timeout = settings.cacert, settings.cert, settings.key, settings.timeout.total_seconds()
-    password = _read_password(settings.password_file) if settings.password_file else None
+    user, password = login or (settings.user, _read_password(settings.password_file))
 
     def diagnose(endpoint: str) -> str:
         # NOTE: costs 3 MB and is needed only where something failed.
@@ -148,15 +148,15 @@ def etcd(settings: EtcdConnection) -> AskedEtcd:
         MutualTls(ca, cert, key),
         timeout=timeout,
         server_name=settings.server_name,
-        user=settings.user,
+        user=user,
         password=password,
         diagnose=diagnose,
     )
 
 
-def _read_password(path: Path) -> str:
+def _read_password(path: Path | None) -> str | None:
     try:
-        return path.read_text().strip()
+        return path.read_text().strip() if path else None
     except OSError as exc:
         raise UnusableInputError(
             f"cannot read etcd's password file {path}", cause=exc.strerror, hint="correct etcd.passwordFile"

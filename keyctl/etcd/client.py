@@ -91,7 +91,7 @@ class EtcdClient:
         return tenants.auth_enabled(self._connections)
 
     def users(self) -> LiveUsers:
-        """etcd's own users and roles, over the same connections."""
+        """Its own users and roles, over the same connections."""
         return LiveUsers(self._connections)
 
     def count_outside(self, prefix: bytes) -> int:

@@ -175,6 +175,10 @@ class AskedEtcd(MaintainedEtcd, Protocol):
         """How many keys do not begin with `prefix`, less the one that kube-apiserver has beside it."""
         ...
 
+
+class GovernedEtcd(AskedEtcd, Protocol):
+    """An etcd whose own users and roles are dealt with, too."""
+
     def users(self) -> EtcdUsers:
         """Its own users and roles."""
         ...
@@ -247,5 +251,5 @@ class EtcdUsers(Protocol):
         ...
 
     def refusal_of_snapshot(self) -> str | None:
-        """What etcd says when a snapshot is asked for, of which only the beginning is taken; None where it sends one."""
+        """What etcd says when asked for a snapshot, of which only the beginning is taken; None where it sends one."""
         ...

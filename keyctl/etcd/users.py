@@ -1,4 +1,4 @@
-"""`LiveUsers`: the `EtcdUsers` of `keyctl.etcd.interface` over etcd's service Auth. Decides nothing, and knows no order."""
+"""`LiveUsers`: the `EtcdUsers` of `keyctl.etcd.interface` over etcd's service Auth. Decides nothing."""
 
 from __future__ import annotations
 

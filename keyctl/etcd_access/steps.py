@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from keyctl.etcd.interface import EtcdUser
-from keyctl.etcd_access.wanted import ROOT, Wanted
+from keyctl.etcd_access.wanted import ROOT, Wanted, below
 from keyctl.stored.display import display
 from keyctl.stored.rights import Permission, Role
 
@@ -38,7 +38,7 @@ class AddRole:
     role: str
 
     def __str__(self) -> str:
-        return f"add the role {self.role}"
+        return f"add the role {display(self.role)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Allow:
     permission: Permission
 
     def __str__(self) -> str:
-        return f"let the role {self.role} {told(self.permission)}"
+        return f"let the role {display(self.role)} {told(self.permission)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class AddUser:
     user: str
 
     def __str__(self) -> str:
-        return f"add the user {self.user}, without a password: only a certificate with this common name is it"
+        return f"add the user {display(self.user)}, without a password: only a certificate with this common name is it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class GiveRole:
     role: str
 
     def __str__(self) -> str:
-        return f"give the role {self.role} to the user {self.user}"
+        return f"give the role {display(self.role)} to the user {display(self.user)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class TakeRole:
     role: str
 
     def __str__(self) -> str:
-        return f"take the role {self.role} from the user {self.user}"
+        return f"take the role {display(self.role)} from the user {display(self.user)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Forbid:
     permission: Permission
 
     def __str__(self) -> str:
-        return f"no longer let the role {self.role} {told(self.permission)}"
+        return f"no longer let the role {display(self.role)} {told(self.permission)}"
 
 
 Addition = AddRole | Allow | AddUser | GiveRole
@@ -105,7 +105,7 @@ def told(permission: Permission) -> str:
     key, end = display(permission.key), permission.range_end
     if not end:
         return f"{verb} {key}"
-    if end == permission.key[:-1] + bytes([min(permission.key[-1] + 1, 255)]):
+    if permission.key.endswith(b"/") and end == below(permission.key):
         return f"{verb} everything below {key}"
     return f"{verb} everything from {key} on" if end == b"\0" else f"{verb} from {key} up to {display(end)}"
 

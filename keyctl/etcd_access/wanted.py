@@ -74,7 +74,7 @@ def wanted(parties: Iterable[Party], prefix: bytes, compactor: Compactor) -> Wan
 
     Raises `RefusedError` for a certificate that no user of its own can be made for.
     """
-    end = prefix[:-1] + bytes([prefix[-1] + 1])
+    end = below(prefix)
     every_role = (
         Role(API_SERVER_ROLE, (Permission("readwrite", prefix, end), Permission("readwrite", COMPACTION, b""))),
         Role(AUDITOR_ROLE, (Permission("read", prefix, end),)),
@@ -91,6 +91,12 @@ def wanted(parties: Iterable[Party], prefix: bytes, compactor: Compactor) -> Wan
     in_use = {user.role for user in users.values()}
     roles = tuple(Role(one.name, _in_order(one)) for one in every_role if one.name in in_use)
     return Wanted(tuple(users.values()), roles, prefix)
+
+
+def below(prefix: bytes) -> bytes:
+    """The first key behind all that begin with `prefix`, which ends with a slash."""
+    # 0 follows the slash.
+    return prefix[:-1] + b"0"
 
 
 def _role(purpose: Purpose, compactor: Compactor) -> str:
@@ -111,9 +117,18 @@ def _checked(party: Party) -> str:
             cause="kube-apiserver has no password for etcd, and a password is no proof of a certificate",
             hint="issue one with a common name: keyctl certs issue DIR --client NAME",
         )
+    if party.name == ROOT:
+        raise RefusedError(
+            f"{party.file} is to be the {party.purpose}, and its common name is {ROOT}, which is the administrator's",
+            cause="etcd demands a user of this name that may do everything",
+            hint=(
+                "name the API servers' own certificate: --apiserver-cert FILE",
+                "issue a certificate with another common name: keyctl certs issue DIR --client NAME",
+            ),
+        )
     if party.name == WAY_BACK:
         raise RefusedError(
-            f"{WAY_BACK} is the name of a user that keyctl itself makes and deletes",
+            f"{WAY_BACK} is the name of a user that is made and deleted here",
             cause=f"it is the common name of {party.file}",
             hint="issue a certificate with another common name: keyctl certs issue DIR --client NAME",
         )

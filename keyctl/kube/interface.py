@@ -322,6 +322,32 @@ class StorageCounters(Protocol):
         ...
 
 
+class Power(StrEnum):
+    """What somebody may do by way of the API that opens every Secret, or etcd."""
+
+    SECRETS = "read every Secret"
+    EXEC = "run commands in the Pods of kube-system"
+    NODES = "run commands in every Pod (nodes/proxy)"
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One power of one subject, and the binding that gives it. `default`: Kubernetes gave it to a part of itself."""
+
+    power: Power
+    subject: str
+    binding: str
+    default: bool
+
+
+class RightsView(Protocol):
+    """What one API server tells of who may do what."""
+
+    def grants(self) -> tuple[Grant, ...]:
+        """Everything in `Power` that RBAC gives. Raises `UnreachableError`, also where we may not see it."""
+        ...
+
+
 class RotationLease(Protocol):
     """The Lease that lets one rotation run in a cluster (rule R8)."""
 

@@ -1,8 +1,8 @@
 """One kube-apiserver on its own address: the `ApiServer` of the interface, over HTTP.
 
 Never asks for the data of an object that may be encrypted: those are asked for
-as metadata only (rule R14). Leases, endpoints, Nodes, Services, Ingresses and
-APIServices carry no data and are read whole.
+as metadata only (rule R14). Leases, endpoints, Nodes, Services, Ingresses,
+APIServices, roles and their bindings carry no data and are read whole.
 """
 
 from __future__ import annotations
@@ -13,10 +13,20 @@ from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote
 
 from keyctl.errors import UnreachableError
-from keyctl.kube import discovery, fields, members, own_network
+from keyctl.kube import discovery, fields, grants, members, own_network
 from keyctl.kube.answers import Answer, NoAnswerError, denied, describe, refusal
 from keyctl.kube.client import Channel, Connection
-from keyctl.kube.interface import Census, Listed, ObjectRef, OwnNetwork, Patched, ServerProbe, StoredObject, Transformed
+from keyctl.kube.interface import (
+    Census,
+    Grant,
+    Listed,
+    ObjectRef,
+    OwnNetwork,
+    Patched,
+    ServerProbe,
+    StoredObject,
+    Transformed,
+)
 from keyctl.kube.metrics import PATH as METRICS
 from keyctl.kube.metrics import TRANSFORMED_PATH, Metrics, parse_metrics, parse_transformed
 from keyctl.kube.migration import KubeMigrations
@@ -197,6 +207,12 @@ class HttpApiServer:
             *own_network.of_ingresses(listed(own_network.INGRESSES)),
         )
         return OwnNetwork(dict(reached), tuple(unseen), nodes)
+
+    def grants(self) -> tuple[Grant, ...]:
+        """See `RightsView.grants`."""
+        places = (grants.CLUSTER_ROLES, grants.CLUSTER_BINDINGS, grants.ROLES, grants.BINDINGS)
+        listed = [self._objects(path, f"{path.rpartition('/')[2]}.rbac.authorization.k8s.io")[0] for path in places]
+        return tuple(grants.grants(*listed))
 
     def transformed(self) -> tuple[Transformed, ...]:
         """See `StorageCounters.transformed`."""

@@ -251,6 +251,27 @@ def test_what_only_speaks_of_a_key_file_is_none(content: str) -> None:
     assert [fact for fact in looked() if isinstance(fact, RawKey)] == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: etcd\n    command: [etcd, --data-dir=/x]\n",
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: '{{ later }}'\n",
+    ],
+    ids=["something else", "no configuration that a server takes"],
+)
+def test_a_file_beside_without_a_key_brings_none(text: str) -> None:
+    Path("backups/x.yaml").write_text(text)
+    assert [fact for fact in looked() if isinstance(fact, RawKey)] == []
+
+
+def test_a_manifest_that_came_after_the_file_was_read_says_nothing_of_it() -> None:
+    path = saved()
+    described(path)
+    sha256 = path.read_bytes()[-32:].hex()
+    assert audited_backups._claims(path, sha256) is not None
+    assert audited_backups._claims(path, "0" * 64) is None
+
+
 def test_what_cannot_be_looked_into_makes_the_checks_unknown(capsys: pytest.CaptureFixture[str]) -> None:
     described(saved())
     Path("backups/snap.db.gz").write_bytes(b"\x1f\x8b" + bytes(20))

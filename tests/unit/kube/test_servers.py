@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from keyctl.errors import UnreachableError
+from keyctl.kube.grants import BINDINGS, CLUSTER_BINDINGS, CLUSTER_ROLES, ROLES
 from keyctl.kube.interface import Listed, ObjectRef, ServerProbe
 from keyctl.kube.servers import HttpApiServer
 from tests.support.scripted_api import Reply, Request, ScriptedApi, reply, scripted_api, status_reply
@@ -51,6 +52,7 @@ def _usual() -> dict[str, Reply]:
             {"items": [{"endpoints": [{"addresses": ["10.0.0.1"]}]}]}
         ),
         "/api/v1/nodes": reply({"items": [{"metadata": {"name": "cp1"}}]}),
+        **dict.fromkeys((CLUSTER_ROLES, CLUSTER_BINDINGS, ROLES, BINDINGS), reply({"items": []})),
     }
 
 
@@ -85,6 +87,7 @@ def test_no_call_ever_asks_for_more_of_an_object_than_its_metadata(start: _Start
     server.kube_system_uid()
     server.census()
     server.own_network()
+    server.grants()
     server.transformed()
     server.discover()
     server.aggregated_groups()
@@ -96,7 +99,7 @@ def test_no_call_ever_asks_for_more_of_an_object_than_its_metadata(start: _Start
     # A StorageVersionMigration carries no data.
     others = {"name", "close", "migrations"}
     public = {name for name in vars(HttpApiServer) if not name.startswith("_")} - others
-    assert len(public) == 14, "call the new method here too"
+    assert len(public) == 15, "call the new method here too"
     about_objects = [r for r in api.requests if re.search(r"/secrets\b|/namespaces/[^/]+$", r.path)]
     assert {(r.method, r.headers["Accept"]) for r in about_objects} == {
         ("GET", _METADATA),
@@ -109,6 +112,7 @@ def test_no_call_ever_asks_for_more_of_an_object_than_its_metadata(start: _Start
     harmless = (
         r"/readyz|/metrics|/version|/apis?$|/leases\?|/endpointslices\?|/nodes\?|/apiservices\?"
         r"|/selfsubjectaccessreviews$|/services\?|/ingresses\?"
+        r"|/rbac\.authorization\.k8s\.io/v1/(namespaces/kube-system/)?(cluster)?role(binding)?s\?"
     )
     assert all(re.search(harmless, r.path) for r in api.requests if r not in about_objects)
 

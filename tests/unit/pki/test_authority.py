@@ -194,8 +194,9 @@ def test_a_ca_that_cannot_sign_signs_nothing(tmp_path: Path, wrong: str, words: 
         case _:
             replaced(root, "ca.key", b"hello")
     before = sorted(root.rglob("*"))
-    with pytest.raises(UnusableInputError, match=words):
+    with pytest.raises(UnusableInputError, match=words) as caught:
         add(root, [Member("m3", ("10.0.0.3",))], [], Terms(NOW, YEAR))
+    assert "keys.directory" not in "".join(caught.value.hints)
     assert sorted(root.rglob("*")) == before
 
 

@@ -31,7 +31,9 @@ def test_a_moment_has_plain_values_only() -> None:
     story = Story()
     story.prove_one("cp1", "ADDED")
     story.proof("verified", revision=40, values=13, leaving=0, under=12)
-    proven, verified = moments(story.records)
+    story.proof("server", server="cp1", stage=None, loadedBy=["hash"])
+    proven, verified, unsure = moments(story.records)
+    assert unsure.keys() == {"at", "kind", "of", "server"}
     assert proven == {"at": proven["at"], "kind": "proof", "of": "server", "server": "cp1", "stage": "ADDED"}
     assert (verified["revision"], verified["values"], verified["leaving"]) == (40, 13, 0)
     assert json.loads(json.dumps(moments(retired()))) == moments(retired())

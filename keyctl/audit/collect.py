@@ -101,6 +101,7 @@ def _facts(path: Path, content: bytes) -> Iterator[Fact | Fragment]:
     yield from crl.read(name, content)
     if pem.has_certificate(content):
         yield from pem.read(name, content)
+    yield from pem.private_keys(name, content)
     if content.lstrip().startswith(b"-----BEGIN") or _is_database(content) or _is_audit_log(content):
         return
     if len(content) > _LIMIT:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from keyctl.audit.alerts import AlertRule
+from keyctl.audit.private_keys import PrivateKeyFact
 from keyctl.audit.revocation import RevocationList
 from keyctl.encryption_config.judge import Judged
 from keyctl.findings import Evidence, Location
@@ -305,7 +306,8 @@ class Unread:
 
 
 # What files tell. What is observed of a running cluster are types of the modules that observe it.
-Fact = Program | Configuration | AuditPolicy | FileFact | CertificateFact | RevocationList | AlertRule | Absent | Unread
+_OfFiles = Configuration | AuditPolicy | FileFact | CertificateFact | PrivateKeyFact | RevocationList | AlertRule
+Fact = Program | _OfFiles | Absent | Unread
 
 
 @dataclass(frozen=True, slots=True)

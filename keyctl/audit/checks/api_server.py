@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keyctl.audit.checks.check import API_SERVERS, Check, check
+from keyctl.audit.checks.check import API_SERVERS, Check, check, check_beside
 from keyctl.audit.checks.mappings import AUTH, TLS
-from keyctl.audit.facts import Program
+from keyctl.audit.checks.pairs import other_key, other_signer
+from keyctl.audit.facts import Facts, Program
 from keyctl.audit.verdicts import Verdict, failed, not_applicable, passed, unknown
 from keyctl.findings import Rule, Severity
 
@@ -15,7 +16,7 @@ ETCD_CREDENTIALS = Rule(
     Severity.CRITICAL,
     "kube-apiserver has no certificate for etcd, or does not check etcd's",
     "Without --etcd-cafile anybody can play etcd; without --etcd-certfile and --etcd-keyfile etcd has to let everybody "
-    "in.",
+    "in. With a key of another certificate kube-apiserver does not start, and with another CA it is refused.",
     "give --etcd-cafile, --etcd-certfile and --etcd-keyfile",
     "k8s.io/apiserver v0.37 pkg/storage/storagebackend",
     ("stig/V-242429", "stig/V-242430", "stig/V-242431", *TLS),
@@ -32,9 +33,9 @@ AUTHORIZATION = Rule(
 )
 
 
-@check(ETCD_CREDENTIALS, API_SERVERS)
-def credentials_for_etcd(server: Program) -> Iterator[Verdict]:
-    """CA, certificate and key for etcd."""
+@check_beside(ETCD_CREDENTIALS, API_SERVERS)
+def credentials_for_etcd(server: Program, facts: Facts) -> Iterator[Verdict]:
+    """CA, certificate and key for etcd, and that they fit each other and etcd."""
     told = {one.name for one in server.settings}
     names = [name for name in ("etcd-servers", "etcd-servers-overrides") if name in told]
     urls = [url for name in names for url in server.urls(name)]
@@ -44,6 +45,8 @@ def credentials_for_etcd(server: Program) -> Iterator[Verdict]:
     missing = [name for name in ("etcd-cafile", "etcd-certfile", "etcd-keyfile") if not server.given(name)]
     if missing:
         yield failed(f"{server.name} has no {', no '.join(f'--{name}' for name in missing)}", server)
+    elif wrong := other_key(server, "etcd-certfile", "etcd-keyfile", facts) or other_signer(server, facts):
+        yield wrong
     else:
         yield passed(f"{server.name} has CA, certificate and key for etcd", server.given("etcd-cafile") or server)
 

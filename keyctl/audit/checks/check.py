@@ -23,6 +23,7 @@ from keyctl.audit.facts import (
     FileFact,
     Placed,
     Program,
+    Setting,
     UndecidedError,
 )
 from keyctl.audit.verdicts import Verdict, unknown
@@ -91,6 +92,14 @@ def check_beside(rule: Rule, subjects: Subjects[T]) -> Callable[[Callable[[T, Fa
 def check_once(rule: Rule, about: About) -> Callable[[Callable[[Facts], Iterator[Verdict]]], Check]:
     """Make a check of a function that is about no subject."""
     return lambda function: Check(rule, about, function)
+
+
+def known(program: Program, name: str) -> Setting | None:
+    """The setting of `program` where it is known to have a value."""
+    try:
+        return program.given(name)
+    except UndecidedError:
+        return None
 
 
 def pending(rule: Rule, about: About, needs: str) -> Check:

@@ -9,7 +9,7 @@ from keyctl.audit.checks.mappings import NET, TLS
 from keyctl.audit.facts import About, Facts
 from keyctl.audit.live.probes import PortAnswers, Role
 from keyctl.audit.live.reach import Reached
-from keyctl.audit.verdicts import Verdict, failed, passed, unknown
+from keyctl.audit.verdicts import Verdict, failed, not_applicable, passed, unknown
 from keyctl.findings import Evidence, Location, Rule, Severity, Status
 from keyctl.pki.survey import Attempt, Knock, Outcome
 from keyctl.stored.display import display
@@ -62,6 +62,9 @@ def strangers_refused(port: PortAnswers) -> Iterator[Verdict]:
 def agrees_to_strong(port: PortAnswers) -> Iterator[Verdict]:
     """What a port says to old TLS and to weak ciphers, and whether it shows a certificate for its own name."""
     survey, wrong = port.survey, False
+    if plain := without_tls(port):
+        yield plain
+        return
     for one in (survey.answer(Attempt.OLD_PROTOCOL), survey.answer(Attempt.WEAK_SUITE)):
         if one.outcome is Outcome.ACCEPTED:
             wrong = True
@@ -76,6 +79,13 @@ def agrees_to_strong(port: PortAnswers) -> Iterator[Verdict]:
         yield failed(f"{port.name} shows a certificate that is not for this address, but for {names}", port)
     elif not wrong:
         yield passed(f"{port.name} speaks {survey.protocol}, and shows a certificate for this address", port)
+
+
+def without_tls(port: PortAnswers) -> Verdict | None:
+    """That TLS is not to be judged at a port that answers in plaintext and shows no certificate; None elsewhere."""
+    if port.survey.served is None and port.survey.answer(Attempt.PLAIN).outcome is Outcome.ACCEPTED:
+        return not_applicable("plaintext", f"{port.name} speaks no TLS: KC-TLS-009", port)
+    return None
 
 
 @check_once(REACHABLE, About.CLUSTER)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keyctl.audit.checks.addresses import is_loopback
-from keyctl.audit.checks.check import API_SERVERS, ETCDS, Check, Subjects, check
+from keyctl.audit.checks.check import API_SERVERS, ETCDS, Check, Subjects, check, check_beside
 from keyctl.audit.checks.mappings import TLS
-from keyctl.audit.facts import About, Program
+from keyctl.audit.checks.pairs import other_key
+from keyctl.audit.facts import About, Facts, Program
 from keyctl.audit.verdicts import Verdict, failed, not_applicable, passed
 from keyctl.findings import Rule, Severity, Status
 
@@ -91,12 +92,14 @@ _PEER_URLS = ("listen-peer-urls", "initial-advertise-peer-urls", "initial-cluste
 _DEFAULTS = {"listen-client-urls": 2379, "listen-peer-urls": 2380}
 
 
-@check(CERTIFICATE, ETCDS)
-def client_certificate(etcd: Program) -> Iterator[Verdict]:
-    """Certificate and key for clients."""
+@check_beside(CERTIFICATE, ETCDS)
+def client_certificate(etcd: Program, facts: Facts) -> Iterator[Verdict]:
+    """Certificate and key for clients, and that they are a pair."""
     missing = [name for name in ("cert-file", "key-file") if not etcd.given(name)]
     if missing:
         yield failed(f"{etcd.name} has no {' and no '.join(f'--{name}' for name in missing)}", etcd)
+    elif wrong := other_key(etcd, "cert-file", "key-file", facts):
+        yield wrong
     else:
         yield passed(f"{etcd.name} has a certificate for clients", etcd.given("cert-file") or etcd)
 
@@ -143,15 +146,17 @@ def no_certificates_of_its_own(etcd: Program) -> Iterator[Verdict]:
         yield passed(f"{etcd.name} makes no certificates of its own", etcd)
 
 
-@check(PEERS, ETCDS)
-def peers_authenticate(etcd: Program) -> Iterator[Verdict]:
+@check_beside(PEERS, ETCDS)
+def peers_authenticate(etcd: Program, facts: Facts) -> Iterator[Verdict]:
     """Certificate, key and authentication between members."""
     missing = [f"--{name}" for name in ("peer-cert-file", "peer-key-file") if not etcd.given(name)]
     ca, switch = etcd.given("peer-trusted-ca-file"), etcd.switched("peer-client-cert-auth")
     literal = Status.PASS if switch and not missing else Status.FAIL
     if not (ca or switch):
         missing.append("--peer-client-cert-auth")
-    if not missing:
+    if wrong := other_key(etcd, "peer-cert-file", "peer-key-file", facts):
+        yield wrong
+    elif not missing:
         yield passed(f"members prove themselves to {etcd.name}", switch or ca or etcd, literal=literal)
     elif _is_single(etcd):
         yield not_applicable("single-member", f"{etcd.name} is the only member: no {', no '.join(missing)}", etcd)

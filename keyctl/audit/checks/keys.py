@@ -64,8 +64,8 @@ CUSTODIAN = Rule(
     "KC-KEY-109",
     Severity.LOW,
     "nobody is named as the keys' custodian, or no record of the last rotation is kept",
-    "Auditors ask who may touch the keys and when they were last changed. A key of a KMS that is scheduled for deletion "
-    "takes the data with it.",
+    "Auditors ask who may touch the keys and when they were last changed. A key of a KMS that is to be deleted takes "
+    "the data with it.",
     "write it down; the evidence of a rotation is such a record: docs/evidence.md",
     "PCI DSS 4.0.1, 3.7.8",
     KEY,

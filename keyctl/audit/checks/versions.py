@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from keyctl.audit.checks.advisories import ADVISORIES, AS_OF, SUPPORTED, USERS, Version
-from keyctl.audit.checks.check import Check, Subjects, check, check_beside, check_once
+from keyctl.audit.checks.check import Check, Subjects, check, check_beside, check_once, known
 from keyctl.audit.checks.mappings import VER
 from keyctl.audit.facts import About, Facts, Program, UndecidedError, Unread
 from keyctl.audit.live.members import EtcdState, MemberState
@@ -50,10 +50,16 @@ _Etcd = Program | MemberState | Unread
 
 
 def _etcds(facts: Facts) -> tuple[_Etcd, ...]:
-    """Members that answered or should have, and what files tell of. A file without a version adds nothing to those."""
+    """Members that answered or should have, and what files tell of. A file without a version adds nothing to those.
+
+    Nor does a process, which never says its version, to the file that it was started from.
+    """
     unread = (one for one in facts.unread if About.MEMBER in one.about)
     running: tuple[_Etcd, ...] = (*facts.of(MemberState), *unread)
-    return (*running, *(one for one in facts.etcds if one.version or not running))
+    told = {_name(one) for one in facts.etcds if one.version} - {""}
+    silent = [one for one in facts.etcds if not one.version]
+    unheard = (one for one in silent if one.evidence is not Evidence.E2 or _name(one) not in told)
+    return (*running, *(one for one in facts.etcds if one.version), *(() if running else unheard))
 
 
 _ETCDS: Subjects[_Etcd] = Subjects(About.ETCD, _etcds)
@@ -95,6 +101,11 @@ def data_is_new(facts: Facts) -> Iterator[Verdict]:
     old = facts.today - AS_OF > _OLDEST
     message = f"advisories as of {AS_OF}"
     yield Verdict(Status.FAIL if old else Status.PASS, message, Location(), Evidence.E1)
+
+
+def _name(etcd: Program) -> str:
+    named = known(etcd, "name")
+    return named.value if named else ""
 
 
 def _version(etcd: _Etcd) -> tuple[Version, str]:

@@ -1,4 +1,4 @@
-"""Certificates and private keys in PEM. Of a private key nothing is kept but that there is one."""
+"""Certificates and private keys in PEM. Of a private key nothing is kept but the hash of its public half."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterator
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from keyctl.audit.facts import About, CertificateFact, Unread
+from keyctl.audit.private_keys import PrivateKeyFact
 from keyctl.findings import Location
-from keyctl.pki.describe import UNREADABLE, Described, describe
+from keyctl.pki.describe import UNREADABLE, Described, describe, spki_of
 
 # At the beginning of a line: text may stand before it, and in other documents it is indented.
 _BEGINNING = re.compile(rb"^-----BEGIN CERTIFICATE-----", re.MULTILINE)
@@ -34,6 +37,16 @@ def read(name: str, content: bytes) -> Iterator[CertificateFact | Unread]:
             yield fact_of(name, describe(x509.load_pem_x509_certificate(content[start.start() :])), line=line)
         except UNREADABLE:
             yield Unread("a certificate of it cannot be read", frozenset({About.CERTIFICATE}), Location(name))
+
+
+def private_keys(name: str, content: bytes) -> Iterator[PrivateKeyFact]:
+    """Every private key of the file that opens without a password; of the others nothing is known."""
+    for start in _PRIVATE.finditer(content):
+        try:
+            public = load_pem_private_key(content[start.start() :], None).public_key()
+        except (TypeError, ValueError, UnsupportedAlgorithm):
+            continue
+        yield PrivateKeyFact(name, spki_of(public), Location(name))
 
 
 def fact_of(name: str, certificate: Described, *, line: int | None = None) -> CertificateFact:

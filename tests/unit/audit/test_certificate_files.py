@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from keyctl.audit.certificate_files import judge, place
 from keyctl.audit.certificate_report import report
 from keyctl.audit.certificate_users import Reached, named, of_cluster, of_programs
+from keyctl.audit.checks.certificates import EXPIRY
 from keyctl.audit.facts import Facts, Program
 from keyctl.audit.sources.pem import fact_of
 from keyctl.errors import ExitCode
@@ -75,6 +76,16 @@ def test_an_expiring_certificate_of_kubeadm_is_renewed_by_its_own_command(kubead
         "KC-TLS-011 server.crt": (Severity.HIGH, "kubeadm certs renew etcd-server"),
         "KC-TLS-011 apiserver-etcd-client.crt": (Severity.MEDIUM, "kubeadm certs renew apiserver-etcd-client"),
     }
+
+
+def test_a_directory_that_only_looks_like_kubeadms_is_not_mended_by_its_commands(kubeadm: KubeadmPki) -> None:
+    kubeadm.authorities["etcd/ca"] = kubeadm.authority("my-ca")
+    kubeadm.write("etcd/ca", kubeadm.authorities["etcd/ca"])
+    for stem in ("etcd/server", "etcd/peer", "etcd/healthcheck-client", "apiserver-etcd-client"):
+        days = 3 if stem == "etcd/server" else 300
+        kubeadm.write(stem, kubeadm.issue("etcd/ca", kubeadm.subject(stem), days=days))
+    found = wrong(kubeadm.root)
+    assert {key: one.fix for key, one in found.items()} == {"KC-TLS-011 server.crt": EXPIRY.fix}
 
 
 def test_a_key_of_another_certificate_is_found(kubeadm: KubeadmPki) -> None:

@@ -28,6 +28,7 @@ from tests.unit.audit.running_etcd import (
 P, F, U, N = Status.PASS, Status.FAIL, Status.UNKNOWN, Status.NOT_APPLICABLE
 A, R, Q, T = Outcome.ACCEPTED, Outcome.REFUSED, Outcome.UNKNOWN, Outcome.NOT_TRIED
 UNSEEN = replace(port(), survey=replace(port().survey, served=None, is_for_us=None))
+PLAIN_ONLY = replace(port(PLAIN=A), survey=replace(port(PLAIN=A).survey, served=None, is_for_us=None))
 FOR_OTHERS = replace(port(), survey=replace(port().survey, is_for_us=False))
 HIDDEN: dict[str, Any] = {"hidden": "its flags stand in a shell script"}
 RELOAD = "--encryption-provider-config-automatic-reload"
@@ -81,12 +82,16 @@ CASES: list[Case] = [
     ("KC-TLS-010", U, (port(OLD_PROTOCOL=Q),)),
     ("KC-TLS-010", U, (port(WEAK_SUITE=Q),)),
     ("KC-TLS-010", U, (UNSEEN,)),
+    ("KC-TLS-010", N, (PLAIN_ONLY,)),
+    # Beside plaintext, TLS on the same port.
+    ("KC-TLS-010", F, (port(PLAIN=A, WEAK_SUITE=A),)),
     ("KC-TLS-011", P, (port(),)),
     ("KC-TLS-011", F, (port(shown=served(6)),)),
     ("KC-TLS-011", F, (port(shown=served(20)),)),
     ("KC-TLS-011", F, (port(shown=served(-1)),)),
     ("KC-TLS-011", F, (port(shown=served(100, begun=-3)),)),
     ("KC-TLS-011", U, (UNSEEN,)),
+    ("KC-TLS-011", N, (PLAIN_ONLY,)),
     ("KC-NET-002", P, (tried(Knock.REFUSED),)),
     ("KC-NET-002", P, (tried(Knock.SILENT, 6443),)),
     ("KC-NET-002", F, (tried(Knock.OPEN),)),

@@ -31,7 +31,9 @@ from keyctl.stored.display import display
 # Larger files are no configuration; in those the words that tell are looked for in so much.
 _LIMIT = 1024 * 1024
 _DATABASE = (16, b"\xed\xda\x0c\xed")
-_ANYTHING = frozenset({About.API_SERVER, About.ETCD, About.CONFIGURATION, About.AUDIT_POLICY})
+_ANYTHING = frozenset(
+    {About.API_SERVER, About.ETCD, About.CONFIGURATION, About.AUDIT_POLICY, About.CERTIFICATE, About.FILE}
+)
 
 
 def collect(paths: Sequence[Path], *, today: date) -> Facts:
@@ -102,6 +104,8 @@ def _facts(path: Path, content: bytes) -> Iterator[Fact | Fragment]:
     if pem.has_certificate(content):
         yield from pem.read(name, content)
     yield from pem.private_keys(name, content)
+    if len(content) > _LIMIT and (pem.has_certificate(content) or pem.has_private_key(content)):
+        yield Unread(f"it has more than {_LIMIT} bytes", frozenset({About.CERTIFICATE}), Location(name))
     if content.lstrip().startswith(b"-----BEGIN") or _is_database(content) or _is_audit_log(content):
         return
     if len(content) > _LIMIT:

@@ -179,10 +179,8 @@ def finding(result: Result, profile: Profile) -> Finding:
 
 
 def _verdicts(check: Check, facts: Facts, profile: Profile) -> Iterator[Verdict]:
-    if check.needs:
-        status = Status.MANUAL if check.person else Status.UNKNOWN
-        message = f"find out {check.needs}" if check.person else f"needs {check.needs}"
-        yield Verdict(status, message, Location(), Evidence.E0)
+    if check.asks:
+        yield Verdict(Status.MANUAL, f"find out {check.asks}", Location(), Evidence.E0)
         return
     found = tuple(check.judge(facts))
     unread = tuple(_unread(check.about, facts))

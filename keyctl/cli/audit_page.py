@@ -24,16 +24,10 @@ _ALSO_FROM = {
 
 def page() -> str:
     """The whole page."""
-    judged = sum(not one.needs for one in CHECKS)
+    judged = sum(not one.asks for one in CHECKS)
     files = sum(_source(one) == _FILES for one in CHECKS)
-    waiting = sum(bool(one.needs) and not one.person for one in CHECKS)
-    head = _HEAD.format(
-        all=len(CHECKS) + len(meta.RULES),
-        files=files,
-        more=judged - files,
-        person=len(CHECKS) - judged - waiting,
-        waiting=_WAITING.format(waiting) if waiting else "",
-    )
+    total, person = len(CHECKS) + len(meta.RULES), len(CHECKS) - judged
+    head = _HEAD.format(all=total, files=files, more=judged - files, person=person)
     rows = [_row(one.rule, _source(one)) for one in sorted(CHECKS, key=lambda one: one.rule.id)]
     rows += [_row(rule, "the audit itself") for rule in meta.RULES]
     return head + "\n".join(rows) + "\n" + _PROFILES + "\n".join(_profile(one) for one in PROFILES.values()) + "\n"
@@ -49,9 +43,7 @@ def _row(rule: Rule, source: str) -> str:
 
 
 def _source(check: Check) -> str:
-    if check.person:
-        return f"a person finds out {check.needs}"
-    return f"not yet: needs {check.needs}" if check.needs else _ALSO_FROM.get(check.about, _FILES)
+    return f"a person finds out {check.asks}" if check.asks else _ALSO_FROM.get(check.about, _FILES)
 
 
 def _those_with(rule: Rule) -> list[Profile]:
@@ -63,11 +55,10 @@ def _profile(profile: Profile) -> str:
 
 
 _FILES = "files"
-_WAITING = ", {} wait for what keyctl does not collect yet and are unknown until then"
 _HEAD = """# The checks of keyctl audit
 
 {all} checks: {files} are judged from files alone, {more} from what runs, is stored or is kept too, {person} ask a
-person{waiting}, and three are about the audit itself. Behind each id stands what it means and what to do.
+person, and three are about the audit itself. Behind each id stands what it means and what to do.
 How to use them: [audit.md](audit.md). Generated: `make generate`.
 
 | id | severity | what is wrong when it fails | judged from | profiles, with their own ids | also asked for by |

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import NameOID
 
 from keyctl.errors import UnusableInputError
+from keyctl.pki.describe import UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def parse_certificates(pem: bytes, origin: str) -> tuple[Certificate, ...]:
     """Every certificate of a PEM text, in its order. Raises `UnusableInputError`, naming `origin`."""
     try:
         return tuple(_describe(certificate) for certificate in x509.load_pem_x509_certificates(pem))
-    except ValueError as error:
+    except UNREADABLE as error:
         raise UnusableInputError(f"no certificate can be read from {origin}", hint="it must be PEM") from error
 
 

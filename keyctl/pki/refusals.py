@@ -72,6 +72,9 @@ class Prober:
             socket.create_connection((host, port), timeout=self.timeout).close()
         except OSError as error:
             return nothing_tried(Outcome.UNKNOWN, f"no connection to {there}: {_reason(error)}")
+        except UnicodeError:
+            # Members choose the names that they tell.
+            return nothing_tried(Outcome.UNKNOWN, f"no connection to {display(host)}: no host has such a name")
         talks = [_without_verification(there, attempt, pair, self.timeout) for attempt, pair in self._pairs()]
         if not self.others.expired:
             talks.append(_Talk(Answer(Attempt.EXPIRED, Outcome.NOT_TRIED, "the key of etcd's CA is not at hand")))

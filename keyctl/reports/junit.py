@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
+from keyctl.errors import ExitCode
 from keyctl.findings import Finding, Report, Status
 from keyctl.reports.identity import place
 from keyctl.reports.marks import inert, where
@@ -17,11 +18,14 @@ from keyctl.reports.marks import inert, where
 def render(report: Report) -> str:
     """An XML document without a newline at its end.
 
-    What fails and counts is a failure, so a build that goes by this file comes
-    out as one that goes by the exit code. What does not count, could not be found
-    out or was not asked is skipped, which no CI system takes for a pass.
+    What fails and counts is a failure. What does not count, could not be found out
+    or was not asked is skipped, which no CI system takes for a pass, but which
+    stops no build either: where nothing fails and the exit code is not 0, one case
+    more is an error. So a build that goes by this file comes out as one that goes
+    by the exit code.
     """
-    counts = _counts(report.findings)
+    error = report.exit_code is not ExitCode.OK and not any(_fails(finding) for finding in report.findings)
+    counts = _counts(report.findings, error=error)
     del counts["skipped"]
     root = ElementTree.Element("testsuites", {"name": "keyctl", **counts})
     elsewhere = [one for one in report.findings if not one.location.file]
@@ -30,10 +34,15 @@ def render(report: Report) -> str:
     for one in report.findings:
         if one.location.file:
             by_file[one.location.file].append(one)
-    suite = ElementTree.SubElement(root, "testsuite", {"name": inert(report.kind), **_counts(elsewhere)})
+    about = {"name": inert(report.kind), **_counts(elsewhere, error=error)}
+    suite = ElementTree.SubElement(root, "testsuite", about)
     properties = ElementTree.SubElement(suite, "properties")
     for name, value in (("exitCode", str(int(report.exit_code))), ("verdict", inert(report.verdict))):
         ElementTree.SubElement(properties, "property", {"name": name, "value": value})
+    if error:
+        case = ElementTree.SubElement(suite, "testcase", {"classname": inert(report.kind), "name": "exit code"})
+        shown = {"message": inert(report.verdict), "type": str(int(report.exit_code))}
+        ElementTree.SubElement(case, "error", shown)
     for one in elsewhere:
         _add_case(suite, one)
     for file in files:
@@ -45,13 +54,13 @@ def render(report: Report) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode")
 
 
-def _counts(findings: Sequence[Finding]) -> dict[str, str]:
+def _counts(findings: Sequence[Finding], *, error: bool = False) -> dict[str, str]:
     failed = sum(_fails(finding) for finding in findings)
     passed = sum(finding.status is Status.PASS for finding in findings)
     return {
-        "tests": str(len(findings)),
+        "tests": str(len(findings) + error),
         "failures": str(failed),
-        "errors": "0",
+        "errors": str(int(error)),
         "skipped": str(len(findings) - failed - passed),
     }
 

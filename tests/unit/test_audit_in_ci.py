@@ -20,6 +20,7 @@ import pytest
 import yaml
 from kubernetes import client
 
+from keyctl.audit.walk import _SUFFIXES
 from keyctl.errors import ExitCode
 from tests.unit.audit.given import GOOD_CONFIG
 
@@ -233,6 +234,11 @@ def test_a_hook_has_the_fields_that_hooks_have_and_installs_this_package() -> No
 def test_the_hook_runs_for_files_that_the_audit_reads(name: str, matches: bool) -> None:
     (hook,) = hooks()
     assert bool(re.search(hook["files"], name)) is matches
+
+
+def test_the_hook_runs_for_every_ending_that_the_audit_looks_at() -> None:
+    (hook,) = hooks()
+    assert [one for one in sorted(_SUFFIXES) if not re.search(hook["files"], f"args/file{one}")] == []
 
 
 @pytest.mark.parametrize(

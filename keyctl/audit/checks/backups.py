@@ -173,10 +173,15 @@ def _empty(places: tuple[BackupPlace, ...], facts: Facts) -> Iterator[Verdict]:
     """The directories without a snapshot: somebody named them as places of backups."""
     unread = [one.location.file or "" for one in facts.unread if About.BACKUP in one.about]
     for place in places:
-        if not place.snapshots and any(one.startswith(f"{place.location.file}/") for one in unread):
+        if not place.snapshots and any(_lies_in(one, place.location.file or "") for one in unread):
             yield unknown("no snapshot could be looked into", place)
         elif not place.snapshots:
             yield failed("no snapshot lies in it", place)
+
+
+def _lies_in(file: str, directory: str) -> bool:
+    """Whether it is the directory or lies below it, as both are spelled: what lies below "." is spelled without it."""
+    return file == directory or file.startswith(f"{directory}/") or (directory == "." and not file.startswith("/"))
 
 
 def _registered_only(facts: Facts) -> Iterator[Verdict]:

@@ -1,4 +1,4 @@
-"""How a check is made of a function and a rule, and what one becomes that has no function yet, or never will.
+"""How a check is made of a function and a rule, and what one is that only a person can make.
 
     @check(CLIENT_CERTIFICATE, ETCDS)
     def client_certificate(etcd: Program) -> Iterator[Verdict]:
@@ -55,16 +55,12 @@ def files_of(*roles: str) -> Subjects[FileFact]:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A rule and how it is judged.
-
-    Where `needs` says what it waits for, or, with `person`, what a person must find out, `judge` has nothing to say.
-    """
+    """A rule and how it is judged. Where `asks` says what a person must find out, `judge` has nothing to say."""
 
     rule: Rule
     about: About
     judge: Callable[[Facts], Iterator[Verdict]]
-    needs: str = ""
-    person: bool = False
+    asks: str = ""
 
 
 def check(rule: Rule, subjects: Subjects[T]) -> Callable[[Callable[[T], Iterator[Verdict]]], Check]:
@@ -102,14 +98,9 @@ def known(program: Program, name: str) -> Setting | None:
         return None
 
 
-def pending(rule: Rule, about: About, needs: str) -> Check:
-    """A check that keyctl does not make yet: always UNKNOWN, for want of `needs`."""
-    return Check(rule, about, _silent, needs=needs)
-
-
 def manual(rule: Rule, about: About, asks: str) -> Check:
     """A check that only a person can make: always MANUAL; `asks` says what to find out."""
-    return Check(rule, about, _silent, needs=asks, person=True)
+    return Check(rule, about, _silent, asks)
 
 
 def _silent(_: Facts) -> Iterator[Verdict]:

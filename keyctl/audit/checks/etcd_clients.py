@@ -57,7 +57,9 @@ def few_holders(etcd: Program, facts: Facts) -> Iterator[Verdict]:
             told = f"{one.subject} opens etcd and is master of Kubernetes, too, where its CA is trusted"
             yield failed(told, one, severity=Severity.LOW)
     if not wrong:
-        yield passed(f"etcd is opened by {', '.join(sorted({one.subject for one in holders}))} only", etcd)
+        yield _unread(facts) or passed(
+            f"etcd is opened by {', '.join(sorted({one.subject for one in holders}))} only", etcd
+        )
 
 
 @check_beside(REVOCATION, _ETCDS)
@@ -73,7 +75,14 @@ def revocable(etcd: Program, facts: Facts) -> Iterator[Verdict]:
         if longest.not_after - longest.not_before > _SHORT:
             yield failed(f"{longest.subject} is good for {days} days, and nothing can revoke it", etcd)
         else:
-            yield passed(f"no certificate that opens {etcd.name} is good for more than {days} days", etcd)
+            right = passed(f"no certificate that opens {etcd.name} is good for more than {days} days", etcd)
+            yield _unread(facts) or right
+
+
+def _unread(facts: Facts) -> Verdict | None:
+    """That a certificate was not read, which may be one that opens etcd; None where all were."""
+    left = next((one for one in facts.unread if About.CERTIFICATE in one.about), None)
+    return unknown(f"whether it opens etcd is not known: {left.reason}", left) if left else None
 
 
 def _fresh(told: Setting, facts: Facts) -> Verdict:

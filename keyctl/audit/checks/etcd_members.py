@@ -105,12 +105,13 @@ def _one_release(
     called: str, about: About, found: Sequence[MemberState | RunningServer], facts: Facts
 ) -> Iterator[Verdict]:
     unread = [one for one in facts.unread if about in one.about]
-    versions = {one.name: (_release(one.version), one) for one in found}
-    silent = [one for version, one in versions.values() if version is None]
+    # Several may have one name: etcd calls each member "default" that is not told another one.
+    versions = [(_release(one.version), one) for one in found]
+    silent = [one for version, one in versions if version is None]
     yield from (unknown(f"not read: {one.reason}", one) for one in unread)
     yield from (unknown(f"{one.name} does not tell its version", one) for one in silent)
-    known = {version for version, _ in versions.values() if version is not None}
-    told = ", ".join(f"{one.name} {one.version}" for _, one in versions.values())
+    known = {version for version, _ in versions if version is not None}
+    told = ", ".join(f"{one.name} {one.version}" for one in found)
     if not found and not unread:
         yield Verdict(Status.UNKNOWN, f"the {called} were not asked", Location(), Evidence.E0)
     elif len({version[:2] for version in known}) > 1:

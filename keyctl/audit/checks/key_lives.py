@@ -6,7 +6,7 @@ never passes for a young one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 from keyctl.audit.checks.ages import days, long, moment
@@ -54,11 +54,15 @@ LEDGERS: Subjects[Ledger] = Subjects(About.KEY, lambda facts: facts.of(Ledger))
 def young_enough(ledger: Ledger, facts: Facts) -> Iterator[Verdict]:
     """Each key that writes: those that the ledger calls active, and what the servers' files have first."""
     known = {one.fingerprint for one in ledger.records}
-    for server, key in _writing(facts):
+    writing = tuple(_writing(facts))
+    for server, key in writing:
         if key.fingerprint not in known:
             yield unknown(f"{key.ref}, which writes Secrets by the file of {server.name}, is not in the ledger", server)
     active = [one for one in ledger.records if one.state is KeyState.ACTIVE]
-    for record in active:
+    prints = {one.fingerprint for one in active}
+    # A file that still has a retired key first writes with that one, whatever the ledger calls active.
+    others = {key.fingerprint for _, key in writing} - prints
+    for record in (*active, *_one_of_each(ledger, others)):
         yield _aged(record, ledger)
     if not active:
         yield unknown("no key of the ledger is active", ledger)
@@ -93,6 +97,11 @@ def _writing(facts: Facts) -> Iterator[tuple[RunningServer, Key]]:
         writes = writer(server.disk.config, SECRETS)
         if isinstance(writes, StaticReader):
             yield server, writes.key
+
+
+def _one_of_each(ledger: Ledger, prints: Collection[str]) -> Iterator[KeyRecord]:
+    """A record for each of these fingerprints that the ledger knows."""
+    yield from {one.fingerprint: one for one in ledger.records if one.fingerprint in prints}.values()
 
 
 def _same_bytes(record: KeyRecord, ledger: Ledger) -> list[KeyRecord]:

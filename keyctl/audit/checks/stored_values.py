@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from keyctl.audit.checks.check import Check, Subjects, check, check_beside, check_once
+from keyctl.audit.checks.check import Check, Subjects, check, check_beside, check_once, known
 from keyctl.audit.checks.declared import Declared, declared
 from keyctl.audit.checks.encryption_config import IDENTITY_LEFT
 from keyctl.audit.checks.keys import TOO_MANY_WRITES
@@ -108,6 +108,7 @@ def no_plaintext(facts: Facts) -> Iterator[Verdict]:
         for one in values.required:
             yield _plaintext(values, one)
     yield from _only_files(found)
+    yield from _elsewhere(found, facts)
 
 
 def _plaintext(values: StoredValues, one: ResourceResult) -> Verdict:
@@ -137,6 +138,16 @@ def _nothing(values: StoredValues, one: ResourceResult) -> Verdict:
 def _only_files(found: tuple[StoredValues, ...]) -> Iterator[Verdict]:
     if found and not any(one.live for one in found):
         yield unknown("a snapshot tells of itself only, and no etcd was read: --cluster FILE", found[0])
+
+
+def _elsewhere(found: tuple[StoredValues, ...], facts: Facts) -> Iterator[Verdict]:
+    """An etcd that a manifest names for some resources, and that was not read."""
+    if not any(one.live and one.etcds == 1 for one in found):
+        return
+    for server in facts.api_servers:
+        setting = known(server, _OVERRIDES)
+        if setting is not None:
+            yield unknown("some resources are in another etcd, which the cluster file does not name", setting)
 
 
 @check(STALE_VALUES, LIVE)
@@ -335,6 +346,7 @@ def _counted(facts: Facts, ref: KeyRef, known: set[KeyRef]) -> int:
 
 
 _MOST_WRITES = 200_000
+_OVERRIDES = "etcd-servers-overrides"
 _NO_CONFIG = "the configuration of no API server was read"
 
 

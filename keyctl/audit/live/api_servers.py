@@ -89,6 +89,7 @@ class RunningServer:
 def running_servers(places: Sequence[Place], overridden: frozenset[str]) -> Iterator[Placed]:
     """Each server, and what nobody listed. `overridden` are the resources whose other etcd is known."""
     answered = 0
+    processes: dict[tuple[float, int], str] = {}
     for place in places:
         probe, disk = place.api.probe(), _disk(place)
         at = Location(endpoint=place.url)
@@ -97,6 +98,10 @@ def running_servers(places: Sequence[Place], overridden: frozenset[str]) -> Iter
         else:
             answered += 1
             yield _running(place, probe, disk, at)
+            other = processes.setdefault((probe.start_time, probe.certificate_serial), place.name)
+            if probe.start_time and other != place.name:
+                # An address that several servers share, or two of one server: another one may not have been asked.
+                yield Unread(f"{place.name} and {other} are one process behind two addresses", _SERVERS, at)
         yield from (_elsewhere(place.name, one, at) for one in disk.overridden if one not in overridden)
     if answered:
         yield from _unlisted(places)

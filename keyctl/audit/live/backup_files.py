@@ -73,7 +73,8 @@ def look_through(
     """
     known: dict[tuple[int, int], bool] = {}
     for directory in directories:
-        if not directory.is_dir():
+        # Path.is_dir raises where one may not look.
+        if not os.path.isdir(directory):  # noqa: PTH112
             raise UnusableInputError(
                 f"{display(str(directory))} is no directory of backups", hint="name a directory that is there"
             )

@@ -40,7 +40,10 @@ class Canary:
 
 
 def canaries(places: Sequence[Place], read: Read, *, prefix: str, key_names: Sequence[str]) -> Iterator[Canary]:
-    """One for each server. `key_names` are those of the configurations: a name may have a colon in it."""
+    """One for each server, and another one for what is left.
+
+    `key_names` are those of the configurations: a name may have a colon in it.
+    """
     for number, place in enumerate(places, start=1):
         at = Location(endpoint=place.url)
         try:
@@ -52,7 +55,9 @@ def canaries(places: Sequence[Place], read: Read, *, prefix: str, key_names: Seq
             found = _look(place.name, ref, read, prefix, key_names)
         finally:
             left = _deleted(place, ref)
-        yield left or found
+        yield found
+        if left is not None:
+            yield left
 
 
 def _look(server: str, ref: ObjectRef, read: Read, prefix: str, key_names: Sequence[str]) -> Canary:

@@ -73,7 +73,9 @@ def doors(endpoints: tuple[str, ...], seen: Seen) -> tuple[Door, ...]:
         told = [url for url in member.urls if member.id not in at or not url.startswith("https://")]
         for role, urls in ((Role.CLIENTS, told), (Role.PEERS, member.peer_urls)):
             found += [Door(names[member.id], role, url, is_loopback(_host(url)) and not here) for url in urls]
-    return tuple({(one.role, *_place(one)): one for one in reversed(found)}.values())[::-1]
+    # The same loopback is another port on each host.
+    keyed = (((one.role, *_place(one), one.member if one.elsewhere else ""), one) for one in reversed(found))
+    return tuple(dict(keyed).values())[::-1]
 
 
 def look(ports: Iterable[Door], surveyor: Surveyor) -> Iterator[PortAnswers]:

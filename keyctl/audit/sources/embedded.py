@@ -68,6 +68,8 @@ def _blocks(doc: Doc, node: Node) -> Iterator[Found]:
 
 
 def _encoded(doc: Doc, value: Node, holder: str, inner: str, *, gzip: bool = False) -> Iterator[Found]:
+    if not isinstance(value, Scalar):
+        return
     try:
         content = base64.b64decode("".join(plain(value).split()), validate=True)
         content = zlib.decompressobj(wbits=31).decompress(content, _LIMIT) if gzip else content

@@ -121,7 +121,7 @@ def audit(
       keyctl audit --snapshot backup.db --profile all
       keyctl audit --backups /var/backups/etcd --cluster keyctl.yaml --profile host
     """  # noqa: D301 — click reads the \b
-    _check_usage(profile, cluster, snapshots, backups, canary=canary)
+    _check_usage(profile, cluster, snapshots, backups, unreachable, canary=canary)
     connection = Connection(cluster, None, None, None, None, None) if cluster else None
     targets = report_files.checked(reports, [waivers, baseline, redact_salt, *snapshots], connection)
     salt = redacting.salt(redact=redact, file=redact_salt)
@@ -181,9 +181,15 @@ def _here(unreachable: tuple[str, ...], found: tuple[Placed, ...], *, processes:
 
 
 def _check_usage(
-    profile: str, cluster: Path | None, snapshots: tuple[Path, ...], backups: tuple[Path, ...], *, canary: bool
+    profile: str,
+    cluster: Path | None,
+    snapshots: tuple[Path, ...],
+    backups: tuple[Path, ...],
+    unreachable: tuple[str, ...],
+    *,
+    canary: bool,
 ) -> None:
-    from keyctl.audit.checks import catalogue
+    from keyctl.audit.checks import catalogue, etcd_ports, stored_values
     from keyctl.audit.checks.backups import CHECKS
     from keyctl.audit.facts import About
     from keyctl.audit.profiles.catalogue import PROFILES
@@ -192,10 +198,16 @@ def _check_usage(
         raise WrongUsageError("--canary writes to a running cluster", hint="name its cluster file: --cluster FILE")
     if profile not in PROFILES:
         raise WrongUsageError(f"no profile {profile!r}", hint=f"known: {', '.join(PROFILES)}")
+    controls = PROFILES[profile].controls
     # What is read and not judged looks as if it had been.
-    if backups and not any(one.rule.id in PROFILES[profile].controls for one in CHECKS):
+    if backups and not any(one.rule.id in controls for one in CHECKS):
         raise WrongUsageError(f"profile {profile} judges no backups", hint="choose another one: --profile host")
-    judged = {one.about for one in catalogue.CHECKS if one.rule.id in PROFILES[profile].controls}
+    if unreachable and etcd_ports.REACHABLE.id not in controls:
+        told = f"profile {profile} does not judge whether etcd is reached"
+        raise WrongUsageError(told, hint="choose another one: --profile nsa")
+    if canary and stored_values.CANARY.id not in controls:
+        raise WrongUsageError(f"profile {profile} judges no canary", hint="choose another one: --profile nsa")
+    judged = {one.about for one in catalogue.CHECKS if one.rule.id in controls}
     of_cluster = {About.STORED_VALUES, About.RUNNING_SERVER, About.MEMBER, About.BACKUP, About.KEY}
     if cluster and not judged & of_cluster:
         raise WrongUsageError(f"profile {profile} judges no cluster", hint="choose another one: --profile minimal")

@@ -317,7 +317,7 @@ NEVER_WRONG = {"KC-ENC-009"}
 
 
 def judged() -> list[Check]:
-    return [one for one in CHECKS if not one.needs]
+    return [one for one in CHECKS if not one.asks]
 
 
 @pytest.mark.parametrize(("id", "status", "given"), ALL_CASES, ids=[f"{id} {status}" for id, status, _ in ALL_CASES])
@@ -343,11 +343,9 @@ def test_each_check_is_seen_right_wrong_and_neither(check: Check) -> None:
 
 
 def test_every_check_is_made_or_asks_a_person_and_says_what_for() -> None:
-    assert [one.rule.id for one in CHECKS if one.needs and not one.person] == []
-    asking = {one.rule.id: one.needs for one in CHECKS if one.person}
-    assert asking.keys() == {"KC-KEY-109", "KC-NET-004", "KC-FS-006", "KC-BKP-004"}
-    assert all(asking.values())
-    assert {id for id, _, _ in ALL_CASES} & asking.keys() == set()
+    asking = {one.rule.id for one in CHECKS if one.asks}
+    assert asking == {"KC-KEY-109", "KC-NET-004", "KC-FS-006", "KC-BKP-004"}
+    assert {id for id, _, _ in ALL_CASES} & asking == set()
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.rule.id)
@@ -377,10 +375,10 @@ def test_the_catalogue_has_78_checks_with_ids_in_order_of_their_area() -> None:
     assert all(re.fullmatch(r"KC-[A-Z]+-\d{3}", rule.id) for rule in RULES)
 
 
-def test_what_waits_for_something_says_for_what_and_judges_nothing() -> None:
-    waiting = [one for one in CHECKS if one.needs]
-    assert waiting
-    assert all(verdicts(one.rule.id, server(), etcd(), config()) == [] for one in waiting)
+def test_what_a_person_must_find_out_is_not_judged() -> None:
+    asking = [one for one in CHECKS if one.asks]
+    assert asking
+    assert all(verdicts(one.rule.id, server(), etcd(), config()) == [] for one in asking)
 
 
 def test_the_wording_and_the_effect_are_told_apart() -> None:

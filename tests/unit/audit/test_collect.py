@@ -12,7 +12,7 @@ import pytest
 from keyctl.audit import walk, work_trees
 from keyctl.audit.checks import files
 from keyctl.audit.collect import collect
-from keyctl.audit.facts import Facts, Git
+from keyctl.audit.facts import About, Facts, Git
 from keyctl.audit.sources.git_index import is_tracked
 from keyctl.errors import UnusableInputError
 from keyctl.pki.issue import new_authority
@@ -67,6 +67,8 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pytest
     assert [(one.reason, one.location.file) for one in found.unread] == [
         ("permission denied", str(tmp_path / "enc.yaml"))
     ]
+    # It may have been anything.
+    assert {About.CERTIFICATE, About.FILE, About.CONFIGURATION} <= found.unread[0].about
 
 
 def test_a_file_too_large_for_a_configuration_is_told_when_it_looks_like_one(tmp_path: Path) -> None:
@@ -74,6 +76,14 @@ def test_a_file_too_large_for_a_configuration_is_told_when_it_looks_like_one(tmp
     (tmp_path / "dashboard.json").write_text("{}" + " " * 1024 * 1024 * 2)
     found = collected(tmp_path)
     assert [one.location.file for one in found.unread] == [str(tmp_path / "large.yaml")]
+
+
+def test_certificates_behind_what_is_read_of_a_file_are_not_taken_for_none(tmp_path: Path) -> None:
+    authority = new_authority("etcd-ca", now=datetime.now(UTC), lifetime=timedelta(days=3650))
+    (tmp_path / "bundle.pem").write_bytes(authority.certificate + b"#\n" * 1024 * 1024)
+    found = collected(tmp_path)
+    assert [one.path for one in found.certificates] == [str(tmp_path / "bundle.pem")]
+    assert [About.CERTIFICATE in one.about for one in found.unread] == [True]
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:

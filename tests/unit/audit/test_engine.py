@@ -207,15 +207,15 @@ def test_coverage_counts_neither_itself_nor_the_waivers() -> None:
         assert (done.applicable, done.evaluated) == (1, evaluated)
 
 
-def test_checks_that_wait_are_unknown_and_those_for_a_person_manual() -> None:
+def test_checks_for_a_person_are_manual_and_say_what_to_find_out() -> None:
     done = run(etcd(), server(), config(), profile=PROFILES["all"])
     by_id = {one.rule.id: one for one in done.checks}
     assert by_id.keys() == {rule.id for rule in RULES}
-    for check in CHECKS:
-        if check.needs:
-            (result,) = by_id[check.rule.id].results
-            assert result.status is (Status.MANUAL if check.person else Status.UNKNOWN)
-            assert result.verdict.message == f"{'find out' if check.person else 'needs'} {check.needs}"
+    for_a_person = [one for one in CHECKS if one.asks]
+    assert for_a_person
+    for check in for_a_person:
+        (result,) = by_id[check.rule.id].results
+        assert (result.status, result.verdict.message) == (Status.MANUAL, f"find out {check.asks}")
     assert by_id["KC-META-003"].status is Status.UNKNOWN
     assert exit_code(done) is ExitCode.UNEVALUATED
 
@@ -242,9 +242,9 @@ def test_a_profile_names_checks_that_there_are_and_says_where_it_is_from(profile
 
 
 def test_the_profiles_for_files_have_every_check_that_files_decide() -> None:
-    judged = {one.rule.id for one in CHECKS if not one.needs and one.about in OF_FILES} - {"KC-ENC-015", "KC-ENC-016"}
+    judged = {one.rule.id for one in CHECKS if not one.asks and one.about in OF_FILES} - {"KC-ENC-015", "KC-ENC-016"}
     modes = {f"KC-FS-00{number}" for number in range(1, 6)}
-    backups = {one.rule.id for one in CHECKS if not one.needs and one.about is About.BACKUP}
+    backups = {one.rule.id for one in CHECKS if not one.asks and one.about is About.BACKUP}
     meta = {"KC-META-001", "KC-META-002"}
     assert PROFILES["host"].controls.keys() == judged | backups | meta
     assert PROFILES["ci-static"].controls.keys() == judged - modes - {"KC-LOG-003"} | meta

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from keyctl.audit.live.probes import Role
@@ -9,7 +11,7 @@ from keyctl.etcd.interface import Alarm
 from keyctl.findings import Evidence, Severity, Status
 from keyctl.pki.survey import Outcome
 from tests.unit.audit.given import etcd, verdicts
-from tests.unit.audit.running_etcd import etcd_state, member, port
+from tests.unit.audit.running_etcd import etcd_state, member, port, running_server
 
 P, F, U = Status.PASS, Status.FAIL, Status.UNKNOWN
 WATCHED = "--feature-gates=InitialCorruptCheck=true"
@@ -43,6 +45,14 @@ def test_an_alarm_is_worse_than_not_to_look_for_corruption(kind: str, severity: 
 def test_alarms_that_were_not_told_hide_no_etcd_that_does_not_look() -> None:
     assert [one.status for one in verdicts("KC-LOG-005", etcd_state(alarms=None), etcd())] == [U, F]
     assert [one.status for one in verdicts("KC-LOG-005", etcd_state(alarms=None), etcd(WATCHED))] == [U]
+
+
+def test_members_of_one_name_hide_no_version_of_another() -> None:
+    one, other = member("3.6.13", "default"), replace(member("3.7.3", "default"), id="2")
+    found = verdicts("KC-VER-003", one, other, running_server())
+    assert [(each.status, each.message) for each in found if "members" in each.message] == [
+        (F, "members of etcd of several minor versions: default 3.6.13, default 3.7.3")
+    ]
 
 
 def test_who_is_let_in_is_told_one_by_one_and_what_is_not_known_beside_it() -> None:

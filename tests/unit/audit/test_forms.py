@@ -133,6 +133,12 @@ def test_what_is_not_utf_8_is_not_read_and_not_passed_over(tmp_path: Path, conte
     assert collect([tmp_path], today=TODAY).unread == ()
 
 
+@pytest.mark.parametrize("value", ["[]", "{}", "[a]", "{a: b}"])
+@pytest.mark.parametrize(("kind", "field"), [("ConfigMap", "binaryData"), ("Secret", "data")])
+def test_what_is_no_text_where_an_encoded_one_should_be_is_passed_over(kind: str, field: str, value: str) -> None:
+    assert found_in(f"apiVersion: v1\nkind: {kind}\n{field}: {{a: {value}}}\n") == ()
+
+
 def test_an_encoding_that_is_not_known_hides_everything() -> None:
     (unread,) = found_in("write_files:\n- {path: /a, encoding: rot13, content: x}\n")
     assert isinstance(unread, Unread)

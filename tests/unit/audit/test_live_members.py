@@ -210,6 +210,12 @@ def test_the_loopback_of_a_member_that_did_not_answer_is_never_ours() -> None:
     assert [one.elsewhere for one in found if one.member == "m2"] == [True, True]
 
 
+def test_the_same_loopback_of_two_members_is_two_ports() -> None:
+    near, far = (member(id, peers=("https://127.0.0.1:2380",)) for id in ("1", "2"))
+    found = doors(("https://127.0.0.1:1",), Seen((), (near, far), (("1", "https://127.0.0.1:1"),)))
+    assert [(one.member, one.elsewhere) for one in found if one.role is Role.PEERS] == [("m1", False), ("m2", True)]
+
+
 @dataclass
 class Knocker:
     """Says the same of each port; `asked` are the ports."""

@@ -150,6 +150,14 @@ def test_a_server_that_nobody_listed_was_not_asked(census: Census) -> None:
     assert unread(seen(place("cp1", cluster=cluster), place("cp2", cluster=cluster))) == []
 
 
+def test_one_process_behind_two_addresses_is_not_two_servers() -> None:
+    same: dict[str, Any] = {"start_time": 1000.0, "certificate_serial": 7}
+    (unread,) = (one for one in seen(place("cp1", **same), place("vip", **same)) if isinstance(one, Unread))
+    assert (unread.reason, unread.about) == ("vip and cp1 are one process behind two addresses", SERVERS)
+    apart = seen(place("cp1", **same), place("cp2", **{**same, "certificate_serial": 8}))
+    assert [one for one in apart if isinstance(one, Unread)] == []
+
+
 def test_a_server_with_addresses_of_two_families_is_one() -> None:
     census = Census(frozenset({("apiserver-1", "a")}), frozenset({"10.0.0.1", "fd00::1"}), frozenset())
     assert unread(seen(place("cp1", cluster=FakeCluster(census=census)))) == []
@@ -247,8 +255,9 @@ def test_a_canary_is_gone_whatever_happens() -> None:
 
 def test_a_canary_that_could_not_be_deleted_is_told_by_its_name() -> None:
     there = place(forbidden={("delete", "secrets")})
-    (found,) = canaries([there], lambda _: seal.secret("x"), prefix="/registry", key_names=())
-    assert "Secret kube-system/keyctl-canary-audit-1 was not deleted" in found.problem
+    found, left = canaries([there], lambda _: seal.secret("x"), prefix="/registry", key_names=())
+    assert "Secret kube-system/keyctl-canary-audit-1 was not deleted" in left.problem
+    assert [one.status for one in judgement("KC-DAT-105", Facts(TODAY, (found, left)))] == [Status.FAIL, Status.UNKNOWN]
 
 
 def test_each_server_writes_its_own_canary_and_it_is_read_where_it_lies() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,10 @@ def test_a_real_process_is_seen(tmp_path: Path) -> None:
     shutil.copy("/bin/sleep", program)
     child = subprocess.Popen([program, "30"], env={"ETCD_NAME": "ours-alone", "SECRET": "x"})
     try:
+        # Just after it was started the kernel shows neither its words nor its variables.
+        until = time.monotonic() + 10
+        while b"ours-alone" not in Path(f"/proc/{child.pid}/environ").read_bytes() and time.monotonic() < until:
+            time.sleep(0.01)
         seen = [one for one in processes.running() if one.location.endpoint == "process etcd"]
         names = [setting.value for one in seen if isinstance(one, Program) for setting in one.settings]
         assert "ours-alone" in names

@@ -308,6 +308,31 @@ def test_a_folder_that_cannot_be_listed_is_said(monkeypatch: pytest.MonkeyPatch)
     assert unread() == {"backups/x": "permission denied"}
 
 
+@pytest.mark.parametrize("directory", ["backups", "backups/", "."])
+def test_a_directory_whose_files_cannot_be_looked_into_is_not_an_empty_one(
+    directory: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir("backups" if directory == "." else ".")
+    Path("." if directory == "." else "backups", "snap.db.gz").write_bytes(b"\x1f\x8b" + bytes(20))
+    main.run(["audit", "--backups", directory, "--profile", "host", "-o", "json"])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert {one["status"] for one in findings if one["id"] == "KC-BKP-001"} == {"unknown"}
+
+
+def test_a_directory_that_cannot_be_listed_is_not_an_empty_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "scandir", refusing("backups", os.scandir))
+    _, found = audited(capsys)
+    assert found["001"] == "unknown"
+
+
+def test_a_directory_that_nobody_may_look_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "stat", refusing("backups", os.stat))
+    with pytest.raises(UnusableInputError, match="is no directory of backups"):
+        looked()
+
+
 def test_a_file_that_changes_while_it_is_read_is_not_judged() -> None:
     path = saved()
 

@@ -69,7 +69,7 @@ def test_what_is_no_address_is_wrong_usage_before_any_cluster_is_asked(
 ) -> None:
     monkeypatch.setattr(auditing, "observed", lambda *_, **__: pytest.fail("a cluster is asked"))
     assert (
-        main.run(["audit", "--unreachable", "https://etcd", "--cluster", "keyctl.yaml", "--profile", "minimal"])
+        main.run(["audit", "--unreachable", "https://etcd", "--cluster", "keyctl.yaml", "--profile", "nsa"])
         == ExitCode.USAGE
     )
     assert "https://etcd is no address" in capsys.readouterr().err

@@ -122,6 +122,17 @@ def test_nothing_is_read_that_the_profile_does_not_judge(
     assert asked == []
 
 
+@pytest.mark.parametrize("arguments", [("--unreachable", "127.0.0.1:1"), ("--canary", "--cluster", "keyctl.yaml")])
+@pytest.mark.parametrize("profile", ["ci-static", "minimal"])
+def test_nothing_is_tried_or_written_that_the_profile_does_not_judge(
+    arguments: tuple[str, ...], profile: str, folder: Path, asked: list[Connection], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster_file(folder)
+    assert main.run(["audit", *arguments, "--profile", profile]) == ExitCode.USAGE
+    assert f"profile {profile} " in capsys.readouterr().err
+    assert asked == []
+
+
 def test_a_snapshot_cannot_be_a_report_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     snapshot(folder / "s.db", SEALED)
     words = ["audit", "--snapshot", "s.db", "--profile", "minimal", "--report", "json=s.db"]

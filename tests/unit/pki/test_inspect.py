@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from keyctl.errors import UnusableInputError
 from keyctl.pki.inspect import Certificate, key_matches, load_certificates, parse_certificates
@@ -29,6 +35,28 @@ def test_a_certificate_is_described_by_what_decides_a_connection(authority: trus
     assert found.names == ("etcd.local", "127.0.0.1")
     assert found.not_before < datetime.now(UTC) < found.not_after
     assert found.serial > 0
+
+
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [
+        # The names twice; names of a kind that nobody reads; a version that there is not.
+        (b"\x06\x03\x55\x1d\x63", b"\x06\x03\x55\x1d\x11"),
+        (b"\x82\x0aetcd.local", b"\xa3\x0aetcd.local"),
+        (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x07"),
+    ],
+)
+def test_a_certificate_that_nobody_can_read_is_refused_and_breaks_nothing(here: bytes, there: bytes) -> None:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "etcd")])
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 7, NOW, NOW + timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("etcd.local")]), critical=False)
+    odd = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.99"), b"\x30\x00")
+    der = builder.add_extension(odd, critical=False).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    assert der.count(here) == 1
+    pem = ssl.DER_cert_to_PEM_cert(der.replace(here, there)).encode()
+    with pytest.raises(UnusableInputError, match="no certificate can be read from etcd"):
+        parse_certificates(pem, "etcd.crt")
 
 
 def test_all_certificates_of_a_file_are_read_in_order(authority: trustme.CA, tmp_path: Path) -> None:

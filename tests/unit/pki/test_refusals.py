@@ -270,6 +270,13 @@ def test_nobody_there_is_not_known_and_no_refusal(tmp_path: Path, authority: tru
     assert "connection refused" in found.answers[0].said
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "."])
+def test_a_name_that_no_host_can_have_is_not_known_and_breaks_nothing(host: str, tmp_path: Path) -> None:
+    with refusals.surveyor(Target("", 1, tmp_path / "ca.crt", None, None), TIMEOUT, now=datetime.now(UTC)) as prober:
+        found = prober.survey(host, 1, own=False)
+    assert set(outcomes(found).values()) == {U}
+
+
 def test_a_silent_port_ends_with_the_time_and_is_not_known(
     tmp_path: Path, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,26 @@ def test_each_finding_is_a_test_case() -> None:
     ]
 
 
+@pytest.mark.parametrize("code", [ExitCode.UNEVALUATED, ExitCode.WAIVER])
+def test_an_exit_code_that_no_failure_stands_for_is_an_error(code: ExitCode) -> None:
+    unknown = Finding("KC-3", Severity.LOW, Status.UNKNOWN, "who knows", Location("a.yaml"))
+    below = Finding("KC-1", Severity.LOW, Status.FAIL, "bad", counts=False)
+    text = junit.render(Report("AuditReport", code, "not all was judged", (unknown, below)))
+    require_junit(text)
+    root = ElementTree.fromstring(text)  # noqa: S314 — our own output
+    assert [root.get(name) for name in ("tests", "failures", "errors")] == ["3", "0", "1"]
+    (error,) = root.iter("error")
+    assert (error.get("message"), error.get("type")) == ("not all was judged", str(int(code)))
+
+
+def test_what_is_right_or_fails_already_gets_no_error() -> None:
+    right = Finding("KC-2", Severity.LOW, Status.PASS, "good")
+    wrong = Finding("KC-1", Severity.HIGH, Status.FAIL, "bad")
+    for report in (Report("X", ExitCode.OK, "well", (right,)), Report("X", ExitCode.FINDINGS, "ill", (right, wrong))):
+        assert "<error" not in junit.render(report)
+        assert 'errors="0"' in junit.render(report)
+
+
 @given(st.text())
 def test_any_text_makes_readable_xml(text: str) -> None:
     finding = Finding(text, Severity.HIGH, Status.FAIL, text, Location(etcd_key=text), fix=text)

@@ -18,6 +18,7 @@ P, F, U, N = Status.PASS, Status.FAIL, Status.UNKNOWN, Status.NOT_APPLICABLE
 WRITING = Key(Provider.SECRETBOX, "key1", base64.b64decode(RANDOM_KEY)).fingerprint
 RETIRED = (KeyState.ACTIVE, KeyState.DEACTIVATED)
 NEW_NAME = KeyRef(Provider.AESCBC, "key2")
+YOUNG = record(days=1, ref=NEW_NAME, fingerprint="2" * 32)
 RENAMED = record(days=1, ref=NEW_NAME, origin=Origin.RENAMED)
 BY_PLUGIN = GOOD_CONFIG.partition("  providers:")[0] + (
     "  providers:\n  - kms: {apiVersion: v2, name: vault, endpoint: 'unix:///run/kms.sock'}\n"
@@ -48,6 +49,9 @@ CASES: list[Case] = [
     # By its file a server writes with a key that the ledger does not have.
     ("KC-KEY-101", U, (running(), key_store(record()))),
     ("KC-KEY-101", P, (running(), key_store(record(fingerprint=WRITING)))),
+    # What the file of a server has first writes, whatever the ledger calls active.
+    ("KC-KEY-101", F, (running(), key_store(record(*RETIRED, days=900, fingerprint=WRITING), YOUNG))),
+    ("KC-KEY-101", P, (running(), key_store(record(*RETIRED, days=90, fingerprint=WRITING), YOUNG))),
     ("KC-KEY-101", P, (key_store(record(*RETIRED, days=900), record(ref=NEW_NAME, fingerprint="2" * 32)),)),
     ("KC-KEY-102", P, (key_store(record()),)),
     ("KC-KEY-102", P, (key_store(record(*RETIRED), register=(registered(),)),)),

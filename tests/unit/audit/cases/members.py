@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from keyctl.audit.facts import CertificateFact
+from keyctl.audit.facts import About, CertificateFact, Unread
 from keyctl.audit.live.probes import PortAnswers, Role
 from keyctl.audit.live.reach import Reached
 from keyctl.audit.revocation import RevocationList
@@ -36,6 +36,7 @@ CORRUPTION = "--feature-gates=InitialCorruptCheck=true,Other=false"
 CA = certificate("/pki/etcd/ca.crt", subject="CN=etcd-ca", issuer="CN=etcd-ca", is_ca=True, is_server=False)
 OTHER_CA = certificate("/other/ca.crt", subject="CN=etcd-ca", issuer="CN=etcd-ca", is_ca=True, is_server=False)
 LIST = RevocationList("/pki/crl", "CN=etcd-ca", NOON + timedelta(days=5), Location("/pki/crl"))
+UNREAD = Unread("a certificate of it cannot be read", frozenset({About.CERTIFICATE}), Location("/pki/odd.crt"))
 WITH_LIST = etcd("--client-crl-file=/pki/crl")
 
 
@@ -154,7 +155,11 @@ CASES: list[Case] = [
     ("KC-AUTH-003", U, (etcd(), server(), API_SERVER)),
     ("KC-AUTH-003", U, (etcd(without=["trusted-ca-file"]), server(), CA, API_SERVER)),
     ("KC-AUTH-003", U, (etcd(), server(), CA, OTHER_CA, API_SERVER)),
+    ("KC-AUTH-003", U, (etcd(), server(), CA, API_SERVER, UNREAD)),
+    ("KC-AUTH-003", F, (etcd(), server(), CA, API_SERVER, client("/pki/calico.crt", "CN=calico"), UNREAD)),
     ("KC-TLS-013", P, (etcd(), CA, API_SERVER)),
+    ("KC-TLS-013", U, (etcd(), CA, API_SERVER, UNREAD)),
+    ("KC-TLS-013", F, (etcd(), CA, API_SERVER, client("/pki/x.crt", "CN=x", 32), UNREAD)),
     ("KC-TLS-013", F, (etcd(), CA, API_SERVER, client("/pki/x.crt", "CN=x", 32))),
     ("KC-TLS-013", U, (etcd(), CA)),
     ("KC-TLS-013", P, (WITH_LIST, LIST)),

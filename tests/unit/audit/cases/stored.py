@@ -11,7 +11,7 @@ from keyctl.keys.key import Provider
 from keyctl.stored.source import Area, Coverage
 from tests.support import seal
 from tests.unit.audit.cases import Case
-from tests.unit.audit.given import GOOD_CONFIG, RANDOM_KEY, config
+from tests.unit.audit.given import GOOD_CONFIG, RANDOM_KEY, config, server
 from tests.unit.audit.stored_and_running import (
     ENCRYPTING,
     LAYOUT_ONLY,
@@ -40,6 +40,7 @@ PLUGIN = seal.config(KmsReader("vault", "v2"), identity=False)
 MAPS_ONLY = seal.config(NEW, resources=("configmaps",))
 WITH_MAPS = seal.config(NEW, resources=("secrets", "configmaps"))
 NOTHING = EncryptionConfig(())
+OTHER_ETCD = "--etcd-servers-overrides=/configmaps#https://10.0.0.9:2379"
 OVERWRITTEN = ((AT, seal.secret("a"), 5),)
 HALF_READ = {**dict.fromkeys((Area.LIVE, Area.HISTORY), Coverage.SCANNED), Area.FREE_PAGES: Coverage.NOT_SCANNED}
 OTHER_FILE = GOOD_CONFIG.replace(RANDOM_KEY, RANDOM_KEY.replace("3q2", "4q2"))
@@ -79,6 +80,10 @@ CASES: list[Case] = [
     # A snapshot alone says nothing of the cluster.
     ("KC-DAT-101", F, (stored(secret("a")), snapshot(secret("a", None)))),
     ("KC-DAT-101", P, (stored(secret("a")), snapshot(secret("a")))),
+    # A manifest that was given names another etcd, and only one was read.
+    ("KC-DAT-101", U, (stored(secret("a")), server(OTHER_ETCD))),
+    ("KC-DAT-101", P, (stored(secret("a"), etcds=2), server(OTHER_ETCD))),
+    ("KC-DAT-101", P, (stored(secret("a")), server())),
     ("KC-DAT-102", P, (stored(secret("a")),)),
     ("KC-DAT-102", F, (stored(secret("a") | secret("b", OLD)),)),
     ("KC-DAT-102", F, (stored(secret("a"), ENCRYPTING, seal.config(OLD, NEW)),)),

@@ -29,7 +29,9 @@ from keyctl.stored.display import display
 # connection that was refused may lose it to a reset. Only who is let in is waited for so long.
 _REFUSAL_SECONDS = 1.0
 _MOST = 1024
-# Alerts by which a server refuses who asks. OpenSSL without a client's certificate says handshake failure to TLS 1.2.
+# What OpenSSL says over TLS 1.2 to who has no certificate, and any server to who shares no cipher with it.
+_NOTHING_IN_COMMON = "handshake failure"
+# Alerts by which a server refuses who asks.
 _REFUSALS = frozenset(
     {
         "access denied",
@@ -38,7 +40,7 @@ _REFUSALS = frozenset(
         "certificate required",
         "certificate revoked",
         "certificate unknown",
-        "handshake failure",
+        _NOTHING_IN_COMMON,
         "unknown ca",
         "unsupported certificate",
     }
@@ -79,6 +81,8 @@ class Prober:
         if not self.others.expired:
             talks.append(_Talk(Answer(Attempt.EXPIRED, Outcome.NOT_TRIED, "the key of etcd's CA is not at hand")))
         talks.append(_as_ourselves(there, self.timeout) if own and there.cert else _Talk(_not_tried_as_us(own)))
+        if all(one.answer.outcome is not Outcome.ACCEPTED for one in talks):
+            talks = [_doubted(one) for one in talks]
         speaks_tls = any(one.protocol or one.answer.outcome is Outcome.REFUSED for one in talks)
         answers = (
             _without_tls(there, self.timeout, speaks_tls=speaks_tls),
@@ -104,6 +108,13 @@ class _Talk:
     answer: Answer
     served: Certificate | None = None
     protocol: str = ""
+
+
+def _doubted(talk: _Talk) -> _Talk:
+    """The same where nobody was let in by the ciphers that we speak: it need not be about the certificate."""
+    if _NOTHING_IN_COMMON not in talk.answer.said:
+        return talk
+    return replace(talk, answer=replace(talk.answer, outcome=Outcome.UNKNOWN))
 
 
 def _not_tried_as_us(own: bool) -> Answer:

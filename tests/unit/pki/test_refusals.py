@@ -243,6 +243,7 @@ def test_a_port_that_agrees_to_what_is_weak_is_told(
     [
         pytest.param(42, R, id="bad certificate"),
         pytest.param(116, R, id="certificate required"),
+        pytest.param(40, U, id="handshake failure"),
         pytest.param(80, U, id="internal error"),
         pytest.param(70, U, id="protocol version"),
         pytest.param(112, U, id="unrecognized name"),
@@ -312,6 +313,18 @@ def test_an_expired_certificate_is_tried_where_the_ca_is_at_hand(tmp_path: Path,
 def test_peers_are_not_asked_with_a_clients_certificate(tmp_path: Path, authority: trustme.CA) -> None:
     with listening(speaking(server(authority, authority))) as port:
         assert outcomes(survey(tmp_path, port, authority, own=False))[Attempt.OWN] is N
+
+
+def test_a_failed_handshake_is_a_refusal_only_where_another_one_came_to_its_end(
+    tmp_path: Path, authority: trustme.CA
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with listening(speaking(server(authority, authority, newest=ssl.TLSVersion.TLSv1_2))) as port:
+        with_ours = survey(tmp_path / "a", port, authority)
+        without = survey(tmp_path / "b", port, authority, own=False)
+    assert [one.answer(Attempt.NO_CERTIFICATE).outcome for one in (with_ours, without)] == [R, U]
+    assert "handshake failure" in without.answer(Attempt.NO_CERTIFICATE).said
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,21 @@ def test_what_a_configured_key_does_not_open_is_under_other_bytes_of_its_name(pr
         ]
 
 
+@pytest.mark.parametrize(
+    ("plain", "other_bytes"),
+    [
+        pytest.param(b"{\x93\x07 by chance", True, id="a brace by chance"),
+        pytest.param(b'{"kind":"Widget","spec":{}}', False, id="JSON"),
+        pytest.param(b'{"a":' + b"[" * 100_000, False, id="too deep to look through"),
+        pytest.param(b"by chance", True, id="no object"),
+    ],
+)
+def test_what_comes_out_must_be_an_object(plain: bytes, other_bytes: bool) -> None:
+    key = seal.key("new", Provider.AESCBC, 1)
+    (found,) = _counted(_whole(seal.seal(key, _AT, plain)), config=seal.config(key))
+    assert found.other_bytes is other_bytes
+
+
 def test_a_key_that_stands_twice_under_one_name_opens_with_either_bytes() -> None:
     twice = seal.config(_NEW, seal.key("new", fill=7))
     values = [(_AT, seal.seal(seal.key("new", fill=fill), _AT, _PLAIN), fill) for fill in (1, 7, 9)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from tests.support.plane import control_planes
 from tests.support.real_kube import api_server, ask, create_secret, write_with
 
 pytestmark = pytest.mark.live
+
+_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -97,17 +101,24 @@ def test_a_value_that_the_server_cannot_open_is_a_problem_of_that_object(lab: La
 
 
 def test_two_servers_are_told_apart_and_each_has_its_own_configuration_loaded(lab: Lab, api: HttpApiServer) -> None:
-    other = api_server(lab, "cp2")
     write_with(lab, "third", "new", "old", server="cp2")
-    first, second = api.probe(), other.probe()
-    assert first.ready
-    assert second.ready
-    assert first.loaded_hash != second.loaded_hash
-    assert (first.start_time, first.certificate_serial) != (second.start_time, second.certificate_serial)
-    assert api.probe() == first
-    assert api.kube_system_uid() == other.kube_system_uid()
-    assert len(api.census().endpoints) == 2
-    other.close()
+    with contextlib.closing(api_server(lab, "cp2")) as other:
+        first, second = api.probe(), other.probe()
+        assert first.ready
+        assert second.ready
+        assert first.loaded_hash != second.loaded_hash
+        assert (first.start_time, first.certificate_serial) != (second.start_time, second.certificate_serial)
+        assert api.probe() == first
+        assert api.kube_system_uid() == other.kube_system_uid()
+    _await_endpoints(api, 2)
+
+
+def _await_endpoints(api: HttpApiServer, count: int) -> None:
+    """A server that goes takes its endpoint along, and writes it anew a moment after it is ready."""
+    deadline = time.monotonic() + _SECONDS
+    while len(api.census().endpoints) != count:
+        assert time.monotonic() < deadline, f"never {count} endpoints"
+        time.sleep(0.2)
 
 
 def test_a_restart_between_two_requests_goes_unnoticed_but_for_the_probe(lab: Lab, api: HttpApiServer) -> None:

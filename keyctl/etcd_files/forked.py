@@ -20,6 +20,8 @@ _logger = logging.getLogger(__name__)
 _THREADS = Path("/proc/self/task")
 # Below this the child costs more than it saves.
 _WORTH_BYTES = 32 << 20
+# So much is written and read at a time: to wake the other process costs more than it reads in a page.
+_AT_A_TIME = 32 << 10
 # A pipe takes this much before anybody reads it.
 _MOST_TOLD = 32 << 10
 # By these a child simply ends: what there is to put back is its parent's.
@@ -107,7 +109,8 @@ def _start(work: Callable[[BinaryIO], object], mask: Iterable[int]) -> _Child | 
 def _pipe(closed: ExitStack) -> tuple[BinaryIO, BinaryIO]:
     """The two ends of a pipe, which `closed` will close."""
     reader, writer = os.pipe()
-    return closed.enter_context(os.fdopen(reader, "rb")), closed.enter_context(os.fdopen(writer, "wb"))
+    read_end = closed.enter_context(os.fdopen(reader, "rb", _AT_A_TIME))
+    return read_end, closed.enter_context(os.fdopen(writer, "wb", _AT_A_TIME))
 
 
 def _work_and_exit(

@@ -67,7 +67,7 @@ class Reader:
             if usual is not None and not self._all_live(usual):
                 usual = None
             told, keys = self._read_each(run) if usual is None else self._read_all(usual)
-            yield Find(run.offset, run.content, told, usual is not None, array("q", map(_hash, keys)).tobytes())
+            yield Find(run.offset, run.content, told, usual is not None, array("q", list(map(_hash, keys))).tobytes())
 
     def _read_all(self, usual: UsualRun) -> tuple[bytes, Sequence[bytes]]:
         """The columns of the wanted records of `usual`, which are all live, and the keys of live ones."""
@@ -81,7 +81,7 @@ class Reader:
             newest < self._newer
             and newest <= self._limit
             and (usual.all_first or newest <= self._compacted)
-            and self._seen.isdisjoint(keys)
+            and (not self._seen or self._seen.isdisjoint(keys))
             and min(keys) >= self._prefix
             and max(keys).startswith(self._prefix)
         )

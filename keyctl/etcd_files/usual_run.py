@@ -6,7 +6,9 @@ Whoever gets None here reads the run record by record. Judges no record.
 from __future__ import annotations
 
 import re
+import struct
 from array import array
+from functools import lru_cache
 from itertools import chain, repeat
 from operator import add, gt, le
 from typing import NamedTuple
@@ -33,6 +35,7 @@ BEFORE_KEY = REVISION.size + 2
 _PLACE_NUMBERS = PLACE.size // 8
 _RECORD_BYTES = 3 * 8 + 1
 _MOST_SIZES = 4096
+_MOST_LAYOUTS = 1024
 
 
 class Sizes(dict[bytes, int]):
@@ -72,8 +75,9 @@ def places(columns: bytes) -> bytes:
     count = len(columns) // _RECORD_BYTES
     numbers = array("Q", columns[:-count])
     starts = numbers[:count]
-    key_starts = array("Q", map(add, starts, repeat(BEFORE_KEY)))
-    key_ends = array("Q", map(add, key_starts, columns[-count:]))
+    # Of a list the length is known at once; of anything else an array grows number by number.
+    key_starts = array("Q", list(map(add, starts, repeat(BEFORE_KEY))))
+    key_ends = array("Q", list(map(add, key_starts, columns[-count:])))
     found = array("Q", bytes(PLACE.size * count))
     for index, column in enumerate((starts, key_starts, key_ends, numbers[count : 2 * count], numbers[2 * count :])):
         found[index::_PLACE_NUMBERS] = column
@@ -85,14 +89,11 @@ def usual_run(run: LeafRun, sizes: Sizes) -> UsualRun | None:
     content, leaves = run.content, run.leaves[::-1]
     width, head = LEAF_ELEMENT.size, PAGE_HEADER.size
     heads = b"".join([content[start + head : start + head + width * held] for _, start, _, held in run.leaves])
-    elements = list(LEAF_ELEMENT.iter_unpack(heads))
-    if not elements:
+    words = struct.unpack(f"<{len(heads) // 4}I", heads)[::-1]
+    told_sizes, key_sizes, positions, flags = words[::4], words[1::4], words[2::4], words[3::4]
+    if not words or any(flags) or key_sizes.count(REVISION.size) < len(key_sizes):
         return None
-    elements.reverse()
-    flags, positions, key_sizes, told_sizes = zip(*elements, strict=True)
-    if any(flags) or key_sizes.count(REVISION.size) < len(elements):
-        return None
-    at = chain.from_iterable([range(start + head + width * (held - 1), start, -width) for _, start, _, held in leaves])
+    at = chain.from_iterable([_elements_backwards(start, held) for _, start, _, held in leaves])
     starts = list(map(add, at, positions))
     stops = list(map(add, map(add, starts, key_sizes), told_sizes))
     limits = chain.from_iterable([repeat(end, held) for _, _, end, held in leaves])
@@ -110,6 +111,13 @@ def usual_run(run: LeafRun, sizes: Sizes) -> UsualRun | None:
     if not in_order or list(map(len, keys)) != list(key_lengths) or not _end(content, value_ends, stops):
         return None
     return UsualRun(entries, keys, None not in firsts, starts, key_lengths, value_starts, value_ends)
+
+
+@lru_cache(maxsize=_MOST_LAYOUTS)
+def _elements_backwards(start: int, held: int) -> tuple[int, ...]:
+    """Where the elements of a leaf begin that begins at `start`, the last one first."""
+    first = start + PAGE_HEADER.size
+    return tuple(range(first, first + LEAF_ELEMENT.size * held, LEAF_ELEMENT.size))[::-1]
 
 
 def _end(content: bytes, value_ends: list[int], stops: list[int]) -> bool:

@@ -20,6 +20,13 @@ class DamagedError(ValueError):
 
 def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     """The number at `at` and where it ends. Raises `DamagedError` when it does not end before `end`."""
+    if at + 1 < end:
+        # Most numbers have one byte or two.
+        low, high = data[at], data[at + 1]
+        if low < 0x80:
+            return low, at + 1
+        if high < 0x80:
+            return low & 0x7F | high << 7, at + 2
     number = shift = 0
     for position in range(at, min(end, at + _LONGEST_VARINT)):
         byte = data[position]

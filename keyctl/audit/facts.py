@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from keyctl.audit.alerts import AlertRule
+from keyctl.audit.operated import ManagedPlane, OperatorEncryption
 from keyctl.audit.private_keys import PrivateKeyFact
 from keyctl.audit.revocation import RevocationList
 from keyctl.encryption_config.judge import Judged
@@ -306,7 +307,8 @@ class Unread:
 
 
 # What files tell. What is observed of a running cluster are types of the modules that observe it.
-_OfFiles = Configuration | AuditPolicy | FileFact | CertificateFact | PrivateKeyFact | RevocationList | AlertRule
+_Certified = FileFact | CertificateFact | PrivateKeyFact | RevocationList
+_OfFiles = Configuration | AuditPolicy | AlertRule | ManagedPlane | OperatorEncryption | _Certified
 Fact = Program | _OfFiles | Absent | Unread
 
 

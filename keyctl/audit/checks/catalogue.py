@@ -18,6 +18,7 @@ from keyctl.audit.checks import (
     keys,
     meta,
     network,
+    operated,
     stored_values,
     versions,
 )
@@ -28,6 +29,7 @@ CHECKS: tuple[Check, ...] = (
     *encryption_flags.CHECKS,
     *encryption_config.CHECKS,
     *encryption_state.CHECKS,
+    *operated.CHECKS,
     *stored_values.CHECKS,
     *keys.CHECKS,
     *etcd_tls.CHECKS,

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from keyctl.audit.checks import write_budget
 from keyctl.audit.checks.check import CONFIGURATIONS, Check, check, check_beside
 from keyctl.audit.checks.mappings import KEY, REST
 from keyctl.audit.facts import Configuration, Facts, Program, UndecidedError
+from keyctl.audit.live.stored_values import StoredValues
 from keyctl.audit.sources.near import is_called_alike
 from keyctl.audit.verdicts import Verdict, failed, not_applicable, passed, unknown
 from keyctl.documents import Span
@@ -16,7 +18,7 @@ from keyctl.encryption_config.decode import Decoded
 from keyctl.encryption_config.effective import SECRETS, GroupResource, covering_entries, named_resources, writer
 from keyctl.encryption_config.model import IdentityReader, KmsReader
 from keyctl.findings import Evidence, Finding, Location, Rule, Severity, Status
-from keyctl.keys.key import Provider
+from keyctl.keys.key import KeyRef, Provider
 
 LEGACY_KIND = Rule(
     "KC-ENC-005",
@@ -220,21 +222,34 @@ def _names(server: Program, file: str) -> bool:
     return any(is_called_alike(file, one.value) for one in server.settings if one.name == "encryption-provider-config")
 
 
-@check(WEAK_PROVIDER, CONFIGURATIONS)
-def accepted_provider(configuration: Configuration) -> Iterator[Verdict]:
-    """The provider that writes Secrets."""
+@check_beside(WEAK_PROVIDER, CONFIGURATIONS)
+def accepted_provider(configuration: Configuration, facts: Facts) -> Iterator[Verdict]:
+    """The provider that writes Secrets; of aesgcm also how often its key has written."""
     decoded = loaded(configuration)
-    provider = writer(decoded.config, SECRETS).ref.provider
+    ref = writer(decoded.config, SECRETS).ref
+    provider = ref.provider
     if provider is Provider.IDENTITY:
         yield not_applicable("plaintext", "nothing encrypts Secrets: KC-ENC-007", configuration)
         return
     entry = covering_entries(decoded.config, SECRETS)[0]
     at = part(configuration, decoded.raw.entries[entry].providers[0].node.span)
     if provider is Provider.AESGCM:
-        message = "aesgcm is safe only with a new key every 200,000 writes, of which there is no evidence here"
-        yield Verdict(Status.UNKNOWN, message, at.location, at.evidence, literal=Status.FAIL)
+        yield _rotated_in_time(ref, at, facts)
     else:
         yield passed(f"Secrets are written with {provider}", at)
+
+
+def _rotated_in_time(ref: KeyRef, at: Part, facts: Facts) -> Verdict:
+    """A key of aesgcm is accepted with evidence that it has not written too often; by the wording of CIS it is not."""
+    live = (one for one in facts.of(StoredValues) if one.live)
+    told = [found[ref] for found in (write_budget.of_aesgcm(one, facts) for one in live) if ref in found]
+    message = "aesgcm is safe only with a new key every 200,000 writes"
+    for status in (Status.FAIL, Status.UNKNOWN, Status.PASS):
+        for one in told:
+            if one.status is status:
+                return Verdict(status, f"{message}: {one.message}", at.location, one.evidence, literal=Status.FAIL)
+    message = f"{message}, of which there is no evidence here"
+    return Verdict(Status.UNKNOWN, message, at.location, at.evidence, literal=Status.FAIL)
 
 
 @check(KMS_V1, CONFIGURATIONS)

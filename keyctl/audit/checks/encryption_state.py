@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from keyctl.audit.checks.check import API_SERVERS, Check, Subjects, check, check_once
+from keyctl.audit.checks.check import Check, Subjects, check, check_once
 from keyctl.audit.checks.declared import declared
 from keyctl.audit.checks.mappings import REST
 from keyctl.audit.claims import Claim, Settled, settle
-from keyctl.audit.facts import About, Facts, Program
+from keyctl.audit.facts import About, Facts
 from keyctl.audit.live.api_servers import RunningServer
 from keyctl.audit.live.stored_values import StoredValues
 from keyctl.audit.verdicts import Verdict, failed, not_applicable, passed, unknown
@@ -47,26 +47,6 @@ CONTRADICTION = Rule(
     "it.",
     "keyctl verify-secrets reads every value",
     "",
-    REST,
-)
-MANAGED = Rule(
-    "KC-ENC-015",
-    Severity.MEDIUM,
-    "a managed control plane encrypts without a key of yours",
-    "On EKS, GKE and AKS the provider runs the API servers; its own interface says whether Secrets are under a key "
-    "that you can take away.",
-    "enable encryption of Secrets with a customer's key there",
-    "CIS benchmarks of EKS, GKE and AKS, 5.3.1",
-    REST,
-)
-OPENSHIFT = Rule(
-    "KC-ENC-016",
-    Severity.INFO,
-    "OpenShift is not told to encrypt",
-    "The operator encrypts when APIServer/cluster has spec.encryption.type; its conditions say what it believes, not "
-    "what is stored.",
-    "set spec.encryption.type, and read the stored values",
-    "CIS OpenShift benchmark, 1.2.29",
     REST,
 )
 METRICS = Rule(
@@ -215,23 +195,9 @@ def writes_encrypted(server: RunningServer) -> Iterator[Verdict]:
         yield passed(f"{server.name} has encrypted each of {encrypted} writes since its start", server)
 
 
-@check(MANAGED, API_SERVERS)
-def managed(server: Program) -> Iterator[Verdict]:
-    """Does not apply where the API server is one's own; else the provider must be asked."""
-    yield not_applicable("self-managed", f"{server.name} is run by its owner", server)
-
-
-@check(OPENSHIFT, API_SERVERS)
-def openshift(server: Program) -> Iterator[Verdict]:
-    """Does not apply where the API server is started by something else than OpenShift's operator."""
-    yield not_applicable("not-openshift", f"{server.name} is not started by an operator", server)
-
-
 CHECKS: tuple[Check, ...] = (
     alike,
     loaded_what_is_there,
     declared_and_stored,
-    managed,
-    openshift,
     writes_encrypted,
 )

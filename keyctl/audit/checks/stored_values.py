@@ -5,10 +5,10 @@ A live etcd and a file are told apart: what a snapshot holds says nothing of the
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from keyctl.audit.checks import write_budget
 from keyctl.audit.checks.check import Check, Subjects, check, check_beside, check_once, known
 from keyctl.audit.checks.declared import Declared, declared
 from keyctl.audit.checks.encryption_config import IDENTITY_LEFT
@@ -22,7 +22,6 @@ from keyctl.audit.verdicts import Verdict, failed, not_applicable, passed, unkno
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import IdentityReader
 from keyctl.findings import Evidence, Location, Rule, Severity
-from keyctl.keys.key import KeyRef, Provider
 from keyctl.stored.decrypt import Reason
 from keyctl.stored.judgement import ResourceResult
 from keyctl.verify.report import left_behind
@@ -309,43 +308,15 @@ def _identity(told: Declared, values: StoredValues) -> Iterator[Verdict]:
 
 @check_beside(TOO_MANY_WRITES, LIVE)
 def nonces_left(values: StoredValues, facts: Facts) -> Iterator[Verdict]:
-    """Each aesgcm key: how much is stored under it, and what the servers count. Both are less than what was written."""
-    told = tuple(declared(facts))
-    written: Counter[KeyRef] = Counter()
-    for one in values.whole.resources:
-        for stored in one.stored:
-            if stored.group.ref is not None:
-                written[stored.group.ref] += stored.group.values
-    configured = {ref for one in told for ref in effective.refs(one.config)}
-    keys = sorted(ref for ref in {*written, *configured} if ref.provider is Provider.AESGCM)
-    for ref in keys:
-        yield _budget(values, ref, max(written[ref], _counted(facts, ref, {*written, *configured})))
-    if not keys and told:
+    """Each aesgcm key."""
+    found = write_budget.of_aesgcm(values, facts)
+    yield from found.values()
+    if not found and any(declared(facts)):
         yield not_applicable("no-aesgcm", "no key of aesgcm", values)
-    elif not keys:
+    elif not found:
         yield unknown("no configuration was read", values)
 
 
-def _budget(values: StoredValues, ref: KeyRef, writes: int) -> Verdict:
-    if writes > _MOST_WRITES:
-        return failed(f"{ref} has written at least {writes} times", values)
-    # NOTE: every write of anything makes one revision, so that no key has written more often.
-    if values.etcds == 1 and 0 < values.whole.source.revision <= _MOST_WRITES:
-        return passed(f"{ref} has written at most {values.whole.source.revision} times into this etcd", values)
-    return unknown(
-        f"{ref} has written at least {writes} times: how often before the servers started is not told", values
-    )
-
-
-def _counted(facts: Facts, ref: KeyRef, known: set[KeyRef]) -> int:
-    """How many writes with this key the servers count; 0 where its name is another key's, too."""
-    if sum(one.name == ref.name for one in known) > 1:
-        return 0
-    counters = (one for server in facts.of(RunningServer) for one in server.transformed or ())
-    return sum(one.count for one in counters if one.written and one.succeeded and one.prefix == f"{ref.name}:")
-
-
-_MOST_WRITES = 200_000
 _OVERRIDES = "etcd-servers-overrides"
 _NO_CONFIG = "the configuration of no API server was read"
 

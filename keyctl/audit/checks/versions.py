@@ -99,8 +99,10 @@ def supported(etcd: _Etcd) -> Iterator[Verdict]:
 def data_is_new(facts: Facts) -> Iterator[Verdict]:
     """The date of the list."""
     old = facts.today - AS_OF > _OLDEST
-    message = f"advisories as of {AS_OF}"
-    yield Verdict(Status.FAIL if old else Status.PASS, message, Location(), Evidence.E1)
+    status, message = Status.FAIL if old else Status.PASS, f"advisories as of {AS_OF}"
+    if facts.today < AS_OF:
+        status, message = Status.UNKNOWN, f"{message}, and the clock here says {facts.today}, which is before that"
+    yield Verdict(status, message, Location(), Evidence.E1)
 
 
 def _name(etcd: Program) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from keyctl.audit.profiles.profile import Profile
 
 _CHECKS = (
-    *(f"KC-ENC-{number:03}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 11)),
+    *(f"KC-ENC-{number:03}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 15, 16)),
     *(f"KC-KEY-{number:03}" for number in (104, 105, 106, 107)),
     *(f"KC-TLS-{number:03}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 14)),
     "KC-AUTH-001",

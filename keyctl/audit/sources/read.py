@@ -20,6 +20,7 @@ from keyctl.audit.sources import (
     kubeadm,
     kubespray,
     microk8s,
+    operated,
     pods,
     rancher,
     systemd,
@@ -41,6 +42,7 @@ DOCUMENT_SOURCES: Mapping[str, Source] = {
     "kubespray": kubespray.read,
     "kops": kops.read,
     "Talos": talos.read,
+    "managed control planes and OpenShift": operated.read,
     "alert rules": alert_rules.read,
     "texts inside documents": embedded.read,
 }
@@ -49,7 +51,8 @@ DOCUMENT_SOURCES: Mapping[str, Source] = {
 _WORDS = re.compile(
     rb"kube-apiserver|etcd|ETCD_|EncryptionConfig|EncryptionSecret|ClusterConfiguration|Kubeadm|audit\.k8s\.io|kops\.k8s\.io"
     rb"|secrets-encryption|datastore-endpoint|kube_encrypt_secret_data|kube_kubeadm_apiserver_extra_args|cluster-init"
-    rb"|listen-client-urls|kind\.x-k8s\.io|#cloud-config|write_files"
+    rb"|listen-client-urls|kind\.x-k8s\.io|#cloud-config|write_files|eksctl\.io|ManagedControlPlane|:eks:|databaseEncryption"
+    rb"|container\.cnrm\.cloud|(?i:Microsoft\.ContainerService)|config\.openshift\.io"
 )
 # By these a text that cannot be parsed looks like one that sets something up, not like one that only speaks of it.
 _HINTS: Mapping[About, re.Pattern[bytes]] = {

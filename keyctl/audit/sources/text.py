@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from keyctl.audit.alerts import AlertRule
 from keyctl.audit.facts import Absent, AuditPolicy, Configuration, Program, Setting, Unread
+from keyctl.audit.operated import ManagedPlane, OperatorEncryption
 from keyctl.audit.sources.fragments import ServerFile
 from keyctl.documents import Document, Kind, Mapping, Node, Scalar
 from keyctl.findings import Finding, Location
@@ -105,7 +106,8 @@ class Doc:
 
 
 # What a source can find: facts, parts of one, and texts to look into.
-Found = Program | Configuration | AuditPolicy | AlertRule | Absent | Unread | ServerFile | Text
+_Operated = ManagedPlane | OperatorEncryption
+Found = Program | Configuration | AuditPolicy | AlertRule | _Operated | Absent | Unread | ServerFile | Text
 Source = Callable[[Doc], Iterator[Found]]
 
 

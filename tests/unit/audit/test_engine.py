@@ -242,7 +242,7 @@ def test_a_profile_names_checks_that_there_are_and_says_where_it_is_from(profile
 
 
 def test_the_profiles_for_files_have_every_check_that_files_decide() -> None:
-    judged = {one.rule.id for one in CHECKS if not one.asks and one.about in OF_FILES} - {"KC-ENC-015", "KC-ENC-016"}
+    judged = {one.rule.id for one in CHECKS if not one.asks and one.about in OF_FILES}
     modes = {f"KC-FS-00{number}" for number in range(1, 6)}
     backups = {one.rule.id for one in CHECKS if not one.asks and one.about is About.BACKUP}
     meta = {"KC-META-001", "KC-META-002"}

@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from keyctl.audit.facts import About, Absent, AuditPolicy, Configuration, Fact, Program, UndecidedError, Unread
+from keyctl.audit.operated import ManagedPlane, OperatorEncryption
 from keyctl.audit.sources.read import DOCUMENT_SOURCES
 from keyctl.findings import Evidence
 from tests.unit.audit.given import GOOD_CONFIG, facts_of
@@ -534,6 +535,28 @@ def test_microk8s() -> None:
     assert (absent.about, absent.reason, absent.location.line) == (About.ETCD, "kine", 3)
 
 
+def test_a_managed_control_plane_has_its_key_and_its_line_and_no_server_of_ours() -> None:
+    text = (
+        "apiVersion: eksctl.io/v1alpha5\nkind: ClusterConfig\nmetadata: {name: shop}\n"
+        "secretsEncryption:\n  keyARN: arn:aws:kms:eu-central-1:111122223333:key/1\n"
+    )
+    found = facts_of(("cluster.yaml", text))
+    (plane,) = [fact for fact in found if isinstance(fact, ManagedPlane)]
+    assert (plane.product, plane.name, plane.key) == ("EKS", "shop", "arn:aws:kms:eu-central-1:111122223333:key/1")
+    assert (plane.location.file, plane.location.line) == ("cluster.yaml", 5)
+    absent = {fact.about: fact.reason for fact in found if isinstance(fact, Absent)}
+    assert absent == dict.fromkeys(
+        (About.API_SERVER, About.ETCD, About.PROGRAM, About.CONFIGURATION), "managed-control-plane"
+    )
+
+
+def test_openshifts_operator_is_told_of_a_type() -> None:
+    text = "apiVersion: config.openshift.io/v1\nkind: APIServer\nspec:\n  encryption:\n    type: aescbc\n"
+    told = one(text, OperatorEncryption)
+    assert isinstance(told, OperatorEncryption)
+    assert (told.type, told.doubt, told.location.line) == ("aescbc", "", 5)
+
+
 def test_an_audit_policy_is_read_rule_by_rule() -> None:
     policy = one(
         "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: None\n  users: [a]\n- level: Metadata\n"
@@ -549,7 +572,7 @@ def test_an_audit_policy_is_read_rule_by_rule() -> None:
 
 
 def test_no_source_takes_the_document_of_another() -> None:
-    assert len(DOCUMENT_SOURCES) == 10
+    assert len(DOCUMENT_SOURCES) == 11
     for text in (STATIC_POD, KUBEADM_3, ETCD_CONFIG):
         found = [fact for fact in facts_of(("file.yaml", text)) if isinstance(fact, Program)]
         assert len(found) == len({(fact.name, fact.location.line) for fact in found})

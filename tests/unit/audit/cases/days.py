@@ -12,4 +12,6 @@ from tests.unit.audit.cases import Case
 CASES: list[Case] = [
     ("KC-VER-004", Status.PASS, Facts(AS_OF + timedelta(days=90))),
     ("KC-VER-004", Status.FAIL, Facts(AS_OF + timedelta(days=91))),
+    ("KC-VER-004", Status.PASS, Facts(AS_OF)),
+    ("KC-VER-004", Status.UNKNOWN, Facts(AS_OF - timedelta(days=1))),
 ]

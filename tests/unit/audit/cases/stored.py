@@ -53,6 +53,7 @@ OLDER = replace(running(), loaded=None, silent="Kubernetes v1.33.2 does not repo
 REFUSED = replace(running(loaded_hash="sha256:other"), failures=3)
 ENCRYPTED, PLAIN = wrote("k8s:enc:secretbox:v1:"), wrote("")
 MANY = wrote("new:", 200_001)
+GCM_FILE = GOOD_CONFIG.replace("secretbox", "aesgcm").replace("key1", "new")
 EVERYTHING = GOOD_CONFIG.replace("[secrets]", "['*.*']")
 INFRASTRUCTURE = {b"/registry/masterleases/10.0.0.1": seal.stored("v1", "Endpoints", "")}
 
@@ -167,6 +168,11 @@ CASES: list[Case] = [
     ("KC-ENC-014", P, (stored(secret("a")), snapshot(secret("b", None)), config())),
     ("KC-ENC-014", U, (stored(secret("a")),)),
     ("KC-ENC-014", U, (stored({}), config())),
+    ("KC-ENC-009", P, (by_gcm(revision=200_000), config(GCM_FILE))),
+    ("KC-ENC-009", F, (by_gcm(revision=200_001), running(counters=(MANY,)), config(GCM_FILE))),
+    ("KC-ENC-009", U, (by_gcm(revision=200_001), config(GCM_FILE))),
+    # A snapshot of before tells nothing about the key of now.
+    ("KC-ENC-009", U, (snapshot(secret("a", GCM)), config(GCM_FILE))),
     ("KC-KEY-103", P, (by_gcm(revision=200_000),)),
     ("KC-KEY-103", F, (by_gcm(revision=200_001), running(counters=(MANY,)))),
     ("KC-KEY-103", U, (by_gcm(revision=200_001), running(counters=(wrote("new:"),)))),

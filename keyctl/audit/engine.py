@@ -16,7 +16,10 @@ from keyctl.audit.baseline import NOTHING, Known, mark_of
 from keyctl.audit.checks import meta
 from keyctl.audit.checks.catalogue import CHECKS, RULES
 from keyctl.audit.checks.check import Check
-from keyctl.audit.facts import About, Facts
+from keyctl.audit.facts import About, Configuration, Facts, Placed, Program
+from keyctl.audit.live.api_servers import RunningServer
+from keyctl.audit.live.stored_values import StoredValues
+from keyctl.audit.operated import MANAGED, OperatorEncryption
 from keyctl.audit.profiles.profile import Profile
 from keyctl.audit.verdicts import Verdict, not_applicable, unknown
 from keyctl.audit.waivers import Waiver
@@ -25,6 +28,9 @@ from keyctl.findings import Evidence, Finding, Location, Rule, Severity, Status
 # Of several results of one check the first of these is that of the check.
 _WORST_FIRST = (Status.FAIL, Status.UNKNOWN, Status.MANUAL, Status.WAIVED, Status.PASS, Status.NOT_APPLICABLE)
 _SEVERITIES = tuple(Severity)
+# By these somebody runs a control plane himself: that another one is managed says nothing about it.
+_OWN: tuple[type[Placed], ...] = (Program, Configuration, OperatorEncryption, RunningServer, StoredValues)
+_OF_OWN = frozenset({About.API_SERVER, About.ETCD, About.CONFIGURATION, About.RUNNING_SERVER, About.STORED_VALUES})
 
 
 class Outcome(Enum):
@@ -197,13 +203,18 @@ def _unread(about: About, facts: Facts) -> Iterator[Verdict]:
 
 
 def _absent(about: About, facts: Facts, profile: Profile) -> Iterator[Verdict]:
-    told = [one for one in facts.absent if one.about is about]
+    own = _runs_one(facts)
+    told = [one for one in facts.absent if one.about is about and not (own and one.reason == MANAGED)]
     for one in told:
         yield not_applicable(one.reason, one.message, one)
     if not told:
         message = f"nothing about it was given: {about}"
         status = Status.NOT_APPLICABLE if profile.absent_is_fine else Status.UNKNOWN
         yield Verdict(status, message, Location(), Evidence.E0, reason="not-given" if profile.absent_is_fine else "")
+
+
+def _runs_one(facts: Facts) -> bool:
+    return any(isinstance(one, _OWN) for one in facts.found) or any(one.about & _OF_OWN for one in facts.unread)
 
 
 def _waived(rule: Rule, verdict: Verdict, waivers: tuple[Waiver, ...], facts: Facts, used: set[Waiver]) -> Result:

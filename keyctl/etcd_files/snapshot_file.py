@@ -21,6 +21,7 @@ _ARCHIVES = {
     b"\x28\xb5\x2f\xfd": ("zstd", "unpack it first: zstd -d NAME"),
     b"\xfd7zXZ\x00": ("xz", "unpack it first: xz -dk NAME"),
 }
+_AGE = b"age-encr"
 
 SHA256_OK, SHA256_ABSENT = "sha256-ok", "sha256-absent"
 
@@ -39,6 +40,12 @@ def extent(file: DatabaseFile) -> Extent:
     for magic, (kind, how) in _ARCHIVES.items():
         if start.startswith(magic):
             raise UnusableInputError(f"{file.path} is compressed", cause=f"it starts as a {kind} file does", hint=how)
+    if start == _AGE:
+        raise UnusableInputError(
+            f"{file.path} is encrypted",
+            cause="it starts as an age file does",
+            hint="decrypt it first, or look into it: keyctl snapshot inspect NAME --identity IDENTITY",
+        )
     over = file.size % ALIGNMENT
     if over not in (0, DIGEST_BYTES) or file.size == DIGEST_BYTES:
         raise UnusableInputError(

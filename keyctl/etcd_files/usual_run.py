@@ -35,7 +35,8 @@ BEFORE_KEY = REVISION.size + 2
 _PLACE_NUMBERS = PLACE.size // 8
 _RECORD_BYTES = 3 * 8 + 1
 _MOST_SIZES = 4096
-_MOST_LAYOUTS = 1024
+# What is kept of layouts of leaves: so many, of leaves that hold no more than this.
+_MOST_LAYOUTS, _MOST_KEPT = 1024, 512
 
 
 class Sizes(dict[bytes, int]):
@@ -93,7 +94,9 @@ def usual_run(run: LeafRun, sizes: Sizes) -> UsualRun | None:
     told_sizes, key_sizes, positions, flags = words[::4], words[1::4], words[2::4], words[3::4]
     if not words or any(flags) or key_sizes.count(REVISION.size) < len(key_sizes):
         return None
-    at = chain.from_iterable([_elements_backwards(start, held) for _, start, _, held in leaves])
+    at = chain.from_iterable(
+        [(_kept_elements if held <= _MOST_KEPT else _elements_backwards)(start, held) for _, start, _, held in leaves]
+    )
     starts = list(map(add, at, positions))
     stops = list(map(add, map(add, starts, key_sizes), told_sizes))
     limits = chain.from_iterable([repeat(end, held) for _, _, end, held in leaves])
@@ -113,11 +116,13 @@ def usual_run(run: LeafRun, sizes: Sizes) -> UsualRun | None:
     return UsualRun(entries, keys, None not in firsts, starts, key_lengths, value_starts, value_ends)
 
 
-@lru_cache(maxsize=_MOST_LAYOUTS)
 def _elements_backwards(start: int, held: int) -> tuple[int, ...]:
     """Where the elements of a leaf begin that begins at `start`, the last one first."""
     first = start + PAGE_HEADER.size
     return tuple(range(first, first + LEAF_ELEMENT.size * held, LEAF_ELEMENT.size))[::-1]
+
+
+_kept_elements = lru_cache(maxsize=_MOST_LAYOUTS)(_elements_backwards)
 
 
 def _end(content: bytes, value_ends: list[int], stops: list[int]) -> bool:

@@ -241,8 +241,11 @@ def accepted_provider(configuration: Configuration, facts: Facts) -> Iterator[Ve
 
 def _rotated_in_time(ref: KeyRef, at: Part, facts: Facts) -> Verdict:
     """A key of aesgcm is accepted with evidence that it has not written too often; by the wording of CIS it is not."""
-    live = (one for one in facts.of(StoredValues) if one.live)
+    live = [one for one in facts.of(StoredValues) if one.live]
     told = [found[ref] for found in (write_budget.of_aesgcm(one, facts) for one in live) if ref in found]
+    # An etcd without a value of this key, or one of two clusters whose keys are called alike, proves nothing right.
+    tied = write_budget.is_one_key(ref, facts) and all(write_budget.holds(one, ref) for one in live)
+    told = [one for one in told if tied or one.status is not Status.PASS]
     message = "aesgcm is safe only with a new key every 200,000 writes"
     for status in (Status.FAIL, Status.UNKNOWN, Status.PASS):
         for one in told:

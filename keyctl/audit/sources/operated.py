@@ -7,18 +7,28 @@ google.container.v1.DatabaseEncryption, Microsoft.ContainerService/managedCluste
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from keyctl.audit.facts import TEMPLATE, About, Absent
 from keyctl.audit.operated import MANAGED, ManagedPlane, OperatorEncryption
-from keyctl.audit.sources.text import Doc, Found, path, plain
-from keyctl.documents import Node
+from keyctl.audit.sources.text import Doc, Found, fields, path, plain
+from keyctl.documents import Node, Scalar
 from keyctl.hosts.pod import field_of, items_of
+from keyctl.stored.display import display
 
 _SECRETS = "secrets"
 _ENCRYPTED = frozenset({"ENCRYPTED", "ALL_OBJECTS_ENCRYPTION_ENABLED"})
 _DONE = frozenset({"", "CURRENT_STATE_ENCRYPTED", "CURRENT_STATE_ALL_OBJECTS_ENCRYPTION_ENABLED"})
+_OF_EKS = re.compile(r"arn:[^:]+:eks:")
+_OF_GKE = re.compile(r"https://container\.googleapis\.com/.*/clusters/[^/]+")
+_OF_AKS = "microsoft.containerservice/managedclusters"
+_KEYS = {
+    "EKS": re.compile(r"arn:[^:]+:kms:.+"),
+    "GKE": re.compile(r"projects/.+/cryptoKeys/.+"),
+    "AKS": re.compile(r"https://[^/]+/keys/.+"),
+}
 # What is not to be found in files where somebody else runs the API servers and etcd.
 _THEIRS = (About.API_SERVER, About.ETCD, About.PROGRAM, About.CONFIGURATION)
 
@@ -39,7 +49,8 @@ def read(doc: Doc) -> Iterator[Found]:
     roots = items_of(doc.root) or (doc.root,)
     for root in roots:
         one = Doc(doc.text, replace(doc.document, root=root))
-        if one.is_kind("config.openshift.io/", "APIServer"):
+        # The operator looks at the object of this name and at no other.
+        if one.is_kind("config.openshift.io/", "APIServer") and plain(path(root, "metadata", "name")) == "cluster":
             yield _operator(one)
         told = _ordered(one) or _described(one)
         if told is not None:
@@ -50,10 +61,12 @@ def _ordered(doc: Doc) -> _Told | None:
     """Of an object that somebody applies."""
     spec, name = field_of(doc.root, "spec"), path(doc.root, "metadata", "name")
     if doc.is_kind("eksctl.io/", "ClusterConfig"):
-        return _Told("EKS", name, path(doc.root, "secretsEncryption", "keyARN"))
+        return _Told("EKS", name, _leaf(doc.root, "secretsEncryption", "keyARN"))
     if doc.is_kind("controlplane.cluster.x-k8s.io/", "AWSManagedControlPlane"):
         encryption = field_of(spec, "encryptionConfig")
-        return _Told("EKS", name, field_of(encryption, "provider"), on=_covers_secrets(encryption))
+        later = isinstance(encryption, Scalar) or any(TEMPLATE.search(one) for one in _resources(encryption))
+        doubt = "which resources it covers is put in later" if later else ""
+        return _Told("EKS", name, _leaf(encryption, "provider"), on=_SECRETS in _resources(encryption), doubt=doubt)
     if doc.is_kind("infrastructure.cluster.x-k8s.io/", "AzureManagedControlPlane"):
         return _azure(spec, name, "keyID")
     if doc.is_kind("container.cnrm.cloud.google.com/", "ContainerCluster"):
@@ -64,43 +77,61 @@ def _ordered(doc: Doc) -> _Told | None:
 def _described(doc: Doc) -> _Told | None:
     """Of what aws eks describe-cluster, gcloud container clusters describe and az aks show print."""
     cluster = field_of(doc.root, "cluster")
-    if ":eks:" in plain(field_of(cluster, "arn")):
+    # A cluster that is only registered there (connectorConfig) is run by somebody else.
+    own = field_of(cluster, "connectorConfig") is None and field_of(cluster, "resourcesVpcConfig") is not None
+    if own and _OF_EKS.match(plain(field_of(cluster, "arn"))):
         configs = items_of(field_of(cluster, "encryptionConfig"))
-        config = next((one for one in configs if _covers_secrets(one)), None)
-        return _Told("EKS", field_of(cluster, "name"), path(config, "provider", "keyArn"))
+        config = next((one for one in configs if _SECRETS in _resources(one)), None)
+        return _Told("EKS", field_of(cluster, "name"), _leaf(config, "provider", "keyArn"))
     name = field_of(doc.root, "name")
-    if "container.googleapis.com" in plain(field_of(doc.root, "selfLink")):
+    if _OF_GKE.fullmatch(plain(field_of(doc.root, "selfLink"))):
         return _google(doc.root, name)
-    if plain(field_of(doc.root, "type")).lower() == "microsoft.containerservice/managedclusters":
+    # What lists resources of any type has the fields of its own below "properties", or leaves them out.
+    if plain(field_of(doc.root, "type")).lower() == _OF_AKS and _has(doc.root, "agentPoolProfiles", "securityProfile"):
         return _azure(doc.root, name, "keyId")
     return None
 
 
-def _covers_secrets(encryption: Node | None) -> bool:
-    return any(plain(one) == _SECRETS for one in items_of(field_of(encryption, "resources")))
+def _has(node: Node | None, *names: str) -> bool:
+    return any(key.text in names for key, _ in fields(node))
+
+
+def _resources(encryption: Node | None) -> tuple[str, ...]:
+    return tuple(plain(one) for one in items_of(field_of(encryption, "resources")))
+
+
+def _leaf(node: Node | None, *names: str) -> Node | None:
+    """The value of a field of a field; a scalar on the way is what stands in its place: a template, mostly."""
+    for name in names:
+        if isinstance(node, Scalar):
+            return node
+        node = field_of(node, name)
+    return node
 
 
 def _azure(node: Node | None, name: Node | None, key: str) -> _Told:
-    kms = path(node, "securityProfile", "azureKeyVaultKms")
-    enabled = plain(field_of(kms, "enabled"))
+    kms = "securityProfile", "azureKeyVaultKms"
+    enabled = plain(_leaf(node, *kms, "enabled"))
     doubt = "whether it is enabled is put in later" if TEMPLATE.search(enabled) else ""
-    return _Told("AKS", name, field_of(kms, key), on=enabled == "true", doubt=doubt)
+    return _Told("AKS", name, _leaf(node, *kms, key), on=enabled.lower() == "true", doubt=doubt)
 
 
 def _google(node: Node | None, name: Node | None) -> _Told:
-    encryption = field_of(node, "databaseEncryption")
-    state, current = plain(field_of(encryption, "state")), plain(field_of(encryption, "currentState"))
-    on, doubt = state in _ENCRYPTED, ""
-    if TEMPLATE.search(state):
+    state, current, key = (_leaf(node, "databaseEncryption", one) for one in ("state", "currentState", "keyName"))
+    on, doubt = plain(state) in _ENCRYPTED, ""
+    if TEMPLATE.search(plain(state)):
         doubt = "the state is put in later"
-    elif on and current not in _DONE:
-        doubt = f"the provider says {current}"
-    return _Told("GKE", name, field_of(encryption, "keyName"), on=on, doubt=doubt)
+    elif on and plain(current) not in _DONE:
+        doubt = f"the provider says {display(plain(current))}"
+    return _Told("GKE", name, key, on=on, doubt=doubt)
 
 
 def _plane(doc: Doc, told: _Told) -> Iterator[Found]:
     key = plain(told.key)
     doubt = told.doubt or ("the key is put in later" if TEMPLATE.search(key) else "")
+    given = key or (told.key is not None and not isinstance(told.key, Scalar))
+    if not doubt and given and told.on and not _KEYS[told.product].fullmatch(key):
+        doubt = "what stands in its place names no key there"
     at = doc.at(told.key if told.key is not None else doc.root)
     name = plain(told.name) or told.product
     yield ManagedPlane(told.product, name, key if told.on else "", at, doubt)
@@ -109,6 +140,8 @@ def _plane(doc: Doc, told: _Told) -> Iterator[Found]:
 
 
 def _operator(doc: Doc) -> OperatorEncryption:
-    node = path(doc.root, "spec", "encryption", "type")
+    node = _leaf(doc.root, "spec", "encryption", "type")
     doubt = "the type is put in later" if TEMPLATE.search(plain(node)) else ""
+    if plain(node) == "KMS" and path(doc.root, "spec", "encryption", "kms") is None:
+        doubt = "type KMS without a kms"
     return OperatorEncryption(plain(node), doc.at(node if node is not None else doc.root), doubt)

@@ -59,6 +59,7 @@ _HINTS: Mapping[About, re.Pattern[bytes]] = {
     About.API_SERVER: re.compile(
         rb"--?(?:encryption-provider-config|etcd-servers|authorization-mode|service-account-issuer)\b|ClusterConfiguration"
         rb"|KubeadmControlPlane|secrets-encryption|kube-apiserver-arg|kube_encrypt_secret_data|boxEncryptionSecret"
+        rb"|eksctl\.io/v|kind[\"']?[ \t]*:[ \t]*[\"']?(?:(?:AWS|Azure)ManagedControlPlane|ContainerCluster|APIServer)\b"
     ),
     About.ETCD: re.compile(
         rb"listen-client-urls|client-cert-auth|ETCD_LISTEN|ClusterConfiguration|KubeadmControlPlane|peer-transport-security"

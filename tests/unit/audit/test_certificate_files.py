@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from keyctl.audit.certificate_files import judge, place
 from keyctl.audit.certificate_report import report
-from keyctl.audit.certificate_users import Reached, named, of_cluster, of_programs
+from keyctl.audit.certificate_users import Reached, named, of_cluster, of_kubeconfigs, of_programs
 from keyctl.audit.checks.certificates import EXPIRY
 from keyctl.audit.facts import Facts, Program
 from keyctl.audit.sources.pem import fact_of
@@ -35,7 +39,7 @@ def findings_in(
     """What `certs check` says of `paths`, and its exit code."""
     inventory = take(paths)
     programs, etcds = tuple(programs), tuple(etcds)
-    placed = place(inventory, of_programs(programs) | of_cluster(etcds))
+    placed = place(inventory, of_kubeconfigs(inventory) | of_programs(programs) | of_cluster(etcds))
     said = (replace(fact_of(one.path, one.described), path=one.place) for one in inventory.certificates)
     findings = (*judge(placed, inventory, Facts(TODAY, (*programs, *said))), *named(etcds, placed))
     return findings, report(placed, inventory, findings, bar=Severity.MEDIUM, today=TODAY).exit_code
@@ -323,3 +327,224 @@ def test_a_name_covers_what_tls_says_it_covers(tmp_path: Path, name: str, host: 
     findings, _ = findings_in(tmp_path, etcds=[Reached(f"{tmp_path}/ca.crt", "", "", (host,))])
     (said,) = (one.status for one in findings if one.id == "KC-CRT-003")
     assert said is (Status.PASS if covered else Status.FAIL)
+
+
+def made(*extensions: x509.ExtensionType, name: str = "etcd", signer: Issued | None = None, ca: bool = True) -> Issued:
+    """A certificate with these extensions, as openssl makes it of its configuration: of its own, or of `signer`."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    by = x509.load_pem_x509_certificate(signer.certificate).subject if signer else subject
+    built = x509.CertificateBuilder(by, subject, key.public_key(), x509.random_serial_number())
+    built = built.not_valid_before(now).not_valid_after(now + timedelta(days=3000))
+    for extension in (x509.BasicConstraints(ca, None), *extensions):
+        built = built.add_extension(extension, critical=False)
+    signing = serialization.load_pem_private_key(signer.private_key, None) if signer else key
+    assert isinstance(signing, ec.EllipticCurvePrivateKey)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    signed = built.sign(signing, hashes.SHA256())
+    return Issued(signed.public_bytes(serialization.Encoding.PEM), key.private_bytes(*form))
+
+
+ASKS = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+SERVES = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+BOTH = x509.ExtendedKeyUsage([*SERVES, *ASKS])
+CALLED = x509.SubjectAlternativeName([x509.DNSName("etcd-ca")])
+AT_HOME = x509.SubjectAlternativeName([x509.IPAddress(ip_address("10.0.0.1"))])
+ENCIPHERS = x509.KeyUsage(False, False, True, False, False, False, False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("stem", "extensions", "said"),
+    [
+        pytest.param("etcd", (), "no alternative names", id="openssl req -x509, beside its key"),
+        pytest.param("ca", (AT_HOME,), "looks like a server's", id="one that names an address"),
+        pytest.param("etcd/server", (AT_HOME,), "stands there as etcd's server and is a CA", id="in etcd's place"),
+        pytest.param("apiserver-etcd-client", (), "stands there as etcd's client and is a CA", id="a client's place"),
+    ],
+)
+def test_a_ca_that_is_used_as_a_server_or_client_is_found(
+    tmp_path: Path, stem: str, extensions: tuple[x509.ExtensionType, ...], said: str
+) -> None:
+    (tmp_path / "etcd").mkdir()
+    write_pair((tmp_path / stem).parent, (tmp_path / stem).name, made(*extensions))
+    (about,) = (one for key, one in wrong(tmp_path).items() if key.startswith("KC-TLS-012"))
+    assert said in about.message
+    assert "keyctl certs init" in (about.fix or "")
+
+
+@pytest.mark.parametrize("stem", ["ca", "etcd-ca", "my.ca", "cluster-root", "trust-bundle"])
+def test_a_ca_that_is_called_one_is_no_servers_certificate(tmp_path: Path, stem: str) -> None:
+    write_pair(tmp_path, stem, made())
+    assert wrong(tmp_path) == {}
+
+
+def test_a_ca_that_signed_somebody_is_one_whatever_its_file_is_called(tmp_path: Path) -> None:
+    authority = made(AT_HOME)
+    write_pair(tmp_path, "some", authority)
+    write_pair(tmp_path, "client", made(ASKS, name="c", signer=authority, ca=False))
+    assert wrong(tmp_path) == {}
+
+
+def test_usages_of_a_ca_are_limits_for_what_it_signs(kubeadm: KubeadmPki) -> None:
+    kubeadm.authorities["etcd/ca"] = made(SERVES, CALLED, name="etcd-ca")
+    kubeadm.write("etcd/ca", kubeadm.authorities["etcd/ca"])
+    for stem in ("etcd/server", "etcd/peer", "etcd/healthcheck-client", "apiserver-etcd-client"):
+        kubeadm.write(stem, kubeadm.issue("etcd/ca", kubeadm.subject(stem)))
+    found = wrong(kubeadm.root)
+    # The server's is asked to serve, and no more.
+    peer, health, api = (
+        "KC-CRT-003 peer.crt",
+        "KC-CRT-003 healthcheck-client.crt",
+        "KC-TLS-008 apiserver-etcd-client.crt",
+    )
+    assert set(found) == {peer, health, api}
+    assert "etcd/ca.crt, which signed it, is not for clients" in found[peer].message
+
+
+def test_a_ca_whose_key_usage_forbids_it_signs_nobody(tmp_path: Path) -> None:
+    authority = made(ENCIPHERS, name="ca")
+    write_pair(tmp_path, "ca", authority)
+    write_pair(tmp_path, "client", made(ASKS, name="c", signer=authority, ca=False))
+    assert set(wrong(tmp_path)) == {"KC-CRT-002 client.crt"}
+
+
+def test_a_servers_key_usage_that_grpc_refuses_is_found(kubeadm: KubeadmPki) -> None:
+    served = made(AT_HOME, BOTH, ENCIPHERS, name="cp1", signer=kubeadm.authorities["etcd/ca"], ca=False)
+    kubeadm.write("etcd/server", served)
+    (key, finding), *more = wrong(kubeadm.root).items()
+    assert (key, more, finding.severity) == ("KC-CRT-003 server.crt", [], Severity.MEDIUM)
+    assert "kubeadm init phase certs etcd-server" in (finding.fix or "")
+
+
+def kubeconfig(
+    kubeadm: KubeadmPki,
+    name: str = "admin.conf",
+    *,
+    ca: str = "ca",
+    days: int = 300,
+    user: dict[str, str] | None = None,
+) -> Path:
+    """A kubeconfig beside the directory, as kubeadm writes it; with `user` in the place of its embedded pair."""
+    issued = kubeadm.issue(ca, Subject("kubernetes-admin", Usage.CLIENT, ("kubeadm:cluster-admins",)), days=days)
+    pair = {"client-certificate-data": encoded(issued.certificate), "client-key-data": encoded(issued.private_key)}
+    authority = encoded(kubeadm.authorities["ca"].certificate)
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"certificate-authority-data": authority}}],
+        "users": [{"name": "u", "user": user or pair}],
+    }
+    path = kubeadm.root.parent / name
+    path.write_text(yaml.safe_dump(document))
+    path.chmod(0o600)
+    return path
+
+
+def encoded(pem: bytes) -> str:
+    return base64.b64encode(pem).decode()
+
+
+def test_the_certificates_in_a_kubeconfig_are_looked_at_like_all_others(kubeadm: KubeadmPki) -> None:
+    path = kubeconfig(kubeadm)
+    findings, code = findings_in(kubeadm.root.parent)
+    about = {one.id for one in findings if one.location.file == str(path)}
+    assert code == ExitCode.OK
+    assert about >= {"KC-TLS-011", "KC-CRT-001", "KC-CRT-002", "KC-CRT-003", "KC-FS-004"}
+    assert findings_in(path)[1] == ExitCode.OK
+
+
+def test_one_in_a_kubeconfig_that_expires_is_renewed_by_kubeadms_own_command(kubeadm: KubeadmPki) -> None:
+    kubeconfig(kubeadm, days=3)
+    mine = kubeconfig(kubeadm, "mine.yaml", days=3)
+    mine.chmod(0o644)
+    inventory = take([kubeadm.root.parent])
+    findings, _ = findings_in(kubeadm.root.parent)
+    (table,) = report(place(inventory, {}), inventory, findings, bar=None, today=TODAY).tables
+    states = {(row[2], row[0]) for row in table.rows if row[1].endswith("admin.conf")}
+    assert states == {("client", "high"), ("CA", "ok")}
+    assert {key: one.fix for key, one in wrong(kubeadm.root.parent).items()} == {
+        "KC-TLS-011 admin.conf": "kubeadm certs renew admin.conf",
+        "KC-TLS-011 mine.yaml": EXPIRY.fix,
+        "KC-FS-004 mine.yaml": f"chmod 600 {mine}",
+    }
+
+
+def test_one_in_a_kubeconfig_of_another_ca_and_one_with_another_key_are_found(kubeadm: KubeadmPki) -> None:
+    kubeconfig(kubeadm, ca="front-proxy-ca")
+    one, other = (kubeadm.issue("ca", Subject("x", Usage.CLIENT)) for _ in range(2))
+    mixed = {"client-certificate-data": encoded(one.certificate), "client-key-data": encoded(other.private_key)}
+    kubeconfig(kubeadm, "mixed", user=mixed)
+    assert set(wrong(kubeadm.root.parent)) == {"KC-CRT-002 admin.conf", "KC-CRT-001 mixed"}
+
+
+def test_a_file_that_a_kubeconfig_names_is_looked_at_wherever_it_is(kubeadm: KubeadmPki, tmp_path: Path) -> None:
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "conf"
+    elsewhere.mkdir()
+    folder.mkdir()
+    write_pair(elsewhere, "kubelet", kubeadm.issue("ca", Subject("system:node:x", Usage.CLIENT), days=3))
+    named = {"client-certificate": "../elsewhere/kubelet.crt", "client-key": "../elsewhere/kubelet.key"}
+    path = kubeconfig(kubeadm, "conf/kubelet.conf", user=named)
+    assert set(wrong(folder)) == {"KC-TLS-011 kubelet.crt"}
+    (elsewhere / "kubelet.crt").unlink()
+    assert any("is not there" in one for one in unknown(path))
+    (elsewhere / "kubelet.key").unlink()
+    both = {"client-certificate": "both.pem", "client-key": "both.pem"}
+    assert len(unknown(kubeconfig(kubeadm, "conf/both.conf", user=both))) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("users: [{user: {client-certificate-data: '???'}}]", id="no base64"),
+        pytest.param("users: [{user: {client-certificate-data: aGVsbG8=}}]", id="no certificate"),
+        pytest.param("users: [{user: {client-certificate-data: aGVsbG8=}}", id="no YAML"),
+        pytest.param(f"users: [{{user: {{client-certificate: {'x' * 4096}}}}}]", id="a name that no file has"),
+        pytest.param('{"users": [{"user": {"client-certificate": "\\u0000"}}]}', id="a name that none can have"),
+    ],
+)
+def test_a_kubeconfig_that_cannot_be_read_is_not_passed_over(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config").write_text(text)
+    assert len(unknown(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "users: []",
+        "users: 7\nclient-certificate: x",
+        "clusters: [7, {cluster: 7}]\nusers: [{user: {client-certificate: {a: b}, token: x}}]",
+        "--kubelet-client-certificate=/x.crt\nusers: a",
+    ],
+)
+def test_what_names_no_certificate_is_nothing_wrong(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config").write_text(text)
+    assert unknown(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("etcd.der", b"\x30\x82\x01\x0a"),
+        ("etcd.crt", b"\x30\x82\x01\x0a"),
+        ("etcd.crt", b""),
+        ("etcd.crt", b"  -----BEGIN CERTIFICATE-----\n  AAAA\n  -----END CERTIFICATE-----\n"),
+        ("etcd.p12", b"\x30"),
+        ("server", b"-----BEGIN TRUSTED CERTIFICATE-----\nAAAA\n-----END TRUSTED CERTIFICATE-----\n"),
+    ],
+)
+def test_what_is_called_a_certificate_and_cannot_be_read_is_not_passed_over(
+    kubeadm: KubeadmPki, name: str, content: bytes
+) -> None:
+    (kubeadm.root / name).write_bytes(content)
+    assert len(unknown(kubeadm.root)) == 1
+    assert findings_in(kubeadm.root)[1] == ExitCode.UNEVALUATED
+
+
+def test_each_certificate_of_a_file_is_mended_in_its_own_way(kubeadm: KubeadmPki) -> None:
+    short = new_authority("etcd-ca", now=kubeadm.now, lifetime=timedelta(days=300))
+    kubeadm.authorities["etcd/ca"] = short
+    leaf = kubeadm.issue("etcd/ca", kubeadm.subject("etcd/server"), days=299)
+    (kubeadm.root / "etcd" / "server.crt").write_bytes(leaf.certificate + short.certificate)
+    about = wrong(kubeadm.root)["KC-TLS-011 server.crt"]
+    assert "etcd-ca" in about.message
+    assert about.fix == EXPIRY.fix

@@ -18,7 +18,7 @@ from keyctl.audit.report import exit_code, report
 from keyctl.audit.waivers import Waiver
 from keyctl.errors import ExitCode
 from keyctl.findings import Location, Severity, Status
-from tests.unit.audit.given import GOOD_CONFIG, GOOD_POLICY, TODAY, config, etcd, facts, server
+from tests.unit.audit.given import GOOD_CONFIG, GOOD_POLICY, TODAY, config, etcd, facts, facts_of, server
 
 ONE = Profile("one", "one check", "a test", {"KC-TLS-001": ("2.1",)})
 # What files tell of. The rest is told by a running cluster, by backups, or by a person.
@@ -283,3 +283,14 @@ def test_keys_never_reach_a_report() -> None:
     done = run(config(twice), config(GOOD_CONFIG.replace("=", "")), profile=PROFILES["all"])
     assert "3q2+7wSh1" not in repr(report(done, Facts(TODAY, looked=1)))
     assert "3q2+7wSh1" not in repr(done)
+
+
+@pytest.mark.parametrize("own", [server(), etcd(), config(), Unread("x", frozenset({About.ETCD}), Location("a"))])
+def test_a_managed_control_plane_excuses_nothing_of_one_that_somebody_runs_himself(own: Any) -> None:
+    text = "apiVersion: eksctl.io/v1alpha5\nkind: ClusterConfig\nmetadata: {name: shop}\n"
+    managed = facts_of(("eks.yaml", text))
+    alone = {one.rule.id: one.status for one in run(*managed, profile=PROFILES["cis-1.12"]).checks}
+    assert alone["KC-ENC-001"] is alone["KC-TLS-001"] is Status.NOT_APPLICABLE
+    without = {one.rule.id: one.status for one in run(own, profile=PROFILES["cis-1.12"]).checks}
+    beside = {one.rule.id: one.status for one in run(own, *managed, profile=PROFILES["cis-1.12"]).checks}
+    assert beside == without

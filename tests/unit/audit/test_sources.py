@@ -550,11 +550,45 @@ def test_a_managed_control_plane_has_its_key_and_its_line_and_no_server_of_ours(
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"cluster": {"arn": "arn:aws:eks:r:1:cluster/c", "resourcesVpcConfig": {}, "connectorConfig": {"x": 1}}}',
+        "cluster: {name: shop, arn: 'arn:aws:eks:r:1:cluster/c'}\n",
+        '{"selfLink": "https://container.googleapis.com/v1/projects/p/locations/l/clusters/c/nodePools/n", '
+        '"databaseEncryption": {}}',
+        '[{"name": "c", "type": "Microsoft.ContainerService/ManagedClusters", "properties": {}}]',
+        "apiVersion: cluster.x-k8s.io/v1beta1\nkind: Cluster\nspec: {x: AWSManagedControlPlane}\n",
+    ],
+    ids=["only registered there", "values of a chart", "a node pool", "a list of resources", "another object"],
+)
+def test_what_looks_like_a_managed_control_plane_and_is_none(text: str) -> None:
+    assert [fact for fact in facts_of(("file.yaml", text)) if isinstance(fact, ManagedPlane | Absent)] == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "#{% if kms %}\nsecretsEncryption: {keyARN: arn:aws:kms:eu-central-1:111122223333:key/1}\n#{% endif %}\n",
+        "{{- if .Values.kms }}\nsecretsEncryption: {keyARN: arn:aws:kms:r:1:key/1}\n{{- end }}\n",
+    ],
+    ids=["a condition that a comment hides from YAML", "a text that is no YAML"],
+)
+def test_a_managed_control_plane_that_is_not_read_in_full_is_a_doubt(key: str) -> None:
+    found = facts_of(("eks.yaml", f"apiVersion: eksctl.io/v1alpha5\nkind: ClusterConfig\n{key}"))
+    assert any(isinstance(fact, Unread) and About.API_SERVER in fact.about for fact in found)
+
+
 def test_openshifts_operator_is_told_of_a_type() -> None:
-    text = "apiVersion: config.openshift.io/v1\nkind: APIServer\nspec:\n  encryption:\n    type: aescbc\n"
+    text = (
+        "apiVersion: config.openshift.io/v1\nkind: APIServer\nmetadata: {name: cluster}\nspec:\n"
+        "  encryption:\n    type: aescbc\n"
+    )
     told = one(text, OperatorEncryption)
     assert isinstance(told, OperatorEncryption)
-    assert (told.type, told.doubt, told.location.line) == ("aescbc", "", 5)
+    assert (told.type, told.doubt, told.location.line) == ("aescbc", "", 6)
+    other = facts_of(("file.yaml", text.replace("name: cluster", "name: other")))
+    assert [fact for fact in other if isinstance(fact, OperatorEncryption)] == []
 
 
 def test_an_audit_policy_is_read_rule_by_rule() -> None:

@@ -15,8 +15,9 @@ from keyctl.cli import audit_page
 from keyctl.cli.main import cli, run
 from keyctl.errors import ExitCode
 from keyctl.findings import Severity, Status
-from tests.support import generated
+from tests.support import generated, seal
 from tests.unit.audit.given import ETCD_FLAGS, GOOD_CONFIG, GOOD_POLICY, SERVER_FLAGS
+from tests.unit.backup.databases import snapshot
 
 WAIVER = """\
 waivers:
@@ -325,3 +326,18 @@ def test_the_page_about_audit_names_every_profile_status_and_reason() -> None:
     assert {"single-member", "git-work-tree", "no-waivers"} <= words
     assert {f"`{one}`" for one in (*words, *PROFILES)} - set(re.findall(r"`[a-z0-9.-]+`", page)) == set()
     assert [one for one in Status if f"| {one} |" not in page] == []
+
+
+def test_a_managed_control_plane_excuses_nothing_of_another_cluster_that_is_looked_at(tmp_path: Path) -> None:
+    """A repository may order a control plane of EKS, and the cluster or the snapshot is another one."""
+
+    def flag_of_the_server(*arguments: str) -> tuple[str, str]:
+        document = json.loads(audited(tmp_path / "repo", "-o", "json", "--profile", "cis-1.12", *arguments).stdout)
+        (one,) = (one for one in document["findings"] if one["id"] == "KC-ENC-001")
+        return one["status"], one["message"]
+
+    written(tmp_path / "repo", eks="apiVersion: eksctl.io/v1alpha5\nkind: ClusterConfig\nmetadata: {name: shop}\n")
+    assert flag_of_the_server() == ("not-applicable", "EKS runs the control plane of shop")
+    saved = snapshot(tmp_path / "saved.db", [(b"/registry/secrets/default/a", seal.secret("a"), 2)])
+    status, message = flag_of_the_server("--snapshot", str(saved))
+    assert (status, message) == ("unknown", "nothing about it was given: kube-apiserver")

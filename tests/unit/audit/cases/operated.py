@@ -47,7 +47,8 @@ def printed(document: object) -> tuple[Fact, ...]:
 
 def eks(*configs: dict[str, Any]) -> dict[str, Any]:
     arn = "arn:aws-cn:eks:cn-north-1:111122223333:cluster/shop"
-    return {"cluster": {"name": "shop", "arn": arn, **({"encryptionConfig": list(configs)} if configs else {})}}
+    given = {"encryptionConfig": list(configs)} if configs else {}
+    return {"cluster": {"name": "shop", "arn": arn, "resourcesVpcConfig": {}, **given}}
 
 
 def gke(**encryption: str) -> dict[str, Any]:
@@ -63,6 +64,7 @@ def by_type(written: str) -> tuple[Fact, ...]:
     return told(OPERATOR % f"encryption: {{type: {written}}}")
 
 
+NO_KEYS = ("false", "12345", "TODO", "'<your key>'", "'@@KEY@@'", "'  '", "{Ref: Key}", "'${KEY}'")
 OWN_KEY = {"resources": ["secrets"], "provider": {"keyArn": ARN}}
 CASES: list[Case] = [
     ("KC-ENC-015", N, (server(),)),
@@ -85,6 +87,13 @@ CASES: list[Case] = [
     ("KC-ENC-015", F, printed([gke(state="DECRYPTED", currentState="CURRENT_STATE_DECRYPTED")])),
     ("KC-ENC-015", P, printed(aks({"azureKeyVaultKms": {"enabled": True, "keyId": VAULT}}))),
     ("KC-ENC-015", F, printed(aks(None))),
+    # Something stands in the place of a key, and is none; or what it stands in is put in later.
+    *(("KC-ENC-015", U, told(EKSCTL + f"secretsEncryption: {{keyARN: {key}}}\n")) for key in NO_KEYS),
+    ("KC-ENC-015", U, told(EKSCTL + 'secretsEncryption: "${ENCRYPTION}"\n')),
+    ("KC-ENC-015", U, told(ON_AWS % (ARN, '"${R}"'))),
+    ("KC-ENC-015", U, told(ON_AZURE.replace("{azureKeyVaultKms: {enabled: %s, keyID: %s}}", '"${PROFILE}"'))),
+    ("KC-ENC-015", U, told(ON_GOOGLE.replace("{state: %s, keyName: %s}", '"${ENCRYPTION}"'))),
+    ("KC-ENC-015", P, told(ON_AZURE % ("True", VAULT))),
     ("KC-ENC-016", N, (server(),)),
     ("KC-ENC-016", P, by_type("aescbc")),
     ("KC-ENC-016", P, (*by_type("aesgcm"), stored(secret("a")))),
@@ -92,5 +101,8 @@ CASES: list[Case] = [
     ("KC-ENC-016", F, by_type("identity")),
     ("KC-ENC-016", F, told(OPERATOR % "")),
     ("KC-ENC-016", U, by_type('"${TYPE}"')),
+    ("KC-ENC-016", U, told(OPERATOR % 'encryption: "${ENCRYPTION}"')),
+    ("KC-ENC-016", U, by_type("KMS")),
+    ("KC-ENC-016", P, told(OPERATOR % "encryption: {type: KMS, kms: {type: AWS}}")),
     ("KC-ENC-016", U, by_type("rot13")),
 ]

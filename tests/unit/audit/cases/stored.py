@@ -54,6 +54,7 @@ REFUSED = replace(running(loaded_hash="sha256:other"), failures=3)
 ENCRYPTED, PLAIN = wrote("k8s:enc:secretbox:v1:"), wrote("")
 MANY = wrote("new:", 200_001)
 GCM_FILE = GOOD_CONFIG.replace("secretbox", "aesgcm").replace("key1", "new")
+OTHER_KEY = f"4{RANDOM_KEY[1:]}"
 EVERYTHING = GOOD_CONFIG.replace("[secrets]", "['*.*']")
 INFRASTRUCTURE = {b"/registry/masterleases/10.0.0.1": seal.stored("v1", "Endpoints", "")}
 
@@ -171,6 +172,9 @@ CASES: list[Case] = [
     ("KC-ENC-009", P, (by_gcm(revision=200_000), config(GCM_FILE))),
     ("KC-ENC-009", F, (by_gcm(revision=200_001), running(counters=(MANY,)), config(GCM_FILE))),
     ("KC-ENC-009", U, (by_gcm(revision=200_001), config(GCM_FILE))),
+    # An etcd that has no value of this key is another cluster's; so is one of two keys that are called alike.
+    ("KC-ENC-009", U, (stored(secret("a")), config(GCM_FILE))),
+    ("KC-ENC-009", U, (by_gcm(), config(GCM_FILE), config(GCM_FILE.replace(RANDOM_KEY, OTHER_KEY), "other/enc.yaml"))),
     # A snapshot of before tells nothing about the key of now.
     ("KC-ENC-009", U, (snapshot(secret("a", GCM)), config(GCM_FILE))),
     ("KC-KEY-103", P, (by_gcm(revision=200_000),)),

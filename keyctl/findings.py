@@ -118,10 +118,24 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Gauge:
+    """A measure for who watches by machine: `keyctl_report_<name>`, and its samples, each with its labels.
+
+    `unit` is the end of the name, or "". No label holds what grows without end.
+    """
+
+    name: str
+    help: str
+    samples: tuple[tuple[Mapping[str, str], float], ...]
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything one run says. `data` holds the fields that only this `kind` has, JSON-ready.
 
     `made` and `rules`, which tells what the ids of the findings mean, are there when a report is written to a file.
+    `gauges` are measures that only this kind has; only a report for monitoring shows them.
     """
 
     kind: str
@@ -134,3 +148,4 @@ class Report:
     next_steps: tuple[str, ...] = ()
     made: datetime | None = None
     rules: tuple[Rule, ...] = ()
+    gauges: tuple[Gauge, ...] = ()

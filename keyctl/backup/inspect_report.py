@@ -91,9 +91,9 @@ def _tables(found: Inspection) -> Iterator[Table]:
         "VALUES",
         "PLAINTEXT",
         "IN HISTORY",
-        "OF THAT PLAIN",
+        "PLAIN",
         "IN FREED PAGES",
-        "OF THAT PLAIN",
+        "PLAIN",
     )
     yield Table(columns, tuple(_resource_rows(found)), frozenset(range(1, 7)))
     if found.keys:

@@ -34,12 +34,23 @@ class ResourceCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Encryption:
+    """The file that lies beside the manifest, where it is encrypted: `size` in bytes, its own SHA-256, for whom."""
+
+    size: int
+    sha256: str
+    recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What was known when the snapshot was saved. `size` in bytes; `sha256` covers all but the last 32 of them.
 
+    Both are those of the snapshot itself, also where the file is encrypted: `encryption` tells of that.
+
     `config_known` says that the values were opened with the configuration in force, `unread` why the configurations of
     some servers were not read, a sentence each. `name` is that of the etcd: "main", or the resource that it is for.
-    `at` in ISO 8601.
+    `at` in ISO 8601. `keep` is the policy that it was saved under, "" where it is for people alone to delete it.
     """
 
     file: str
@@ -58,6 +69,8 @@ class Manifest:
     config_known: bool
     unread: tuple[str, ...] = ()
     name: str = MAIN
+    encryption: Encryption | None = None
+    keep: str = ""
 
     @property
     def incomplete(self) -> bool:
@@ -69,7 +82,8 @@ class Manifest:
 class Claims:
     """What of a manifest can be compared with the file beside it. `resources` counts values by `plural`.
 
-    `at` is when it says that the file was saved, in ISO 8601, "" where it does not: nothing in the file tells.
+    `at` is when it says that the file was saved, in ISO 8601, "" where it does not: nothing in the file tells. `file`
+    is the name that it had; `cluster_id` and `name` are those of the etcd; `encryption` and `keep` as in `Manifest`.
     """
 
     size: int
@@ -79,6 +93,11 @@ class Claims:
     prefix: str
     resources: Mapping[str, int]
     at: str = ""
+    file: str = ""
+    cluster_id: str = ""
+    name: str = ""
+    encryption: Encryption | None = None
+    keep: str = ""
 
 
 def beside(snapshot: Path) -> Path:
@@ -96,6 +115,8 @@ def describe(
     config_known: bool,
     unread: tuple[str, ...] = (),
     name: str = MAIN,
+    encryption: Encryption | None = None,
+    keep: str = "",
 ) -> Manifest:
     """The manifest of a snapshot that was saved and read; the rest as `Manifest` has it."""
     member = saved.member
@@ -116,6 +137,8 @@ def describe(
         config_known=config_known,
         unread=unread,
         name=name,
+        encryption=encryption,
+        keep=keep,
     )
 
 
@@ -152,12 +175,25 @@ def to_document(manifest: Manifest) -> dict[str, object]:
         },
         "prefix": manifest.prefix,
         "values": manifest.values,
+        "encryption": _encryption_fields(manifest.encryption),
+        "keep": manifest.keep or None,
         "configuration": _knowledge(manifest),
         "configurationsUnread": list(manifest.unread),
         "keys": [key_fields(need) for need in manifest.keys],
         "resources": [
             {"resource": one.resource, "values": one.values, "plaintext": one.plaintext} for one in manifest.resources
         ],
+    }
+
+
+def _encryption_fields(encryption: Encryption | None) -> dict[str, object] | None:
+    if encryption is None:
+        return None
+    return {
+        "format": "age",
+        "size": encryption.size,
+        "sha256": encryption.sha256,
+        "recipients": list(encryption.recipients),
     }
 
 
@@ -191,19 +227,33 @@ def parse(content: bytes, *, name: str) -> Claims:
         raise _unusable(name, "it is not JSON") from None
     if not isinstance(document, dict) or (document.get("apiVersion"), document.get("kind")) != (API_VERSION, KIND):
         raise _unusable(name, f"it is no {KIND} of {API_VERSION}")
-    etcd = document.get("etcd")
+    found = document.get("etcd")
+    etcd = found if isinstance(found, dict) else {}
     try:
         return Claims(
             size=_number(document, "size"),
             sha256=_text(document, "sha256"),
-            revision=_number(etcd if isinstance(etcd, dict) else {}, "revision"),
+            revision=_number(etcd, "revision"),
             values=_number(document, "values"),
             prefix=_text(document, "prefix"),
             resources=_resources(document.get("resources")),
             at=str(document.get("at") or ""),
+            file=str(document.get("file") or ""),
+            cluster_id=str(etcd.get("clusterId") or ""),
+            name=str(etcd.get("name") or ""),
+            encryption=_encryption(document.get("encryption")),
+            keep=str(document.get("keep") or ""),
         )
     except ValueError as error:
         raise _unusable(name, str(error)) from None
+
+
+def _encryption(found: object) -> Encryption | None:
+    if found is None:
+        return None
+    if not isinstance(found, dict) or not isinstance(found.get("recipients"), list):
+        raise ValueError("encryption is no object with recipients")
+    return Encryption(_number(found, "size"), _text(found, "sha256"), tuple(map(str, found["recipients"])))
 
 
 def _resources(found: object) -> dict[str, int]:

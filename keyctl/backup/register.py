@@ -64,6 +64,33 @@ def make_way(store: KeyStore, path: Path, at: datetime) -> str | None:
     return location
 
 
+def note_deleted(store: KeyStore, place: Path, deleted: Sequence[Backup], *, at: datetime, copies: bool) -> str | None:
+    """Note that a policy deletes `deleted`, which is one entry for all that went from `place`; its name, None for none.
+
+    With `copies` it holds back every key that any of them needed, until somebody forgets it. The newest restore test of
+    any of them stays with it: that one backup came back is known, whatever became of its file.
+    """
+    if not deleted:
+        return None
+    location = str(place.absolute()) + _FORMER
+    older = known(store, Path(location))
+    held = [*([older] if older else []), *(deleted if copies else ())]
+    tests = [one.tested for one in (*([older] if older else []), *deleted) if one.tested is not None]
+    store.note_backup(
+        Backup(
+            BackupKind.SNAPSHOT,
+            location,
+            at.isoformat(),
+            max(one.revision for one in deleted),
+            tuple(dict.fromkeys(ref for one in held for ref in one.needs)),
+            fingerprints=tuple(dict.fromkeys(pair for one in held for pair in one.fingerprints)),
+            tested=max(tests, key=lambda one: one.at, default=None),
+            key_ids=tuple(dict.fromkeys(pair for one in held for pair in one.key_ids)),
+        )
+    )
+    return location
+
+
 def entry(path: Path, needs: Sequence[KeyNeed], *, at: datetime, revision: int, sha256: str) -> Backup:
     """What the register is told of the snapshot `path`: the keys of its values, by the bytes that opened them.
 

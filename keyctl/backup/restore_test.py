@@ -34,6 +34,10 @@ from keyctl.stored.judgement import is_encrypted
 _PASSING = frozenset({"events", "events.events.k8s.io", "leases.coordination.k8s.io"})
 
 
+class UnsoundError(UnusableInputError):
+    """A backup that is damaged or not whole: it would not come back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """One encrypted resource: how many values the file has of it, and how many objects the API server listed."""
@@ -129,22 +133,23 @@ def restore_test(
     plane: Plane | None,
     untried: str,
     progress: Callable[[str], None] = lambda _: None,
+    content: Path | None = None,
 ) -> RestoreTest:
     """Test the backup at `path` with `keys` and those of `config`. `untried` says why `plane` is None.
 
-    Raises `UnusableInputError` for a file that is not sound, `RefusedError` (R5) where one name stands for two keys,
-    and what `plane` raises.
+    `content` is where it lies open, None where it is not encrypted. Raises `UnsoundError` for a file that is not
+    sound, `RefusedError` (R5) where one name stands for two keys, and what `plane` raises.
     """
-    checked = check_snapshot(path, open_snapshot, progress)
+    checked = check_snapshot(path, open_snapshot, progress, content=content)
     if not checked.sound:
-        raise UnusableInputError(
+        raise UnsoundError(
             f"{path} is not sound",
             cause="; ".join(finding.message for finding in checked.findings),
             hint="use another copy: a damaged snapshot is not restored from",
         )
     known = every_key(keys, config)
     by_name = {key.ref: key for key in effective.static_keys(known)}
-    contents = read_live(Told(open_snapshot(path), progress), prefix=prefix, config=known)
+    contents = read_live(Told(open_snapshot(content or path), progress), prefix=prefix, config=known)
     sealed = [group for group in contents.live.groups if is_encrypted(group)]
     plugin = sum(group.values for group in sealed if group.provider is Provider.KMS)
     encrypted = sum(group.values for group in sealed)
@@ -157,7 +162,7 @@ def restore_test(
     if plane is not None and not untried:
         counts = {name: _count(contents, name) for name in resources(entries)}
         text = with_keys(entries, by_name).encode()
-        trialled = plane(Trial(path, prefix, text, counts, checked.integrity != SHA256_ABSENT))
+        trialled = plane(Trial(content or path, prefix, text, counts, checked.integrity != SHA256_ABSENT))
     return RestoreTest(
         path=path,
         prefix=prefix,

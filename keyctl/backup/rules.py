@@ -102,4 +102,21 @@ NOT_TRIED = Rule(
     "restore it where the plugin runs, and see that the key it names is still there",
     "every value of the backup",
 )
+NOT_LOOKED_INTO = Rule(
+    "KC-SNAP-012",
+    Severity.HIGH,
+    "an encrypted snapshot of which nothing is known",
+    "It is encrypted to others than the identity that was given, or no identity was given and no manifest of it tells "
+    "which bytes it should have. Whether it can be restored, nobody here knows.",
+    "give the identity of one of its recipients: keyctl snapshot verify FILE --identity IDENTITY",
+    _FILE,
+)
+NOT_DELETED = Rule(
+    "KC-SNAP-013",
+    Severity.MEDIUM,
+    "a backup that the policy ends, and that is still there",
+    "The disk did not let it go, or somebody changed it meanwhile. It stays registered, with the keys that it needs.",
+    "see to the directory; the next keyctl snapshot save tries again",
+    "the directory of the backups",
+)
 RULES = tuple(value for value in list(globals().values()) if isinstance(value, Rule))

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from keyctl.backup import manifest as manifests
+from keyctl.backup import sealing
+from keyctl.backup.check import check_snapshot
 from keyctl.backup.contents import Contents, plaintext, read_live
 from keyctl.backup.every_key import every_key, kept
 from keyctl.backup.interface import Clock, OpenSnapshot, Unwatched, Watch
 from keyctl.backup.key_needs import KeyNeed, key_needs, static_refs
-from keyctl.backup.manifest import Manifest
+from keyctl.backup.manifest import Encryption, Manifest
 from keyctl.backup.register import entry, make_way
 from keyctl.backup.register import known as store_knows
-from keyctl.backup.told import Told
+from keyctl.backup.sealing import Seal
+from keyctl.backup.told import Told, told_as
 from keyctl.encryption_config import effective
 from keyctl.encryption_config.model import EncryptionConfig
 from keyctl.errors import KeyctlError, RefusedError, StoppedError, UnusableInputError
@@ -40,7 +44,8 @@ class Job:
     """What is saved and by what it is read: `config` is the configuration in force, None when it is not known.
 
     `unread` says why the configurations of some servers were not read, a sentence each. `store` is the key store
-    whose register learns of the snapshot, None when there is none. `name` is that of the etcd.
+    whose register learns of the snapshot, None when there is none. `name` is that of the etcd. `seal` says to whom it
+    is encrypted, None where it is not, and `keep` by which policy it may be deleted later.
     """
 
     etcd: Etcd
@@ -51,6 +56,8 @@ class Job:
     clock: Clock
     unread: tuple[str, ...] = ()
     name: str = MAIN
+    seal: Seal | None = None
+    keep: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,7 @@ class Saved:
 def save(job: Job, path: Path, watch: Watch | None = None) -> Saved:
     """Save a snapshot to `path`, read it, and write its manifest beside it.
 
+    One that is to be encrypted lies open in a private directory of its own until it was looked through, page by page.
     A snapshot that the register has under that name and that is gone from there stays in it, for its copies.
 
     Raises `RefusedError` where a file is there already, or the disk is too full, each before the first byte; and what
@@ -90,26 +98,15 @@ def save(job: Job, path: Path, watch: Watch | None = None) -> Saved:
     noted = _Entry(job, path)
     # NOTE: registered before it is there: a run that is cut off leaves no snapshot that nobody knows of.
     noted.note_possible(_possible(job))
-    try:
-        saved = job.etcd.save_snapshot(path, progress=watch.arriving)
-    except RefusedError:
-        # What stands there now is somebody else's.
-        noted.forget()
-        raise
-    except BaseException:
-        # NOTE: a file that is there and forgotten would not hold back the destruction of the keys that it needs.
-        if is_gone(path):
-            noted.forget()
-        raise
-    inode = saved.inode or _inode(path)
-    try:
-        return replace(_finish(job, saved, inode, noted, watch), former=former)
-    except BaseException as error:
-        if _take_away(path, inode):
-            noted.forget()
-        elif isinstance(error, KeyctlError) and _is_ours(path, inode):
-            error.hints = (*error.hints, _still_there(path))
-        raise
+    if job.seal is None:
+        with _forgotten_where_nothing_came(path, noted):
+            saved = job.etcd.save_snapshot(path, progress=watch.arriving)
+        return replace(_complete(job, _Arrived(saved, saved.path, saved.inode), noted, watch), former=former)
+    with ExitStack() as closing:
+        with _forgotten_where_nothing_came(path, noted):
+            folder = closing.enter_context(sealing.private(job.seal.scratch))
+            arrived = _sealed(job, job.seal, folder, path, watch)
+        return replace(_complete(job, arrived, noted, watch), former=former)
 
 
 def check_free(store: KeyStore | None, path: Path) -> None:
@@ -125,6 +122,16 @@ def check_free(store: KeyStore | None, path: Path) -> None:
             cause="whether it is still there cannot be seen",
             hint="give the snapshot a new name",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A snapshot that stands at its place, whose content is read from `content`; `encryption` where that is another."""
+
+    saved: SavedSnapshot
+    content: Path
+    inode: _Inode | None
+    encryption: Encryption | None = None
 
 
 class _Entry:
@@ -155,10 +162,63 @@ class _Entry:
                     self._store.forget_backup(self._location)
 
 
-def _finish(job: Job, saved: SavedSnapshot, inode: _Inode, noted: _Entry, watch: Watch) -> Saved:
-    """Read the snapshot, and write down what is known of it."""
+@contextmanager
+def _forgotten_where_nothing_came(path: Path, noted: _Entry) -> Iterator[None]:
+    """Take the entry back where nothing of ours came to stand at `path`."""
     try:
-        contents = read_live(Told(job.open_snapshot(saved.path), watch.reading), prefix=job.prefix, config=job.config)
+        yield
+    except RefusedError:
+        # What stands there now is somebody else's.
+        noted.forget()
+        raise
+    except BaseException:
+        # NOTE: a file that is there and forgotten would not hold back the destruction of the keys that it needs.
+        if is_gone(path):
+            noted.forget()
+        raise
+
+
+def _sealed(job: Job, seal: Seal, folder: Path, path: Path, watch: Watch) -> _Arrived:
+    """Save into `folder`, look through every page, and seal to `path`: nobody here can look into that any more."""
+    try:
+        open_one = job.etcd.save_snapshot(folder / path.name, progress=watch.arriving)
+    except (RefusedError, StoppedError) as error:
+        if str(folder) in str(error):
+            error.hints = (f"it lies open below {seal.scratch} meanwhile: name another place with --scratch DIR",)
+        raise
+    checked = check_snapshot(open_one.path, job.open_snapshot, watch.reading)
+    if not checked.sound:
+        raise StoppedError(
+            "what etcd sent is no sound snapshot",
+            cause="; ".join(finding.message for finding in checked.findings),
+            hint="see to that member before anything else: etcdctl endpoint health; no file was left",
+        )
+    made = sealing.seal_file(
+        open_one.path, path, seal.recipients, sha256=open_one.sha256, progress=told_as("encrypting", watch.reading)
+    )
+    encryption = Encryption(made.size, made.sha256, seal.recipients)
+    return _Arrived(replace(open_one, path=path, inode=made.inode), open_one.path, made.inode, encryption)
+
+
+def _complete(job: Job, arrived: _Arrived, noted: _Entry, watch: Watch) -> Saved:
+    """Read what has arrived, and write down what is known of it; else take it away."""
+    path = arrived.saved.path
+    inode = arrived.inode or _inode(path)
+    try:
+        return _finish(job, arrived, inode, noted, watch)
+    except BaseException as error:
+        if _take_away(path, inode):
+            noted.forget()
+        elif isinstance(error, KeyctlError) and _is_ours(path, inode):
+            error.hints = (*error.hints, _still_there(path))
+        raise
+
+
+def _finish(job: Job, arrived: _Arrived, inode: _Inode, noted: _Entry, watch: Watch) -> Saved:
+    saved = arrived.saved
+    source = Told(job.open_snapshot(arrived.content), watch.reading)
+    try:
+        contents = read_live(source, prefix=job.prefix, config=job.config)
     except UnusableInputError:
         _require_ours(saved.path, inode)
         raise
@@ -173,11 +233,13 @@ def _finish(job: Job, saved: SavedSnapshot, inode: _Inode, noted: _Entry, watch:
         config_known=job.config is not None,
         unread=job.unread,
         name=job.name,
+        encryption=arrived.encryption,
+        keep=job.keep,
     )
     written = manifests.beside(saved.path)
     manifest_inode = _write(written, made)
     try:
-        noted.note(saved.sha256, contents.info.revision, _registered_needs(job, saved.path, needs))
+        noted.note(saved.sha256, contents.info.revision, _registered_needs(job, arrived.content, needs))
         plain = plaintext(contents.live.groups, job.config).total()
         return Saved(saved.path, written, made, contents, job.store.location if job.store else None, plain)
     except BaseException:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from keyctl.backup.interface import Watch
 from keyctl.backup.save import Job, Saved, check_free, save
+from keyctl.backup.sealing import SUFFIX
 from keyctl.errors import KeyctlError, StoppedError
 from keyctl.etcd.interface import MAIN
 
@@ -37,6 +38,9 @@ def path_for(file: Path, name: str) -> Path:
     """Where the snapshot of the etcd `name` goes: the main one's to `file`, another one's beside it."""
     if name == MAIN:
         return file
+    if file.suffix == SUFFIX:
+        inner = path_for(file.with_suffix(""), name)
+        return inner.with_name(inner.name + SUFFIX)
     return file.with_name(f"{file.stem}.{_NOT_FOR_A_FILE.sub('_', name)}{file.suffix}")
 
 

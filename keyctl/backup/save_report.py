@@ -5,41 +5,60 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from keyctl.backup import rules
+from keyctl.backup import keep_report, rules
 from keyctl.backup.manifest import Manifest, to_document
 from keyctl.backup.save import Saved
 from keyctl.backup.save_all import Failed, Outcome, command
+from keyctl.backup.shelf import Rotation
 from keyctl.errors import ExitCode
-from keyctl.findings import Evidence, Finding, Location, Report, Status, Table
+from keyctl.findings import Evidence, Finding, Gauge, Location, Report, Status, Table
 from keyctl.stored import rules as stored_rules
 from keyctl.stored.display import display
 
 
-def to_report(outcome: Outcome, notes: tuple[str, ...] = (), flags: Sequence[str] = ()) -> Report:
+def to_report(
+    outcome: Outcome,
+    notes: tuple[str, ...] = (),
+    flags: Sequence[str] = (),
+    rotations: Sequence[Rotation] = (),
+    gauges: tuple[Gauge, ...] = (),
+) -> Report:
     """`outcome` for a reader and for machines (the `SnapshotSaveReport` of `keyctl/v1`); `notes` come first.
 
     Its own fields are those of the first snapshot; `snapshots` has all of them. `flags` are repeated in the commands
-    that go on from here.
+    that go on from here. `rotations` are what a policy did then; `gauges` are added to those of this run.
     """
     saved, failed = outcome.saved, outcome.failed
     several = len(saved) + len(failed) > 1
     return Report(
         kind="SnapshotSaveReport",
-        exit_code=_exit_code(outcome),
-        verdict="; ".join((*(_verdict(one) for one in saved), *(f"{one.name} was NOT saved" for one in failed))),
-        findings=(*(_not_saved(one, flags) for one in failed), *_findings(outcome)),
+        exit_code=ExitCode.STOPPED if any(one.failed for one in rotations) else exit_code(outcome),
+        verdict="; ".join(
+            (
+                *(_verdict(one) for one in saved),
+                *(f"{one.name} was NOT saved" for one in failed),
+                *(_rotated(one) for one in rotations),
+            )
+        ),
+        findings=(*(_not_saved(one, flags) for one in failed), *_findings(outcome), *keep_report.findings(rotations)),
         data={
             **_data(saved[0]),
             "snapshots": [_data(one) for one in saved],
             "notSaved": [{"etcd": one.name, "file": str(one.path), "error": str(one.error)} for one in failed],
+            "keep": [keep_report.data(one) for one in rotations],
         },
-        tables=tuple(table for one in saved for table in _tables(one.manifest, several=several)),
-        notes=(*notes, *(note for one in saved for note in _notes(one))),
+        tables=(
+            *(table for one in saved for table in _tables(one.manifest, several=several)),
+            *keep_report.tables(rotations),
+        ),
+        notes=(*notes, *(note for one in saved for note in _notes(one)), *keep_report.said(rotations)),
         next_steps=tuple(_next_steps(outcome, flags)),
+        gauges=(*_gauges(saved, rotations), *gauges),
     )
 
 
-def _exit_code(outcome: Outcome) -> ExitCode:
+def exit_code(outcome: Outcome) -> ExitCode:
+    """Not all saved, something that nobody can open, nothing there, not every key known, or all of it right."""
     if outcome.failed:
         return ExitCode.STOPPED
     if any(one.unread for one in outcome.saved):
@@ -48,6 +67,22 @@ def _exit_code(outcome: Outcome) -> ExitCode:
     if not outcome.saved[0].manifest.values:
         return ExitCode.EMPTY
     return ExitCode.INCOMPLETE if any(one.manifest.incomplete for one in outcome.saved) else ExitCode.OK
+
+
+def _gauges(saved: Sequence[Saved], rotations: Sequence[Rotation]) -> Iterator[Gauge]:
+    sizes = tuple(({"etcd": one.manifest.name}, float(_size(one.manifest))) for one in saved)
+    yield Gauge("backup_size_bytes", "How large the file is that this run saved.", sizes, "bytes")
+    if rotations:
+        yield keep_report.of_rotations(rotations)
+
+
+def _size(made: Manifest) -> int:
+    return made.encryption.size if made.encryption else made.size
+
+
+def _rotated(rotation: Rotation) -> str:
+    failed = f"; {len(rotation.failed)} could NOT be deleted" if rotation.failed else ""
+    return f"{len(rotation.kept)} kept and {len(rotation.deleted)} deleted by the policy{failed}"
 
 
 def _next_steps(outcome: Outcome, flags: Sequence[str]) -> Iterator[str]:
@@ -78,7 +113,9 @@ def _verdict(saved: Saved) -> str:
 def _said(saved: Saved) -> str:
     made = saved.manifest
     values = f"{made.values} values under {display(made.prefix)} at revision {made.revision}"
-    said = f"saved {display(str(saved.path))}: {made.size / 1e6:.1f} MB, {values}"
+    count = len(made.encryption.recipients) if made.encryption else 0
+    sealed = f", encrypted to {count} {'recipient' if count == 1 else 'recipients'}" if count else ""
+    said = f"saved {display(str(saved.path))}: {_size(made) / 1e6:.1f} MB{sealed}, {values}"
     if saved.unread:
         what = "the configurations that could be read do" if made.unread else "the configuration in force does"
         return f"{said}; {what} not open {saved.unread} of them"

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from keyctl.keys.private_files import erase
+from keyctl.keys.private_files import require_private, sync_directory
 
 _PREFIX = "keyctl-scratch-"
+_ZEROS = bytes(1 << 20)
 
 
 @contextmanager
@@ -34,6 +35,18 @@ def scratch_directory(parent: Path) -> Iterator[Path]:
             _erase(folder)
         finally:
             os.close(lock)
+
+
+def erase(path: Path) -> None:
+    """Overwrite `path` where it lies, piece by piece: it may be a whole snapshot. Then remove it. Raises `OSError`."""
+    require_private(path)
+    with path.open("r+b", buffering=0) as file:
+        left = os.fstat(file.fileno()).st_size
+        while left > 0:
+            left -= file.write(_ZEROS[:left])
+        os.fsync(file.fileno())
+    path.unlink()
+    sync_directory(path.parent)
 
 
 def _make(parent: Path) -> tuple[Path, int]:

@@ -10,6 +10,11 @@ from keyctl.stored.source import Area, Batch, Coverage, FileSource, Fragment, Re
 _Some = TypeVar("_Some", bound=Sized)
 
 
+def told_as(part: str, say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """What takes (bytes so far, bytes in all) and says it of `part` in words."""
+    return lambda done, total: say(f"{part}: {done / 1e6:.0f} of {total / 1e6:.0f} MB")
+
+
 class Told:
     """The `FileSource` `source`; `say` gets the part that is being read, and how much of it was, after each batch."""
 

@@ -22,10 +22,15 @@ def read_several(ctx: click.Context, parameter: click.Parameter, values: tuple[s
 
 
 def written(ctx: click.Context, parameter: click.Parameter, value: str) -> Path:
-    """Callback of an argument: the snapshot that is to come there. A usage error for what can be no new file's name."""
+    """Callback of an argument: the snapshot that is to come there, or the directory that it is to come into.
+
+    A usage error for what can be neither.
+    """
     path = _path(ctx, parameter, value, _WRITTEN)
-    if value.endswith("/") or path.is_dir():
-        raise _wrong(ctx, parameter, f"{value!r} is a directory; name a file in it")
+    if value.endswith("/") and not path.is_dir():
+        raise _wrong(
+            ctx, parameter, f"there is no directory {value!r}; make it first, for its owner only: mkdir -m 700"
+        )
     return path
 
 

@@ -1,4 +1,4 @@
-"""Sealing to age recipients and opening with age identities, by `pyrage`: the only module that imports it.
+"""Sealing to age recipients and opening with age identities, by `pyrage`; `age_stream` does so for what is too large.
 
 Bytes in, bytes out, in memory. No message repeats a recipient or an identity: whoever takes one for the other has
 put a secret on the command line, and it must not come back on the terminal.
@@ -32,9 +32,13 @@ def seal(content: bytes, recipients: Sequence[str]) -> bytes:
     """
     if not recipients:
         raise WrongUsageError("an escrow is encrypted to somebody", hint="name one with --recipient age1…")
-    chosen = [_recipient(text, number) for number, text in enumerate(dict.fromkeys(recipients), start=1)]
-    sealed: bytes = pyrage.encrypt(content, chosen)
+    sealed: bytes = pyrage.encrypt(content, read_recipients(recipients))
     return sealed
+
+
+def read_recipients(recipients: Sequence[str]) -> list[Any]:
+    """What `pyrage` takes for `recipients`, each once. Raises `WrongUsageError`; a wrong one is told by its number."""
+    return [_recipient(text, number) for number, text in enumerate(dict.fromkeys(recipients), start=1)]
 
 
 def open_sealed(sealed: bytes, identities: bytes, *, name: str) -> bytes:
@@ -43,7 +47,7 @@ def open_sealed(sealed: bytes, identities: bytes, *, name: str) -> bytes:
     `name` is that of the escrow. Raises `UnusableInputError`.
     """
     try:
-        opened: bytes = pyrage.decrypt(sealed, _identities(identities))
+        opened: bytes = pyrage.decrypt(sealed, read_identities(identities))
     except pyrage.DecryptError as error:
         foreign = "No matching keys" in str(error)
         raise UnusableInputError(
@@ -52,6 +56,27 @@ def open_sealed(sealed: bytes, identities: bytes, *, name: str) -> bytes:
             hint="give the identity of one of its recipients" if foreign else "use another copy of it",
         ) from None
     return opened
+
+
+def read_identities(content: bytes) -> list[Any]:
+    """What `pyrage` takes for an age identity file, or an OpenSSH private key. Raises `UnusableInputError`."""
+    if content.startswith(_ENCRYPTED):
+        raise UnusableInputError(
+            "the identity file is itself encrypted",
+            hint="decrypt it on the way in: --identity - takes what age -d identity.age prints",
+        )
+    try:
+        if content.lstrip().startswith(_PEM):
+            return [pyrage.ssh.Identity.from_buffer(content)]
+        found = [pyrage.x25519.Identity.from_str(line) for line in _lines(content)]
+    except (pyrage.IdentityError, UnicodeDecodeError):
+        found = []
+    if not found:
+        raise UnusableInputError(
+            "the identity file holds no identity",
+            hint="give the file that age-keygen wrote, or an OpenSSH private key without a passphrase",
+        ) from None
+    return found
 
 
 def _recipient(text: str, number: int) -> Any:
@@ -70,26 +95,6 @@ def _recipient(text: str, number: int) -> Any:
             f"recipient {number} is neither an age recipient (age1…) nor an SSH public key",
             hint="age-keygen makes a pair, and age-keygen -y prints the recipient",
         ) from None
-
-
-def _identities(content: bytes) -> list[Any]:
-    if content.startswith(_ENCRYPTED):
-        raise UnusableInputError(
-            "the identity file is itself encrypted",
-            hint="decrypt it on the way in: age -d identity.age | keyctl keys import --escrow FILE --identity -",
-        )
-    try:
-        if content.lstrip().startswith(_PEM):
-            return [pyrage.ssh.Identity.from_buffer(content)]
-        found = [pyrage.x25519.Identity.from_str(line) for line in _lines(content)]
-    except (pyrage.IdentityError, UnicodeDecodeError):
-        found = []
-    if not found:
-        raise UnusableInputError(
-            "the identity file holds no identity",
-            hint="give the file that age-keygen wrote, or an OpenSSH private key without a passphrase",
-        ) from None
-    return found
 
 
 def _lines(content: bytes) -> Iterable[str]:

@@ -41,6 +41,8 @@ def _families(report: Report) -> Iterator[list[str]]:
     yield _family(
         "check_findings", "How many findings of this check have this status.", list(_checks(report.findings, of))
     )
+    for one in report.gauges:
+        yield _family(one.name, one.help, [({**of, **labels}, value) for labels, value in one.samples], one.unit)
 
 
 def _coverage(report: Report, of: Mapping[str, str]) -> Iterator[list[str]]:

@@ -50,7 +50,7 @@ def no_plaintext(snapshot: Snapshot, facts: Facts) -> Iterator[Verdict]:
     """Secrets, what the file itself has encrypted elsewhere, and what the given configurations encrypt."""
     content = snapshot.content
     if content is None:
-        yield unknown("it could not be read: KC-BKP-002", snapshot)
+        yield unknown(_why_unread(snapshot), snapshot)
         return
     decoded = [one.judged.decoded for one in facts.configurations]
     required = _required(content, [one.config for one in decoded if one is not None])
@@ -82,7 +82,7 @@ def keys_to_be_had(snapshot: Snapshot, facts: Facts) -> Iterator[Verdict]:
     """By fingerprints, where a key was at hand that opens the values; by names, that there is none."""
     content = snapshot.content
     if content is None:
-        yield unknown("it could not be read: KC-BKP-002", snapshot)
+        yield unknown(_why_unread(snapshot), snapshot)
     elif not content.values:
         yield unknown(f"nothing is in it under {content.prefix}", snapshot)
     elif not content.needs:
@@ -96,6 +96,12 @@ def keys_to_be_had(snapshot: Snapshot, facts: Facts) -> Iterator[Verdict]:
         if not doubts and not beside:
             names = ", ".join(str(one.ref) for one in content.needs)
             yield passed(f"the key store has the keys that open it: {names}", snapshot)
+
+
+def _why_unread(snapshot: Snapshot) -> str:
+    if snapshot.closed:
+        return "it is encrypted: with --identity IDENTITY it is looked into"
+    return "it could not be read: KC-BKP-002"
 
 
 def _required(content: Content, configs: list[EncryptionConfig]) -> frozenset[str]:

@@ -25,7 +25,7 @@ from keyctl.audit.sources.text import Text
 from keyctl.encryption_config import effective
 from keyctl.errors import UnusableInputError
 from keyctl.etcd_files.open_file import OpenFile, is_compressed
-from keyctl.findings import Location
+from keyctl.findings import Evidence, Location
 from keyctl.keys.key import Key, Provider
 from keyctl.stored.display import display
 
@@ -34,6 +34,8 @@ _LARGEST_TEXT = 1024 * 1024
 _DATABASE_AT, _DATABASE = 16, b"\xed\xda\x0c\xed"
 # etcdctl and keyctl write into a file of this name until it is whole.
 _PARTIAL = ".part"
+# What age has encrypted; it is a snapshot where the manifest of one lies beside it, by this name.
+_SEALED, _MANIFEST = b"age-encryption.org/v1\n", ".keyctl.json"
 _NAMED_SO = re.compile(r"snap|backup|etcd|\.db\b", re.IGNORECASE)
 _KEY_FORMAT = "keyctl/key/v1"
 
@@ -48,6 +50,7 @@ class SnapshotRead:
     saved: datetime | None = None
     renewed: datetime | None = None
     content: Content | None = None
+    closed: bool = False
 
 
 # Reads a snapshot, opening its values with these keys. Damage is an answer, and no exception.
@@ -126,9 +129,12 @@ def _sort(path: Path, directory: Path, found: _Found, known: dict[tuple[int, int
 def _sort_regular(path: Path, size: int, directory: Path, found: _Found) -> None:
     with OpenFile(path) as file:
         packed = is_compressed(file)
+        sealed = file[0 : len(_SEALED)] == _SEALED
         head = file[_DATABASE_AT : _DATABASE_AT + len(_DATABASE)]
     if path.suffix == _PARTIAL:
         found.facts.append(_unread(path, "it is being written, or a save that was cut off has left it"))
+    elif sealed and path.with_name(path.name + _MANIFEST).is_file():
+        found.snapshots.append(path)
     elif packed:
         if _NAMED_SO.search(path.name):
             found.facts.append(_unread(path, "it is compressed or encrypted: unpack it to have it looked into"))
@@ -189,6 +195,8 @@ def _read(
         found.saved,
         found.renewed,
         found.content,
+        found.closed,
+        Evidence.E1 if found.closed else Evidence.E3,
     )
     return InputFile(location, digest, after.st_size), snapshot
 

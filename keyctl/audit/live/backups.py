@@ -67,7 +67,8 @@ class Snapshot:
     `sha256` is the one at its end, "" where it has none. `wrong` says what is not as it should be, a sentence each;
     `content` is None where it could not be read for that. `manifest` says that one lies beside it. `saved` is when its
     manifest says that these very bytes were saved, `renewed` when the newest Lease in it was renewed: it was taken then
-    or later. `modified` is the time of the file, which a copy sets anew, and anybody can.
+    or later. `modified` is the time of the file, which a copy sets anew, and anybody can. `closed`: it is encrypted,
+    and all that is known of it is what its manifest says, of the very bytes that lie there.
     """
 
     location: Location
@@ -81,6 +82,7 @@ class Snapshot:
     saved: datetime | None = None
     renewed: datetime | None = None
     content: Content | None = None
+    closed: bool = False
     evidence: Evidence = Evidence.E3
 
 

@@ -18,6 +18,7 @@ def snapshot() -> None:
     \b
     Examples:
       keyctl snapshot save /backup/prod-1.db
+      keyctl snapshot save /backup --encrypt-to age1... --keep daily=14,monthly=12
       keyctl snapshot verify /backup/*.db
       keyctl snapshot inspect /backup/prod-1.db
       keyctl snapshot restore-test /backup/prod-1.db

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from keyctl.cli import report_files, terminal, wiring
+from keyctl.cli import report_files, sealed_snapshots, terminal, wiring
 from keyctl.cli.options import cluster_option, output_option, report_option
 from keyctl.cli.snapshot_names import read_one
 from keyctl.errors import UnusableInputError, WrongUsageError
@@ -35,6 +37,7 @@ _PREFIX = "/registry"
     is_flag=True,
     help="Tell the register of the cluster file's key store, so that no key is destroyed which FILE needs.",
 )
+@sealed_snapshots.identity_options
 @cluster_option
 @output_option
 @report_option
@@ -47,6 +50,8 @@ def inspect(
     encryption_config: Path | None,
     etcd_prefix: str,
     register: bool,
+    identity: str | None,
+    scratch: Path | None,
     cluster: Path | None,
     output: str,
     reports: tuple[str, ...],
@@ -59,12 +64,14 @@ def inspect(
     users and roles (their password hashes are in the file, and are not shown). Judges
     nothing: that is keyctl verify-secrets with --snapshot. Changes nothing, but with
     --register: a snapshot that another tool saved then holds back the destruction of the
-    keys that it needs, found by opening its values with every key of the key store.
+    keys that it needs, found by opening its values with every key of the key store. An
+    encrypted FILE is decrypted into a private directory, with --identity.
 
     \b
     Examples:
       keyctl snapshot inspect /backup/prod-1.db
       keyctl snapshot inspect /backup/prod-1.db --encryption-config enc.yaml
+      keyctl snapshot inspect /backup/prod-1.db.age --identity backup.identity
       keyctl snapshot inspect /backup/prod-1.db -o json | jq .keys
       keyctl snapshot inspect /backup/velero-7.db --register
     """  # noqa: D301 — click reads the \b
@@ -72,28 +79,33 @@ def inspect(
     from keyctl.backup.inspect_report import to_report
     from keyctl.backup.interface import Unwatched
     from keyctl.backup.manifest import beside
-    from keyctl.cli import configurations
     from keyctl.cli.watching import Lines
-    from keyctl.encryption_config.server import NEWEST_SERVER
     from keyctl.etcd_files.source import SnapshotSource
 
     _check_cluster(ctx, register=register)
-    targets = report_files.checked(reports, (file, beside(file), encryption_config))
-    config = None
-    if encryption_config is not None:
-        decoded, _ = configurations.read(str(encryption_config), NEWEST_SERVER)
-        config = decoded.config
-    with Lines(display(file.name)) as lines:
-        watch = Unwatched() if quiet else lines
+    of_identity = () if identity is None else (Path(identity),)
+    targets = report_files.checked(reports, (file, beside(file), encryption_config, *of_identity))
+    identities = sealed_snapshots.read_identity(identity)
+    config = _config(encryption_config)
+    with ExitStack() as work:
+        watch = Unwatched() if quiet else work.enter_context(Lines(display(file.name)))
+        content = work.enter_context(sealed_snapshots.opened(file, identities, scratch, watch.reading))
         found = use_case.inspect(
-            file, prefix=etcd_prefix, config=config, open_snapshot=SnapshotSource, progress=watch.reading
+            content, prefix=etcd_prefix, config=config, open_snapshot=SnapshotSource, progress=watch.reading
         )
+        notes = _registered(file, content, etcd_prefix, config, cluster) if register else ()
     options = (("--encryption-config", encryption_config), ("--etcd-prefix", etcd_prefix))
     # NOTE: verify-secrets takes the prefix from the cluster file where none is given, so only another one is told.
     flags = [str(word) for option in options if option[1] not in (None, _PREFIX) for word in option]
-    notes = _registered(file, etcd_prefix, config, cluster) if register else ()
-    report = to_report(found, flags, notes)
+    report = to_report(replace(found, path=file), flags, notes)
     ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output)))
+
+
+def _config(path: Path | None) -> EncryptionConfig | None:
+    from keyctl.cli import configurations
+    from keyctl.encryption_config.server import NEWEST_SERVER
+
+    return None if path is None else configurations.read(str(path), NEWEST_SERVER)[0].config
 
 
 def _check_cluster(ctx: click.Context, *, register: bool) -> None:
@@ -101,8 +113,10 @@ def _check_cluster(ctx: click.Context, *, register: bool) -> None:
         raise WrongUsageError("--cluster names the register, and nothing is registered", hint="add --register")
 
 
-def _registered(file: Path, prefix: str, config: EncryptionConfig | None, cluster: Path | None) -> tuple[str, ...]:
-    """Tell the register of the key store; what it was told, in a sentence."""
+def _registered(
+    file: Path, content: Path, prefix: str, config: EncryptionConfig | None, cluster: Path | None
+) -> tuple[str, ...]:
+    """Tell the register of the key store; what it was told, in a sentence. `content` is where `file` lies open."""
     from keyctl.backup.check import check_snapshot
     from keyctl.backup.contents import read_live
     from keyctl.backup.every_key import every_key, kept
@@ -111,12 +125,12 @@ def _registered(file: Path, prefix: str, config: EncryptionConfig | None, cluste
     from keyctl.etcd_files.source import SnapshotSource
 
     store = wiring.key_store(wiring.require_cluster(cluster))
-    checked = check_snapshot(file, SnapshotSource)
+    checked = check_snapshot(file, SnapshotSource, content=None if content == file else content)
     if not checked.sound:
         cause = "; ".join(finding.message for finding in checked.findings)
         raise UnusableInputError(f"{display(str(file))} is not sound, and not registered", cause=cause)
     known = every_key(kept(store), config)
-    contents = read_live(SnapshotSource(file), prefix=prefix, config=known)
+    contents = read_live(SnapshotSource(content), prefix=prefix, config=known)
     needs = key_needs(contents, known)
     at = wiring.SystemClock().now()
     noted = entry(file, needs, at=at, revision=contents.info.revision, sha256=checked.sha256)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from keyctl.cli import report_files, terminal, wiring
+from keyctl.cli import kept_backups, report_files, sealed_snapshots, terminal, wiring
 from keyctl.cli.options import cluster_option, output_option, report_option
 from keyctl.cli.snapshot_names import read_one
 from keyctl.errors import RefusedError, WrongUsageError
@@ -17,9 +20,12 @@ if TYPE_CHECKING:
     from keyctl.backup.restore_test import Plane, RestoreTest
     from keyctl.cluster_file.settings import ClusterSettings
     from keyctl.encryption_config.model import EncryptionConfig
+    from keyctl.findings import Report
     from keyctl.keys.interface import KeyStore
 
+_KIND = "RestoreTestReport"
 _PREFIX = "/registry"
+_NO_KEYS = "name the cluster file with --cluster, or a file that has the keys with --encryption-config"
 _OFFLINE = "--offline was given"
 _NO_PROGRAMS = "etcd, etcdutl and kube-apiserver are not at hand; --build makes them"
 
@@ -37,11 +43,7 @@ _NO_PROGRAMS = "etcd, etcdutl and kube-apiserver are not at hand; --build makes 
 )
 @click.option("--offline", is_flag=True, help="Start no servers: integrity and keys only.")
 @click.option("--build", is_flag=True, help="Build etcd and kube-apiserver where they are missing (minutes, once).")
-@click.option(
-    "--scratch",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Where the throw-away etcd keeps its data: room for twice the file. Default: the temporary directory.",
-)
+@sealed_snapshots.identity_options
 @click.option(
     "--write-config",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -60,6 +62,7 @@ def restore_test(
     etcd_prefix: str | None,
     offline: bool,
     build: bool,
+    identity: str | None,
     scratch: Path | None,
     write_config: Path | None,
     output: str,
@@ -76,34 +79,70 @@ def restore_test(
     Exits 3 when FILE is damaged, 12 when a value does not come back, 15 when only a KMS
     plugin could tell, 10 when nothing is in it.
 
+    FILE may be a directory: then it is the newest backup there. An encrypted one is opened
+    with --identity. What lies open meanwhile is below --scratch: room for three times FILE.
+
     \b
     Examples:
       keyctl snapshot restore-test /backup/prod-1.db
+      keyctl snapshot restore-test /backup --identity backup.identity --report openmetrics=drill.prom
       keyctl snapshot restore-test /backup/prod-1.db --write-config enc.yaml
       keyctl snapshot restore-test /backup/prod-1.db --offline -o json | jq .configuration
     """  # noqa: D301 — click reads the \b
     from keyctl.backup.manifest import beside
-    from keyctl.backup.restore_report import to_report
 
-    if offline and (build or scratch):
+    if offline and (build or (scratch and identity is None)):
         raise WrongUsageError("--offline starts no servers", hint="leave out --build and --scratch, or --offline")
-    targets = report_files.checked(reports, (file, beside(file), encryption_config, write_config))
+    of_identity = None if identity is None else Path(identity)
+    own = () if kept_backups.is_directory(file) else (file, beside(file))
+    targets = report_files.checked(reports, (*own, encryption_config, write_config, of_identity))
     if write_config is not None and write_config.exists():
         raise RefusedError(f"{write_config} exists already", hint="choose another name; nothing was written")
     settings = _settings(cluster)
     store = None if settings is None else wiring.key_store(settings)
     if store is None and encryption_config is None:
-        raise WrongUsageError(
-            "no keys to open the values with",
-            hint="name the cluster file with --cluster, or a file that has the keys with --encryption-config",
-        )
-    prefix = etcd_prefix or (settings.etcd.prefix if settings else _PREFIX)
-    plane = None if offline else _plane(quiet=quiet, scratch=scratch, may_build=build)
-    untried = _OFFLINE if offline else "" if plane else _NO_PROGRAMS
-    found = _tested(file, prefix, store, _config(encryption_config), plane, untried=untried, quiet=quiet)
-    notes = (*_noted(store, found), *_written(write_config, found, store, _config(encryption_config)))
-    report = to_report(found, notes)
+        raise WrongUsageError("no keys to open the values with", hint=_NO_KEYS)
+    with kept_backups.told_when_it_fails(_KIND, targets, file, store):
+        chosen = kept_backups.newest_in(file, wiring.SystemClock().now()) if kept_backups.is_directory(file) else file
+        report_files.keep_apart(targets, (chosen, beside(chosen)))
+        work = _Work(chosen, etcd_prefix or (settings.etcd.prefix if settings else _PREFIX), store)
+        plane = None if offline else _plane(quiet=quiet, scratch=scratch, may_build=build)
+        config = _config(encryption_config)
+        identities = sealed_snapshots.read_identity(identity)
+        found = _noting_damage(work, lambda: _tested(work, config, plane, identities, scratch, offline, quiet))
+        report = _report(work, found, config, write_config)
     ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output), quiet=quiet))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is tested, with which keys, and whose register is told."""
+
+    file: Path
+    prefix: str
+    store: KeyStore | None
+
+
+def _report(work: _Work, found: RestoreTest, config: EncryptionConfig | None, write_config: Path | None) -> Report:
+    from keyctl.backup.restore_report import to_report
+
+    notes = (*_noted(work.store, found), *_written(write_config, found, work.store, config))
+    return replace(to_report(found, notes), gauges=kept_backups.gauges(work.file.parent, work.store))
+
+
+def _noting_damage(work: _Work, test: Callable[[], RestoreTest]) -> RestoreTest:
+    """What `test` gives. A backup that it found damaged has failed the test, and the register is told that, too."""
+    from keyctl.backup.register import note_test
+    from keyctl.backup.restore_test import UnsoundError
+    from keyctl.keys.age_stream import DamagedStreamError
+    from keyctl.keys.backups import Proof, Proven
+
+    try:
+        return test()
+    except (UnsoundError, DamagedStreamError):
+        if work.store is not None:
+            note_test(work.store, work.file, "", Proven(wiring.SystemClock().now().isoformat(), Proof.FAILED))
+        raise
 
 
 def _settings(cluster: Path | None) -> ClusterSettings | None:
@@ -125,13 +164,12 @@ def _plane(*, quiet: bool, scratch: Path | None, may_build: bool) -> Plane | Non
 
 
 def _tested(
-    file: Path,
-    prefix: str,
-    store: KeyStore | None,
+    work: _Work,
     config: EncryptionConfig | None,
     plane: Plane | None,
-    *,
-    untried: str,
+    identities: bytes | None,
+    scratch: Path | None,
+    offline: bool,
     quiet: bool,
 ) -> RestoreTest:
     from keyctl.backup.every_key import kept
@@ -140,18 +178,21 @@ def _tested(
     from keyctl.cli.watching import Lines
     from keyctl.etcd_files.source import SnapshotSource
 
-    with Lines(display(file.name)) as lines:
-        watch = Unwatched() if quiet else lines
+    file, store = work.file, work.store
+    with ExitStack() as closing:
+        watch = Unwatched() if quiet else closing.enter_context(Lines(display(file.name)))
+        content = closing.enter_context(sealed_snapshots.opened(file, identities, scratch, watch.reading))
         return test(
             file,
-            prefix=prefix,
+            prefix=work.prefix,
             keys=() if store is None else kept(store),
             config=config,
             records=() if store is None else store.records(),
             open_snapshot=SnapshotSource,
             plane=plane,
-            untried=untried,
+            untried=_OFFLINE if offline else "" if plane else _NO_PROGRAMS,
             progress=watch.reading,
+            content=None if content == file else content,
         )
 
 

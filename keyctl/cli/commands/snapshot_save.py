@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyctl.cli import report_files, terminal
+from keyctl.cli import kept_backups, report_files, sealed_snapshots, terminal
 from keyctl.cli.options import Connection, cluster_option, etcd_options, output_option, report_option
 from keyctl.cli.snapshot_names import written
 from keyctl.errors import WrongUsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from keyctl.backup.interface import Watch
     from keyctl.backup.save import Job
+    from keyctl.cli.kept_backups import Wish
     from keyctl.cli.verification import Target
+    from keyctl.findings import Report
     from keyctl.keys.interface import KeyStore
+
+_KIND = "SnapshotSaveReport"
 
 
 @click.command()
@@ -32,6 +38,23 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The configuration in force. Default: what the API servers' hosts have.",
 )
+@sealed_snapshots.recipient_options
+@click.option(
+    "--scratch",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="With --encrypt-to: where it may lie open until it was looked through. Default: the temporary directory.",
+)
+@click.option(
+    "--keep",
+    metavar="POLICY",
+    help="Then delete former ones that were saved so: last=7,daily=14,weekly=8,monthly=12; hourly and yearly, too.",
+)
+@click.option(
+    "--no-copies",
+    is_flag=True,
+    help="With --keep: what is deleted has no copies elsewhere, so its keys need not be held back.",
+)
+@click.option("--dry-run", is_flag=True, help="With --keep: save and delete nothing, show what would be.")
 @output_option
 @report_option
 @click.option("-q", "--quiet", is_flag=True, help="No progress, and nothing on stdout when all is right.")
@@ -42,6 +65,8 @@ def save(
     file: Path,
     wanted: str | None,
     encryption_config: Path | None,
+    recipients_file: Path | None,
+    dry_run: bool,
     output: str,
     reports: tuple[str, ...],
     quiet: bool,
@@ -59,29 +84,64 @@ def save(
     has none, 15 when a configuration was not readable and the manifest so does not know
     every key, 6 when not every etcd was saved; what was saved stays.
 
+    FILE may be a directory: the snapshot gets the cluster's name and the time. With
+    --encrypt-to it lies open in a private directory until every page was looked at, and only
+    then comes to FILE, encrypted with age. With --keep, once all is saved and right, former
+    ones that were saved so are deleted; none that is in doubt or was saved without --keep.
+
     \b
     Examples:
       keyctl snapshot save /backup/prod-1.db
+      keyctl snapshot save /backup --encrypt-to age1... --keep last=7,daily=14,weekly=8,monthly=12
+      keyctl snapshot save /backup --keep last=3 --dry-run
       keyctl snapshot save /backup/prod-1.db --encryption-config enc.yaml
       keyctl snapshot save /backup/prod-1.events.db --etcd events
       keyctl snapshot save /backup/prod-1.db -o json | jq .manifest.keys
     """  # noqa: D301 — click reads the \b
+    from keyctl.backup.keep_report import to_plan
     from keyctl.backup.manifest import beside
-    from keyctl.backup.save import check_free
-    from keyctl.backup.save_all import save_all
-    from keyctl.backup.save_report import to_report
     from keyctl.cli import verification
 
     connection = Connection.from_options(given)
-    targets = report_files.checked(reports, (file, beside(file), encryption_config), connection)
-    check_free(None, file)
-    flags = (*connection.words, *(("--encryption-config", str(encryption_config)) if encryption_config else ()))
+    wish = kept_backups.Wish.from_options(given, recipients_file, dry_run=dry_run)
+    targets = _targets(reports, file, (encryption_config, recipients_file), connection)
     with (
+        kept_backups.told_when_it_fails(_KIND, () if dry_run else targets, file, None),
         verification.target(connection, encryption_config, revision=0, tolerant=True) as found,
-        contextlib.ExitStack() as watches,
     ):
-        jobs, notes = _jobs(found, connection, file, wanted)
+        jobs, notes = _jobs(found, connection, file, wanted, wish)
         report_files.keep_apart(targets, [taken for _, path in jobs for taken in (path, beside(path))])
+        if dry_run:
+            report = to_plan(kept_backups.planned(jobs, wish, _now()), (*found.notes, *notes))
+        else:
+            config = ("--encryption-config", str(encryption_config)) if encryption_config else ()
+            flags = (*connection.words, *config, *wish.words)
+            report = _saved(jobs, wish, (*found.notes, *found.unread, *notes), flags, quiet=quiet)
+    ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output), quiet=quiet))
+
+
+def _targets(
+    reports: tuple[str, ...], file: Path, read: tuple[Path | None, ...], connection: Connection
+) -> report_files.Targets:
+    """Where reports go. They may lie in a directory of backups, but not at the name of one."""
+    from keyctl.backup.manifest import beside
+    from keyctl.backup.save import check_free
+
+    if kept_backups.is_directory(file):
+        return report_files.checked(reports, read, connection)
+    targets = report_files.checked(reports, (file, beside(file), *read), connection)
+    check_free(None, file)
+    return targets
+
+
+def _saved(
+    jobs: list[tuple[Job, Path]], wish: Wish, notes: tuple[str, ...], flags: tuple[str, ...], *, quiet: bool
+) -> Report:
+    """Save every etcd, and then let the policy delete; what came of both."""
+    from keyctl.backup.save_all import save_all
+    from keyctl.backup.save_report import to_report
+
+    with contextlib.ExitStack() as watches:
 
         def watch(name: str) -> Watch:
             from keyctl.backup.interface import Unwatched
@@ -91,19 +151,24 @@ def save(
             return Unwatched() if quiet else watches.enter_context(Lines(name if len(jobs) > 1 else ""))
 
         outcome = save_all(jobs, watch, flags)
-    report = to_report(outcome, (*found.notes, *found.unread, *notes), flags)
-    ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output), quiet=quiet))
+    rotations = kept_backups.rotated(jobs, outcome, wish, _now())
+    if wish.policy is not None and not rotations:
+        notes = (*notes, "nothing was deleted by the policy: not everything that was to be saved is saved and right")
+    job, path = jobs[0]
+    return to_report(outcome, notes, flags, rotations, kept_backups.gauges(path.parent, job.store))
 
 
 def _jobs(
-    found: Target, given: Connection, file: Path, wanted: str | None
+    found: Target, given: Connection, file: Path, wanted: str | None, wish: Wish
 ) -> tuple[list[tuple[Job, Path]], tuple[str, ...]]:
     """What is saved where, and what the reader should know of it."""
-    from keyctl.backup.save import Job
+    from keyctl.backup.save import Job, check_free
     from keyctl.backup.save_all import path_for
     from keyctl.cli.wiring import SystemClock
     from keyctl.etcd_files.source import SnapshotSource
 
+    file = kept_backups.named(file, None if found.settings is None else found.settings.name, wish, _now())
+    check_free(None, file)
     numbers, notes = _chosen(found, given, wanted)
     store, told = _store(found, given, numbers)
     if len(found.configs) > 1:
@@ -120,9 +185,17 @@ def _jobs(
             clock=SystemClock(),
             unread=found.unread,
             name=name,
+            seal=wish.seal,
+            keep=wish.keep,
         )
         jobs.append((job, path_for(file, name) if len(numbers) > 1 else file))
     return jobs, (*notes, *told)
+
+
+def _now() -> datetime:
+    from keyctl.cli.wiring import SystemClock
+
+    return SystemClock().now()
 
 
 def _chosen(found: Target, given: Connection, wanted: str | None) -> tuple[list[int], tuple[str, ...]]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from keyctl.backup import register, sanitize_report
 from keyctl.errors import RefusedError, UnusableInputError
-from keyctl.keys.backups import Backup, BackupKind
+from keyctl.keys.backups import Backup, BackupKind, Proof, Proven
 from keyctl.keys.key import KeyRef
 from tests.support import seal
 from tests.support.memory_store import MemoryKeyStore
 
+AT = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 OLD, NEW = seal.key("old", fill=1).ref, seal.key("new", fill=2).ref
 
 
@@ -73,3 +75,39 @@ def test_a_few_snapshots_are_all_named_without_a_count(tmp_path: Path) -> None:
         f"the snapshot {tmp_path / 'a.db'}, noted at 2026-11-21T10:00:00+00:00"
     ]
     assert list(register.elsewhere([])) == []
+
+
+def deleted(path: Path, *needs: KeyRef, tested: Proven | None = None) -> Backup:
+    prints = tuple((need, f"print of {need.name}") for need in needs)
+    return Backup(BackupKind.SNAPSHOT, str(path), AT.isoformat(), 9, needs, "x", prints, tested)
+
+
+def test_what_a_policy_deletes_is_one_entry_that_needs_every_key_of_any_of_them(tmp_path: Path) -> None:
+    store = MemoryKeyStore()
+    place = tmp_path / "main"
+    assert register.note_deleted(store, place, [], at=AT, copies=True) is None
+    name = register.note_deleted(store, place, [deleted(tmp_path / "a.db", OLD)], at=AT, copies=True)
+    assert register.note_deleted(store, place, [deleted(tmp_path / "b.db", NEW)], at=AT, copies=True) == name
+    (entry,) = store.backups()
+    assert entry.location == name == f"{place}@gone"
+    assert register.is_former(entry)
+    assert set(entry.needs) == {OLD, NEW}
+    assert {print_ for _, print_ in entry.fingerprints} == {"print of old", "print of new"}
+    assert entry.sha256 == ""
+
+
+def test_without_copies_it_needs_only_what_it_needed_before(tmp_path: Path) -> None:
+    store = MemoryKeyStore()
+    register.note_deleted(store, tmp_path / "main", [deleted(tmp_path / "a.db", OLD)], at=AT, copies=True)
+    register.note_deleted(store, tmp_path / "main", [deleted(tmp_path / "b.db", NEW)], at=AT, copies=False)
+    assert [one.needs for one in store.backups()] == [(OLD,)]
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_the_newest_restore_test_of_any_of_them_outlives_their_files(copies: bool, tmp_path: Path) -> None:
+    store = MemoryKeyStore()
+    older, newer = Proven("2026-11-01T10:00:00+00:00", Proof.SERVED), Proven("2026-11-10T10:00:00+00:00", Proof.FAILED)
+    both = [deleted(tmp_path / "a.db", OLD, tested=newer), deleted(tmp_path / "b.db", OLD, tested=older)]
+    register.note_deleted(store, tmp_path / "main", both, at=AT, copies=copies)
+    register.note_deleted(store, tmp_path / "main", [deleted(tmp_path / "c.db")], at=AT, copies=copies)
+    assert [one.tested for one in store.backups()] == [newer]

@@ -60,6 +60,8 @@ def desk(tmp_path: Path) -> Desk:
     [
         ("/b/prod-1.db", "main", "/b/prod-1.db"),
         ("/b/prod-1.db", "events", "/b/prod-1.events.db"),
+        ("/b/prod-1.db.age", "main", "/b/prod-1.db.age"),
+        ("/b/prod-1.db.age", "events", "/b/prod-1.events.db.age"),
         ("prod", "leases.coordination.k8s.io", "prod.leases.coordination.k8s.io"),
         ("/b/a.db", "../x", "/b/a..._x.db"),
     ],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import ssl
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,10 @@ import yaml
 from keyctl.errors import UnusableInputError
 from keyctl.kube import fields
 from keyctl.kube.answers import shown
+
+# NOTE: the package remembers, for the whole process, the files that it wrote embedded keys to: two threads at once
+# would read from, and delete, each other's.
+_LOADING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ def load_credentials(kubeconfig: Path, context: str | None, *, ca: Path | None) 
     cluster, user = _select(kubeconfig, context)
     _check(kubeconfig, cluster, user)
     # NOTE: the package writes embedded keys to files, for ssl takes nothing else; they live as long as this block.
-    with tempfile.TemporaryDirectory(prefix="keyctl-") as folder:
+    with _LOADING, tempfile.TemporaryDirectory(prefix="keyctl-") as folder:
         trusted, certificate, key, authorization = _load(kubeconfig, context, folder, plugin="exec" in user)
         tls = _tls(kubeconfig, str(ca) if ca else trusted, certificate, key)
     return Credentials(tls, authorization, fields.text(cluster, "tls-server-name") or None)

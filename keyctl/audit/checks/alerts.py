@@ -31,13 +31,14 @@ ALERTS = Rule(
 _TEXTS = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|`[^`]*`')
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _STATUS = re.compile(r"\bstatus\s*(=~|!=|!~|=)\s*[\"']([^\"']*)[\"']")
-_LEADER = re.compile(r"etcd_server_has_leader")
+_LEADER = re.compile(r"etcd_server_has_leader|keyctl_etcd_has_leader")
 _SIZE = re.compile(
     r"etcd_(?:debugging_)?mvcc_db_total_size_in(?:_use_in)?_bytes|apiserver_storage_(?:db_total_)?size.*"
+    r"|keyctl_etcd_database_size_bytes"
 )
 _EXPIRY = re.compile(
     r"apiserver_client_certificate_expiration_seconds.*|probe_ssl_.*expiry.*|x509_cert_.*|ssl_(?:file_)?cert_not_after"
-    r"|certmanager_certificate_expiration_timestamp_seconds"
+    r"|certmanager_certificate_expiration_timestamp_seconds|keyctl_certificate_not_after_timestamp_seconds"
 )
 # etcd calls the snapshots of its log so, too; they are no backups.
 _BACKUP = re.compile(r".*backup.*|etcdbr_snapshot.*|velero_.*")
@@ -46,10 +47,12 @@ _BACKUP_JOB = re.compile(r"backup|snapshot", re.IGNORECASE)
 # What a report of keyctl gives to Prometheus.
 _OWN = re.compile(r"keyctl_report_.*")
 _RELOAD = "apiserver_encryption_config_controller_automatic_reload"
-_FAILED_RELOADS = re.compile(rf"{_RELOAD}_(?:failures_total|last_timestamp_seconds)")
+_FAILED_RELOADS = re.compile(
+    rf"{_RELOAD}_(?:failures_total|last_timestamp_seconds)|keyctl_apiserver_reload_failures_total"
+)
 _RELOADS = re.compile(rf"{_RELOAD}s_total")
 _TRANSFORMED = re.compile(r"apiserver_storage_transformation_operations_total")
-_NOT_TRANSFORMED = re.compile(r"apiserver_storage_transformation_failures_total")
+_NOT_TRANSFORMED = re.compile(r"apiserver_storage_transformation_failures_total|keyctl_stored_unreadable_values")
 _KMS = re.compile(r"apiserver_envelope_encryption_.*")
 _HEALTH = re.compile(r"kubernetes_healthchecks?(?:_total)?")
 

@@ -1,0 +1,1 @@
+"""`keyctl exporter`: looks again and again, keeps the last truth with its age, and serves it as metrics."""

@@ -1,0 +1,1 @@
+"""An exporter that runs for an hour beside real servers to which things happen."""

@@ -305,7 +305,7 @@ def _watcher(change: Change) -> Watcher:
         return _Silent()
     if change.output == "json":
         return JsonLines()
-    return _Later() if terminal.screen(sys.stderr).terminal else PlainLines()
+    return _Later() if terminal.redraws(sys.stderr) else PlainLines()
 
 
 def _show_plan(lines: tuple[str, ...], change: Change) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from keyctl.cli.files import name_of
-from keyctl.cli.terminal import output_choice
+from keyctl.cli.options import output_option
 from keyctl.errors import ExitCode
 from keyctl.file_argument import file_argument
 from keyctl.findings import Report, Table
@@ -74,7 +74,7 @@ def party_options(command: F) -> F:
             days_option("--days", LIFETIME_DAYS, "How long the certificates of members and clients hold."),
             click.option("--print-flags", is_flag=True, help="Also print the flags for etcd and kube-apiserver."),
             folder_options,
-            click.option("-o", "--output", default="text", callback=output_choice, help="text, wide or json."),
+            output_option,
         )
     ):
         command = option(command)

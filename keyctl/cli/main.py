@@ -7,6 +7,7 @@ so that `--help` and completion open nothing and start at once.
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import os
 import sys
@@ -38,6 +39,7 @@ _COMMANDS = {
         "etcd_access:etcd_access",
         "etcd's own users and roles: turn them on so that nobody is locked out.",
     ),
+    "exporter": ("exporter:exporter", "Look again and again, and serve what was seen as metrics for Prometheus."),
     "config": ("config:config", "Judge, explain, repair and compare EncryptionConfiguration files."),
     "demo": ("demo:demo", "Watch it all happen on a real control plane on this machine."),
     "lab": ("lab:lab", "A real control plane on loopback, to try things on."),
@@ -88,7 +90,7 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            if cmd_name in _KEYUTILS:
+            if cmd_name in _KEYUTILS and not ctx.resilient_parsing:
                 raise click.UsageError(
                     f"{cmd_name!r} belongs to the kernel keyring tool; this is kube-keyctl. Call /usr/bin/keyctl.", ctx
                 )
@@ -129,6 +131,9 @@ def cli(verbose: int) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. No expected failure leaves as an exception."""
+    if any(name.endswith("KEYCTL_COMPLETE") for name in os.environ):
+        # A shell asks, and nothing is run.
+        importlib.import_module("keyctl.cli.shells").register()
     try:
         with handled(stop_now):
             result: object = cli.main(args=arguments, prog_name=_program(), standalone_mode=False)
@@ -156,6 +161,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> NoReturn:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What a terminal's encoding lacks, or no encoding has, such as parts of file names, is shown by its number.
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run())
 
 

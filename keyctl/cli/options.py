@@ -10,14 +10,17 @@ from typing import TypeVar
 
 import click
 
+from keyctl.cli import completed
 from keyctl.cli.terminal import output_choice
 from keyctl.encryption_config.server import NEWEST, OLDEST, Server
+from keyctl.findings import Severity
 from keyctl.reports.formats import FORMATS
 
 F = TypeVar("F", bound=Callable[..., object])
 
 # NOTE: kept with the click context, for every command below `keys` takes it and only `wiring` reads it.
 _STORE = "keyctl.store"
+_NEVER = "never"
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -129,6 +132,7 @@ def output_option(command: F) -> F:
         show_default=True,
         metavar="text|wide|json",
         callback=output_choice,
+        shell_complete=completed.outputs,
         help="Format on stdout.",
     )(command)
 
@@ -140,8 +144,25 @@ def report_option(command: F) -> F:
         "reports",
         multiple=True,
         metavar="FORMAT=PATH",
+        shell_complete=completed.reports,
         help=f"Also write a report file ({', '.join(FORMATS)}). Repeatable.",
     )(command)
+
+
+def fail_on_option(default: Severity) -> Callable[[F], F]:
+    """--fail-on, whose value is a `Severity`, or None for "never"."""
+    return click.option(
+        "--fail-on",
+        type=click.Choice([*(one.value for one in Severity), _NEVER]),
+        default=default.value,
+        show_default=True,
+        callback=_severity,
+        help="The least severity of a finding that makes the exit code 20.",
+    )
+
+
+def _severity(_context: click.Context, _option: click.Parameter, value: str) -> Severity | None:
+    return None if value == _NEVER else Severity(value)
 
 
 def server_options(command: F) -> F:
@@ -156,6 +177,7 @@ def server_options(command: F) -> F:
             show_default=True,
             metavar="1.N",
             callback=_minor,
+            shell_complete=completed.versions,
             help="Judge as this version does.",
         ),
     ):

@@ -37,6 +37,11 @@ def screen(stream: TextIO) -> Screen:
     return Screen(terminal, color, unicode, shutil.get_terminal_size().columns if terminal else None)
 
 
+def redraws(stream: TextIO) -> bool:
+    """Whether what was shown on `stream` can be taken away again: what changes in place needs that."""
+    return screen(stream).terminal and os.environ.get("TERM") != "dumb"
+
+
 def show(report: Report, output: str) -> None:
     """Print `report` on stdout as "text", "wide" or "json"."""
     if output == "json":
@@ -47,6 +52,11 @@ def show(report: Report, output: str) -> None:
         text.render(report, width=here.width, color=here.color, unicode=here.unicode, wide=output == "wide"),
         color=here.color,
     )
+
+
+def chapter(title: str) -> None:
+    """Print a heading between the outputs of several commands."""
+    click.echo(f"\n{'──' if screen(sys.stdout).unicode else '=='} {title}")
 
 
 def output_choice(ctx: click.Context, parameter: click.Parameter, value: str) -> str:

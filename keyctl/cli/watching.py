@@ -5,7 +5,6 @@ On a terminal one line that changes and is gone in the end; elsewhere, and on a 
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from types import TracebackType
@@ -22,8 +21,7 @@ class Lines:
     """Shows the work on the file or etcd `name`, "" where nobody needs a name; a `Watch`, to be closed at its end."""
 
     def __init__(self, name: str = "") -> None:
-        # A line that changes needs a terminal that can clear it.
-        self._terminal = terminal.screen(sys.stderr).terminal and os.environ.get("TERM") != "dumb"
+        self._terminal = terminal.redraws(sys.stderr)
         self._head = f"{name}: " if name else ""
         self._told = time.monotonic()
         self._begun: float | None = None

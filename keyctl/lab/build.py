@@ -41,8 +41,30 @@ def binaries(names: Iterable[str], *, kubernetes: str = DEFAULT_KUBERNETES, prog
     paths = {name: path for name, path in found.items() if path is not None}
     for directory in dict.fromkeys(recipe.directory for name, recipe in recipes.items() if name not in paths):
         wanted = [name for name, recipe in recipes.items() if recipe.directory == directory and name not in paths]
-        paths.update(_built(recipes[wanted[0]], wanted, progress))
+        paths.update(built(recipes[wanted[0]], wanted, progress))
     return paths
+
+
+def built(recipe: Recipe, names: list[str], progress: Progress) -> dict[str, Path]:
+    """The programs `names` of one module, from the cache or built into it; raises as `binaries` does."""
+    toolchain = find_go(recipe.go_version(), cache_root(), progress)
+    home = cache_root() / cache_key(recipe, toolchain)
+    kept = {name: home / "bin" / name for name in names}
+
+    def waiting() -> None:
+        progress(f"waiting for another build of {recipe.title} {recipe.version}")
+
+    with locked(home, patience=BUILD_SECONDS, on_wait=waiting):
+        missing = [name for name in names if not kept[name].is_file()]
+        if missing:
+            progress(
+                f"building {', '.join(missing)} {recipe.version} once, from the pinned modules in {recipe.directory} "
+                f"with {toolchain.version} (a few minutes); kept in {home / 'bin'}"
+            )
+            started = time.monotonic()
+            _build(recipe, missing, toolchain, home, progress)
+            progress(f"built {', '.join(missing)} in {time.monotonic() - started:.0f} s")
+    return kept
 
 
 def at_hand(names: Iterable[str], *, kubernetes: str = DEFAULT_KUBERNETES) -> dict[str, Path] | None:
@@ -116,27 +138,6 @@ def _kept(name: str, recipe: Recipe) -> Path | None:
         if version is not None and ".".join(map(str, version)) == recipe.version:
             return candidate
     return None
-
-
-def _built(recipe: Recipe, names: list[str], progress: Progress) -> dict[str, Path]:
-    toolchain = find_go(recipe.go_version(), cache_root(), progress)
-    home = cache_root() / cache_key(recipe, toolchain)
-    kept = {name: home / "bin" / name for name in names}
-
-    def waiting() -> None:
-        progress(f"waiting for another build of {recipe.title} {recipe.version}")
-
-    with locked(home, patience=BUILD_SECONDS, on_wait=waiting):
-        missing = [name for name in names if not kept[name].is_file()]
-        if missing:
-            progress(
-                f"building {', '.join(missing)} {recipe.version} once, from the pinned modules in {recipe.directory} "
-                f"with {toolchain.version} (a few minutes); kept in {home / 'bin'}"
-            )
-            started = time.monotonic()
-            _build(recipe, missing, toolchain, home, progress)
-            progress(f"built {', '.join(missing)} in {time.monotonic() - started:.0f} s")
-    return kept
 
 
 def _build(recipe: Recipe, names: list[str], toolchain: Toolchain, home: Path, progress: Progress) -> None:

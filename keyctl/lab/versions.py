@@ -14,8 +14,8 @@ from keyctl.errors import WrongUsageError
 
 MODULES = Path(__file__).parent / "modules"
 ETCD_VERSION = "3.7.3"
-# 1.33 is the newest whose servers do not report what they have loaded.
-KUBERNETES_VERSIONS: Mapping[str, str] = {"1.37": "1.37.1", "1.36": "1.36.3", "1.33": "1.33.13"}
+# 1.33 is the newest whose servers do not report what they have loaded, 1.28 the oldest that keyctl is for.
+KUBERNETES_VERSIONS: Mapping[str, str] = {"1.37": "1.37.1", "1.36": "1.36.3", "1.33": "1.33.13", "1.28": "1.28.15"}
 DEFAULT_KUBERNETES = "1.37"
 SERVERS = ("etcd", "etcdctl", "etcdutl", "kube-apiserver")
 ON_REQUEST = ("kubectl", "kube-controller-manager")

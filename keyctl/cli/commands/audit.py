@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyctl.cli import redacting, report_files, terminal
-from keyctl.cli.options import Connection, output_option, report_option
+from keyctl.cli import completed, redacting, report_files, terminal
+from keyctl.cli.options import Connection, fail_on_option, output_option, report_option
 from keyctl.cli.redacting import redact_options
 from keyctl.errors import WrongUsageError
 from keyctl.findings import Report, Severity
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from keyctl.audit.facts import Facts, Placed
     from keyctl.audit.waivers import Waiver
 
-_NEVER = "never"
 _LARGEST_REPORT = 16 * 1024 * 1024
 
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--profile", default="ci-static", show_default=True, metavar="NAME", help="Which checks, by whose ids.")
 @click.option(
-    "--fail-on",
-    type=click.Choice([*(one.value for one in Severity), _NEVER]),
-    default=Severity.HIGH.value,
+    "--profile",
+    default="ci-static",
     show_default=True,
-    help="The least severity of a failed check that makes the exit code 20.",
+    metavar="NAME",
+    shell_complete=completed.profiles,
+    help="Which checks, by whose ids.",
 )
+@fail_on_option(Severity.HIGH)
 @click.option(
     "--waivers", type=click.Path(path_type=Path), help="A file of waivers, each with owner, reason and expiry."
 )
@@ -62,6 +62,11 @@ _LARGEST_REPORT = 16 * 1024 * 1024
     metavar="DIR",
     help="Look through this directory of backups, too: every snapshot below it is read. Repeatable.",
 )
+@click.option(
+    "--identity",
+    metavar="IDENTITY",
+    help="With --backups: look into encrypted ones with this age identity, too; - is stdin.",
+)
 @click.option("--canary", is_flag=True, help="With --cluster: write a Secret through each API server, and delete it.")
 @click.option("--processes", is_flag=True, help="Look at the kube-apiservers and etcds that run here, too.")
 @click.option(
@@ -80,12 +85,13 @@ def audit(
     /,
     paths: tuple[Path, ...],
     profile: str,
-    fail_on: str,
+    fail_on: Severity | None,
     waivers: Path | None,
     baseline: Path | None,
     cluster: Path | None,
     snapshots: tuple[Path, ...],
     backups: tuple[Path, ...],
+    identity: str | None,
     canary: bool,
     processes: bool,
     unreachable: tuple[str, ...],
@@ -121,7 +127,7 @@ def audit(
       keyctl audit --snapshot backup.db --profile all
       keyctl audit --backups /var/backups/etcd --cluster keyctl.yaml --profile host
     """  # noqa: D301 — click reads the \b
-    _check_usage(profile, cluster, snapshots, backups, unreachable, canary=canary)
+    _check_usage(profile, cluster, snapshots, backups, unreachable, canary=canary, opens=identity is not None)
     connection = Connection(cluster, None, None, None, None, None) if cluster else None
     targets = report_files.checked(reports, [waivers, baseline, redact_salt, *snapshots], connection)
     salt = redacting.salt(redact=redact, file=redact_salt)
@@ -130,7 +136,7 @@ def audit(
     alone = not (cluster or snapshots or backups or processes or unreachable)
     facts = _collected(paths or ((Path(),) if alone else ()), today)
     here = _here(unreachable, facts.found, processes=processes)
-    live = () if alone else _live(cluster, snapshots, backups, canary=canary, quiet=quiet)
+    live = () if alone else _live(cluster, snapshots, backups, identity, canary=canary, quiet=quiet)
     done = redacting.redacted(judged(_with(facts, (*here, *live))), salt)
     ctx.exit(report_files.deliver(done, targets, lambda: terminal.show(done, output), quiet=quiet))
 
@@ -142,7 +148,7 @@ def _collected(paths: tuple[Path, ...], today: date) -> Facts:
 
 
 def _judging(
-    profile: str, fail_on: str, waivers: Path | None, baseline: Path | None, today: date
+    profile: str, bar: Severity | None, waivers: Path | None, baseline: Path | None, today: date
 ) -> Callable[[Facts], Report]:
     """What makes a report of facts; the files it needs are read now, before anything is looked at."""
     from keyctl.audit.baseline import NOTHING
@@ -152,7 +158,6 @@ def _judging(
 
     excused = _waivers(waivers, today) if waivers else ()
     known = _baseline(baseline) if baseline else NOTHING
-    bar = None if fail_on == _NEVER else Severity(fail_on)
     return lambda facts: report(judge(facts, PROFILES[profile], excused, bar=bar, baseline=known), facts)
 
 
@@ -164,12 +169,21 @@ def _with(facts: Facts, more: tuple[Placed, ...]) -> Facts:
 
 
 def _live(
-    cluster: Path | None, snapshots: tuple[Path, ...], backups: tuple[Path, ...], *, canary: bool, quiet: bool
+    cluster: Path | None,
+    snapshots: tuple[Path, ...],
+    backups: tuple[Path, ...],
+    identity: str | None,
+    *,
+    canary: bool,
+    quiet: bool,
 ) -> tuple[Placed, ...]:
     from keyctl.cli.audited_backups import looked_into
     from keyctl.cli.auditing import observed
+    from keyctl.cli.sealed_snapshots import read_identity
 
-    return (*observed(cluster, snapshots, with_canary=canary), *looked_into(backups, cluster, quiet=quiet))
+    identities = read_identity(identity)
+    kept = looked_into(backups, cluster, identities=identities, quiet=quiet)
+    return (*observed(cluster, snapshots, with_canary=canary), *kept)
 
 
 def _here(unreachable: tuple[str, ...], found: tuple[Placed, ...], *, processes: bool) -> tuple[Placed, ...]:
@@ -188,12 +202,15 @@ def _check_usage(
     unreachable: tuple[str, ...],
     *,
     canary: bool,
+    opens: bool,
 ) -> None:
     from keyctl.audit.checks import catalogue, etcd_ports, stored_values
     from keyctl.audit.checks.backups import CHECKS
     from keyctl.audit.facts import About
     from keyctl.audit.profiles.catalogue import PROFILES
 
+    if opens and not backups:
+        raise WrongUsageError("--identity is for encrypted backups", hint="name where they are: --backups DIR")
     if canary and not cluster:
         raise WrongUsageError("--canary writes to a running cluster", hint="name its cluster file: --cluster FILE")
     if profile not in PROFILES:

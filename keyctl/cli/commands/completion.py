@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import ShellComplete
 
 from keyctl.cli.main import cli
+from keyctl.cli.shells import Bash, Fish, Zsh
+
+_KINDS: dict[str, type[ShellComplete]] = {"bash": Bash, "zsh": Zsh, "fish": Fish}
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(list(_KINDS)))
 @click.option("--program", default="keyctl", show_default=True, help="The name it is called by.")
 def completion(shell: str, program: str) -> None:
     """Print the completion script of SHELL.
+
+    Commands, options, formats, profiles, rules and files are completed; nothing is
+    opened or connected to for it. kubectl completes `kubectl keyctl` by itself, through
+    kubectl_complete-keyctl, which is installed beside keyctl and has to be on the PATH.
 
     \b
     Examples:
@@ -20,8 +27,10 @@ def completion(shell: str, program: str) -> None:
       keyctl completion fish > ~/.config/fish/completions/keyctl.fish
       kube-keyctl completion zsh --program kube-keyctl
     """  # noqa: D301 — click reads the \b
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise click.UsageError(f"no completion for {shell}")
+    click.echo(script(shell, program), nl=False)
+
+
+def script(shell: str, program: str) -> str:
+    """The script that makes `shell` complete `program`."""
     variable = f"_{program}_COMPLETE".replace("-", "_").upper()
-    click.echo(kind(cli, {}, program, variable).source())
+    return f"{_KINDS[shell](cli, {}, program, variable).source().rstrip()}\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from keyctl.cli import configurations, terminal
+from keyctl.cli import completed, configurations, terminal
 from keyctl.cli.files import STDIN, name_of
 from keyctl.cli.options import server_of, server_options
 from keyctl.encryption_config.decode import Decoded, hash_of
@@ -18,8 +18,8 @@ _HEADS = ("RESOURCE", "STATE", "WRITTEN WITH", "READERS GAINED", "READERS LOST",
 
 
 @click.command()
-@click.argument("old")
-@click.argument("new")
+@click.argument("old", shell_complete=completed.files)
+@click.argument("new", shell_complete=completed.files)
 @server_options
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Format on stdout.")
 @click.pass_context

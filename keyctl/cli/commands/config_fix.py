@@ -7,6 +7,7 @@ from shlex import quote
 
 import click
 
+from keyctl.cli import completed
 from keyctl.cli.asked_keys import asked_keys, warn_of_new_keys
 from keyctl.cli.files import name_of, read_file
 from keyctl.cli.fixed_files import Fixed, check_stdin, finish, show
@@ -25,7 +26,7 @@ _WHAT = "the encryption configuration"
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", shell_complete=completed.files)
 @click.option("--write", is_flag=True, help="Replace the files; without it nothing is changed.")
 @server_options
 @click.option("--supply", "supplied", multiple=True, metavar="NAME=KEYFILE", help="The base64 of a key. Repeatable.")

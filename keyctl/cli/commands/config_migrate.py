@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from keyctl.cli import completed
 from keyctl.cli.files import name_of, read_file
 from keyctl.cli.fixed_files import Fixed, check_stdin, finish, show
 from keyctl.cli.options import server_of, server_options
@@ -12,7 +13,7 @@ from keyctl.encryption_config.repair.repairs import migrated
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", shell_complete=completed.files)
 @click.option("--write", is_flag=True, help="Replace the file; without it nothing is changed.")
 @server_options
 @click.pass_context

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from keyctl.cli import configurations, terminal
+from keyctl.cli import completed, configurations, terminal
 from keyctl.cli.configurations import Configuration, Found
 from keyctl.cli.options import cluster_option, server_of, server_options
 from keyctl.encryption_config.model import StaticReader
@@ -27,7 +27,7 @@ _HEADS = ("RESOURCE", "WRITTEN WITH", "FINGERPRINT", "ALSO READ WITH", "ENTRY")
 
 
 @click.command()
-@click.argument("file", required=False)
+@click.argument("file", required=False, shell_complete=completed.files)
 @cluster_option
 @server_options
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Format on stdout.")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyctl.cli import report_files, terminal
-from keyctl.cli.options import output_option, report_option, server_of, server_options
+from keyctl.cli import completed, report_files, terminal
+from keyctl.cli.options import fail_on_option, output_option, report_option, server_of, server_options
 from keyctl.errors import ExitCode
 from keyctl.findings import Finding, Report, Severity, Table
 
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from keyctl.encryption_config.server import Server
 
 _SEVERITIES = tuple(Severity)
-_NEVER = "never"
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", shell_complete=completed.files)
 @server_options
 @click.option(
     "--require",
@@ -31,13 +30,7 @@ _NEVER = "never"
     metavar="R",
     help="A resource that must be encrypted, beside secrets. Repeatable.",
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice([*(one.value for one in _SEVERITIES), _NEVER]),
-    default=Severity.HIGH.value,
-    show_default=True,
-    help="The least severity of a finding that makes the exit code 20.",
-)
+@fail_on_option(Severity.HIGH)
 @output_option
 @report_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing when the exit code is 0.")
@@ -47,7 +40,7 @@ def validate(
     /,
     file: str,
     required: tuple[str, ...],
-    fail_on: str,
+    fail_on: Severity | None,
     output: str,
     reports: tuple[str, ...],
     quiet: bool,
@@ -88,7 +81,9 @@ def validate(
     ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output), quiet=quiet))
 
 
-def config_report(content: bytes, path: str, server: Server, required: tuple[str, ...], fail_on: str) -> Report:
+def config_report(
+    content: bytes, path: str, server: Server, required: tuple[str, ...], fail_on: Severity | None
+) -> Report:
     """Everything there is to say about one file."""
     from keyctl.cli.files import name_of
     from keyctl.cli.mending_steps import mending
@@ -122,8 +117,8 @@ def _verdict(judged: Judged, server: Server, serious: int) -> str:
     return f"ACCEPTED by kube-apiserver {server}" + ("; see the findings" if judged.findings else "")
 
 
-def _serious(findings: tuple[Finding, ...], fail_on: str) -> list[Finding]:
-    bar = -1 if fail_on == _NEVER else _SEVERITIES.index(Severity(fail_on))
+def _serious(findings: tuple[Finding, ...], fail_on: Severity | None) -> list[Finding]:
+    bar = -1 if fail_on is None else _SEVERITIES.index(fail_on)
     return [one for one in findings if _SEVERITIES.index(one.severity) <= bar]
 
 

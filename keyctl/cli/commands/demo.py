@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -10,8 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
-from keyctl.errors import StoppedError
+from keyctl.cli.offline_story import FOUND, OfflineStory
+from keyctl.cli.terminal import chapter
+from keyctl.errors import StoppedError, UnusableInputError, WrongUsageError
 from keyctl.lab import build, plane
 from keyctl.lab.kubelet import admin_credentials
 from keyctl.lab.seed import SeededSecret, differences, plant, secrets_in
@@ -25,9 +29,18 @@ _SHOWN_BYTES = 160
 
 @click.command()
 @click.option(
+    "--offline", is_flag=True, help="Without any server, in two seconds: a made-up snapshot with known faults."
+)
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    help="With --offline: a new directory that keeps the files, to try other commands on.",
+)
+@click.option(
     "--secrets", "count", type=click.IntRange(3, 20000), default=_SECRETS, show_default=True, help="How many."
 )
-def demo(count: int) -> None:
+@click.pass_context
+def demo(ctx: click.Context, /, offline: bool, directory: Path | None, count: int) -> None:
     """Watch it all happen on a real control plane: three API servers and etcd, on loopback.
 
     Starts a lab, creates Secrets, shows one of them in plaintext in raw etcd, turns
@@ -35,18 +48,49 @@ def demo(count: int) -> None:
     Secret back through every server, and takes the lab down. Nothing outside of this machine is touched. The
     first run builds etcd and kube-apiserver from pinned modules.
 
+    With --offline there is no server: keyctl makes snapshots of an etcd with known
+    faults, says what it finds in them, and how one reads that. Either way the exit code
+    is 0 when keyctl found what is true, and 6 when it did not.
+
     \b
-    Example:
+    Examples:
+      keyctl demo --offline
+      keyctl demo --offline --directory try-it
       keyctl demo
     """  # noqa: D301 — click reads the \b
+    if offline:
+        if ctx.get_parameter_source("count") is ParameterSource.COMMANDLINE:
+            raise WrongUsageError("--secrets is for the demo with servers", hint="leave it out: keyctl demo --offline")
+        _offline(directory)
+        return
+    if directory is not None:
+        raise WrongUsageError("--directory goes with --offline", hint="to keep a lab: keyctl lab up")
     programs = build.binaries((*SERVERS, "etcdctl"), progress=_say)
-    with tempfile.TemporaryDirectory(prefix="keyctl-demo-") as directory:
+    with tempfile.TemporaryDirectory(prefix="keyctl-demo-") as place:
         settings = Settings(name="demo", apiservers=3)
         chapter("A control plane: etcd with mutual TLS, and three API servers")
-        with plane.running_lab(settings, directory=Path(directory) / "lab", programs=programs, progress=_say) as lab:
-            story = Story(lab, programs["etcdctl"], Path(directory) / "state", secrets_in(_NAMESPACES, count))
+        with plane.running_lab(settings, directory=Path(place) / "lab", programs=programs, progress=_say) as lab:
+            story = Story(lab, programs["etcdctl"], Path(place) / "state", secrets_in(_NAMESPACES, count))
             story.tell()
     click.echo("\nThe lab is gone: no process, no file.")
+
+
+def _offline(directory: Path | None) -> None:
+    if directory is None:
+        with tempfile.TemporaryDirectory(prefix="keyctl-demo-") as name:
+            OfflineStory(Path(name)).tell()
+        click.echo("\nThe files are gone; --directory keeps them. The same on a real control plane: keyctl demo")
+    else:
+        try:
+            directory.mkdir(mode=0o700)
+        except OSError as exc:
+            raise UnusableInputError(
+                f"cannot make the directory {directory}", cause=exc.strerror, hint="name one that is not there yet"
+            ) from exc
+        OfflineStory(directory).tell()
+        inside = shlex.quote(str(directory / FOUND))
+        click.echo(f"\nThe files are in {directory}. Look further: keyctl snapshot inspect {inside}")
+    click.echo("next: keyctl doctor    on a control-plane node; it looks at what is there, and changes nothing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +152,6 @@ class Story:
         if code != expect:
             raise StoppedError(f"keyctl {arguments[0]} ended with {code}, not {expect}")
         click.echo(f"(exit code {code})")
-
-
-def chapter(title: str) -> None:
-    """A heading."""
-    click.echo(f"\n── {title}")
 
 
 def printable(value: bytes) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from keyctl.cli import completed
 from keyctl.cli.rules import RULES, STATES
 from keyctl.errors import ExitCode, WrongUsageError
 
 
 @click.command()
-@click.argument("topic", required=False)
+@click.argument("topic", required=False, shell_complete=completed.topics)
 def explain(topic: str | None) -> None:
     """Explain TOPIC: a rule (R1 … R18), a state (preflight), a finding's id (KC-CFG-001), or an exit code.
 

@@ -1,0 +1,1 @@
+"""A snapshot of etcd with known faults, made without any server, for `keyctl demo --offline`."""

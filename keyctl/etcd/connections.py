@@ -31,6 +31,10 @@ _AUTHORISATION_DETAILS = {
     "authentication is not enabled": "this etcd knows no users: leave etcd.user and etcd.passwordFile out, or turn its "
     "authentication on: etcdctl auth enable",
 }
+# gRPC itself says so, as UNAUTHENTICATED, and etcd was never asked.
+_NAME_DIFFERS = "call host does not match SSL server name"
+# etcd before 3.6 refuses a snapshot as UNKNOWN, in words of its inside: "auth: user not found".
+_INSIDE = "auth: "
 _RIGHTS = "give a user whose role may read the prefix; a snapshot needs the role root"
 
 
@@ -192,8 +196,16 @@ class Connections:
         return self._sessions[endpoint]
 
     def _explain(self, endpoint: Endpoint, error: CallError) -> list[str]:
-        if self._diagnose is not None and (found := self._diagnose(endpoint.url).splitlines()):
+        try:
+            found = self._diagnose(endpoint.url).splitlines() if self._diagnose is not None else []
+        except KeyctlError as failed:
+            # NOTE: a file of ours that cannot be used just now, as while it is renewed, is no other kind of failure.
+            found = [f"{failed}: {failed.cause}" if failed.cause else str(failed), *failed.hints]
+        if found:
             return found
+        if error.code == "UNIMPLEMENTED" and "http2 header with status" in error.detail:
+            # A port for HTTP alone: of --listen-client-http-urls, or for metrics.
+            return [f"it answers, and not as etcd's API: {error.detail}", "give the port that clients of etcd use"]
         if error.code == "DEADLINE_EXCEEDED":
             return [f"no answer within {self.timeout:g} s"]
         return [f"{error.code.lower().replace('_', ' ')}: {error.detail}"]
@@ -201,4 +213,8 @@ class Connections:
 
 def is_authorisation(error: CallError) -> bool:
     """Whether etcd knew who asked, or that nobody did, and said no."""
-    return error.code in _AUTHORISATION or any(text in error.detail for text in _AUTHORISATION_DETAILS)
+    if error.detail == _NAME_DIFFERS:
+        return False
+    if error.code in _AUTHORISATION or (error.code == "UNKNOWN" and error.detail.startswith(_INSIDE)):
+        return True
+    return any(text in error.detail for text in _AUTHORISATION_DETAILS)

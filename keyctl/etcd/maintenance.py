@@ -35,7 +35,9 @@ def member_status(connections: Connections) -> tuple[EndpointStatus, ...]:
     if failures:
         causes = "\n".join(f"{failure}: {failure.cause}" for failure in failures)
         raise UnreachableError(
-            f"{len(failures)} of {len(connections.endpoints)} etcd endpoints did not answer", cause=causes
+            f"{len(failures)} of {len(connections.endpoints)} etcd endpoints did not answer",
+            cause=causes,
+            hint=tuple(dict.fromkeys(hint for failure in failures for hint in failure.hints)),
         )
     if len({status.cluster_id for status in found}) > 1:
         causes = "\n".join(f"{status.endpoint}: cluster {status.cluster_id}" for status in found)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from keyctl.errors import UnreachableError
 from keyctl.etcd.connections import Connections
-from keyctl.etcd.rpc import Session
+from keyctl.etcd.rpc import CallError, Session
 from keyctl.etcd.scan import prefix_range
 from keyctl.stored.paths import COMPACTION
 
@@ -13,8 +14,23 @@ _FIRST = _WITHOUT_END = b"\0"
 
 def auth_enabled(connections: Connections) -> bool:
     """Whether etcd's users and roles are on. Raises `UnreachableError`, also where it is not told to us."""
-    _, answer = connections.ask_any(lambda session: session.auth("AuthStatus"))
-    return bool(answer.enabled)
+
+    def ask(session: Session) -> bool | None:
+        try:
+            return bool(session.auth("AuthStatus").enabled)
+        except CallError as error:
+            if error.code == "UNIMPLEMENTED" and "AuthStatus" in error.detail:
+                return None
+            raise
+
+    endpoint, enabled = connections.ask_any(ask)
+    if enabled is None:
+        raise UnreachableError(
+            f"etcd at {endpoint} does not tell whether users and roles are on",
+            cause="it is older than etcd 3.5, which began to tell it",
+            hint="bring every member to etcd 3.5 or newer first",
+        )
+    return enabled
 
 
 def count_outside(connections: Connections, prefix: bytes) -> int:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyctl.errors import StoppedError, UnreachableError, WrongUsageError
+from keyctl.errors import StoppedError, UnreachableError, UnusableInputError, WrongUsageError
 from keyctl.etcd.connections import Connections, Endpoint
 from keyctl.etcd.rpc import CallError, Session
 from tests.support.hints import wrong_hints
@@ -114,6 +114,30 @@ def test_a_diagnosis_without_a_finding_leaves_what_grpc_said(scripted: ScriptedE
     assert connections.failure(connections.endpoints[0], DOWN).cause == f"unavailable: {DOWN.detail}"
 
 
+def test_a_diagnosis_that_cannot_be_made_leaves_the_endpoint_unreachable(scripted: ScriptedEtcd) -> None:
+    def diagnose(_: str) -> str:
+        raise UnusableInputError("client.crt cannot be read", cause="No such file", hint="put it back")
+
+    connections = Connections(("https://etcd1:2379",), scripted.tls, timeout=1.0, diagnose=diagnose)
+    failure = connections.failure(connections.endpoints[0], DOWN)
+    assert isinstance(failure, UnreachableError)
+    assert (failure.cause, failure.hints) == ("client.crt cannot be read: No such file", ("put it back",))
+
+
+def test_a_certificate_of_another_name_is_no_refusal_of_etcds(scripted: ScriptedEtcd) -> None:
+    differs = CallError("UNAUTHENTICATED", "call host does not match SSL server name")
+    connections = scripted.connect(ScriptedSession([differs]), ScriptedSession([FOUND]))
+    assert connections.ask_any(question)[0] == connections.endpoints[1]
+    assert "could not be reached" in str(connections.failure(connections.endpoints[0], differs))
+
+
+def test_a_port_that_speaks_http_alone_is_told_from_one_that_is_down(scripted: ScriptedEtcd) -> None:
+    connections = scripted.connect(ScriptedSession())
+    other = CallError("UNIMPLEMENTED", "Received http2 header with status: 404")
+    failure = connections.failure(connections.endpoints[0], other)
+    assert ("not as etcd's API" in (failure.cause or ""), len(failure.hints)) == (True, 1)
+
+
 @pytest.mark.parametrize(
     "refusal",
     [
@@ -123,6 +147,8 @@ def test_a_diagnosis_without_a_finding_leaves_what_grpc_said(scripted: ScriptedE
         CallError("INVALID_ARGUMENT", "etcdserver: authentication failed, invalid user ID or password"),
         CallError("FAILED_PRECONDITION", "etcdserver: user name not found"),
         CallError("FAILED_PRECONDITION", "etcdserver: authentication is not enabled"),
+        CallError("UNKNOWN", "auth: permission denied"),
+        CallError("UNKNOWN", "auth: user not found"),
     ],
     ids=lambda refusal: refusal.detail,
 )

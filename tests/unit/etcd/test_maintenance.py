@@ -213,6 +213,15 @@ def test_several_members_that_are_down_are_all_named(scripted: ScriptedEtcd) -> 
     ]
 
 
+def test_what_helps_each_member_that_is_down_is_said_once(scripted: ScriptedEtcd) -> None:
+    sessions = [ScriptedSession([answer]) for answer in (DOWN, DOWN, DOWN)]
+    connections = scripted.connect(*sessions)
+    connections._diagnose = lambda url: f"it is down\nstart it\nsee {url[-6:]}"
+    with pytest.raises(UnreachableError, match="3 of 3") as caught:
+        member_status(connections)
+    assert caught.value.hints == ("start it", "see 1:2379", "see 2:2379", "see 3:2379")
+
+
 def test_members_of_two_clusters_are_an_error_that_names_both(scripted: ScriptedEtcd) -> None:
     sessions = [ScriptedSession([Status(Header(cluster_id=number))]) for number in (0xA, 0xB)]
     with pytest.raises(UnreachableError, match="different clusters") as caught:

@@ -16,7 +16,7 @@ from keyctl.errors import KeyctlError, RefusedError, UnusableInputError, WrongUs
 
 if TYPE_CHECKING:
     from keyctl.cli.options import Connection
-    from keyctl.cluster_file.settings import ClusterSettings, EtcdConnection, EtcdMember
+    from keyctl.cluster_file.settings import ClusterSettings, EtcdConnection, EtcdMember, EtcdSettings
     from keyctl.etcd.interface import EtcdUsers, GovernedEtcd
     from keyctl.etcd_access.guards import Situation
     from keyctl.etcd_access.interface import Site
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 # They add and remove members, and were never made for an etcd that asks who does so (k3s-io/k3s#10303).
 _OWN_MEMBERS = frozenset({"k3s", "rke2"})
+# Where the password of the way back is, below what belongs to one etcd.
+_ROPE = "way-back"
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FLAGS = {
     "--apiserver-cert": "api_servers",
@@ -111,7 +113,17 @@ class Access:
         from keyctl.etcd_access.apply import observe
         from keyctl.etcd_access.guards import Situation
 
-        seen = observe(self.etcd.users())
+        try:
+            seen = observe(self.etcd.users())
+        except KeyctlError as error:
+            said_no = isinstance(error, RefusedError) or (error.cause or "").startswith("authorisation")
+            if not said_no or (kept := self._kept()) is None:
+                raise
+            raise RefusedError(
+                "etcd's users and roles were turned on and never proven, and now this certificate is nobody",
+                cause=f"{error}: {error.cause}" if error.cause else str(error),
+                hint=f"turn them off, with the password in {kept}: keyctl etcd-access apply --disable",
+            ) from error
         answered = {one.member_id for one in self.etcd.status()}
         members = self.etcd.members()
         return Situation(
@@ -167,16 +179,32 @@ class Access:
         return self._site((), ())
 
     def directory(self) -> Path:
-        """Where what belongs to this etcd is kept on this machine."""
+        """Where what belongs to this etcd is kept on this machine. One member that answers is enough to tell."""
         from keyctl.cli import wiring
 
-        return wiring.state_directory(f"etcd-{self.etcd.status()[0].cluster_id}")
+        failures = []
+        for url in self.urls:
+            try:
+                return wiring.state_directory(f"etcd-{self._client(self._alone(url)).status()[0].cluster_id}")
+            except KeyctlError as error:
+                failures.append(error)
+        if (kept := self._kept()) is not None:
+            return kept.parent
+        raise failures[0]
+
+    def _kept(self) -> Path | None:
+        """The password of a way back to this etcd, found without asking it: who is nobody is not told its id."""
+        from keyctl.cli import wiring
+        from keyctl.etcd_access.rope import left_for
+
+        here = wiring.state_directory("etcd-*")
+        return left_for(self.urls, sorted(here.parent.glob(f"{here.name}/{_ROPE}")))
 
     def _site(self, members: tuple[tuple[str, EtcdUsers], ...], doors: tuple[Door, ...]) -> Site:
         from keyctl.etcd_access.interface import Site
         from keyctl.etcd_access.rope import RopeFile
 
-        rope = RopeFile(self.directory() / "way-back", lambda: secrets.token_urlsafe(32))
+        rope = RopeFile(self.directory() / _ROPE, lambda: secrets.token_urlsafe(32), self.urls)
         return Site(self.etcd.users(), members, doors, rope, self._login)
 
     def _login(self, password: str) -> EtcdUsers:
@@ -194,11 +222,14 @@ class Access:
         return alone if cert is None else replace(alone, cert=cert, key=key, user=None, password_file=None)
 
     def _open(self, connection: EtcdConnection) -> EtcdUsers:
+        return self._client(connection).users()
+
+    def _client(self, connection: EtcdConnection) -> GovernedEtcd:
         from keyctl.cli import wiring
 
         client = wiring.etcd(connection)
         self.stack.callback(client.close)
-        return client.users()
+        return client
 
 
 @contextlib.contextmanager
@@ -219,7 +250,7 @@ def access(given: Connection, options: Mapping[str, object], *, nobody: bool = F
     # With --endpoints it is about that etcd alone.
     members = () if given.endpoints else settings.members
     others = () if given.endpoints else tuple(one.connection.endpoints[0] for one in settings.others)
-    connection = _complete(wiring.with_flags(settings.connection, given), members)
+    connection = _complete(wiring.with_flags(_of(settings, given.endpoints), given), members)
     if nobody:
         _require_none(options)
     elif cluster and cluster.distribution in _OWN_MEMBERS:
@@ -267,6 +298,15 @@ def _again(given: Connection, options: Mapping[str, object]) -> str:
         values = said if isinstance(said, tuple) else () if said is None else (said,)
         words += [word for value in values for word in (flag, str(value))]
     return shlex.join(words)
+
+
+def _of(settings: EtcdSettings, endpoints: str | None) -> EtcdConnection:
+    """The etcd of the cluster file that `endpoints` are of, with its files; the main one where they are of none."""
+    named = {part.strip() for part in endpoints.split(",")} if endpoints else set()
+    for other in settings.others:
+        if named and named <= set(other.connection.endpoints):
+            return other.connection
+    return settings.connection
 
 
 def _complete(connection: EtcdConnection, members: tuple[EtcdMember, ...]) -> EtcdConnection:

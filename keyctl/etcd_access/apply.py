@@ -91,13 +91,28 @@ class Applier:
                 self._carry_out(step)
             trials = self._prove()
         except (KeyctlError, KeyboardInterrupt) as error:
-            for step in reversed(done):
-                self._carry_out(inverse(step))
+            kept = self._give_back(done)
+            if kept:
+                raise StoppedError(
+                    "etcd's users and roles are not as wanted, and not all that was taken could be given back",
+                    cause="\n".join((_reason(error), *kept)),
+                    hint=f"give it back with etcdctl; or let everybody in until that is mended: {_AGAIN}",
+                ) from error
             back = "what was taken is given back" if done else "nothing was taken"
             raise StoppedError(f"etcd's users and roles are not as wanted; {back}", cause=_reason(error)) from error
         # A run that was killed at its very end leaves a password of nobody.
         self._site.rope.forget()
         return trials
+
+    def _give_back(self, taken: list[Narrowing]) -> tuple[str, ...]:
+        """Give back everything that can be; what could not is said."""
+        kept = []
+        for step in map(inverse, reversed(taken)):
+            try:
+                self._carry_out(step)
+            except KeyctlError as error:
+                kept.append(f"not done: {step}: {_reason(error)}")
+        return tuple(kept)
 
     def _turn_on(self, seen: Seen) -> tuple[Trial, ...]:
         users, rope = self._site.users, self._site.rope
@@ -164,6 +179,16 @@ class Applier:
                 cause="somebody else may be changing its users; whether they count was not touched",
                 hint="run it again",
             )
+
+
+def is_on(site: Site) -> bool:
+    """Whether users and roles are on. An etcd that tells us nothing, to which there is a way back, has them on."""
+    try:
+        return site.users.enabled()
+    except UnreachableError:
+        if site.rope.kept() is None:
+            raise
+        return True
 
 
 def turn_off(site: Site, because: str = "") -> None:

@@ -8,16 +8,25 @@ from keyctl.etcd_access import rules
 from keyctl.etcd_access.guards import Situation
 from keyctl.etcd_access.proof import Trial
 from keyctl.etcd_access.steps import Addition, AddRole, AddUser, Allow, GiveRole, additions, narrowings
-from keyctl.etcd_access.wanted import ROOT, Wanted
+from keyctl.etcd_access.wanted import ROOT, Party, Wanted
 from keyctl.findings import Evidence, Finding, Location, Rule, Status
 from keyctl.kube.interface import Grant
 from keyctl.stored.display import display
 
 
 def judge(
-    situation: Situation, wanted: Wanted, trials: Sequence[Trial], *, endpoint: str, others: Sequence[str]
+    situation: Situation,
+    wanted: Wanted,
+    trials: Sequence[Trial],
+    *,
+    endpoint: str,
+    others: Sequence[str],
+    untried: Sequence[Party] = (),
 ) -> tuple[Finding, ...]:
-    """Everything there is to say. `endpoint` stands for the etcd; `others` are etcds that were not looked at."""
+    """Everything there is to say. `endpoint` stands for the etcd; `others` are etcds that were not looked at.
+
+    `untried` are those whose private key is not at hand.
+    """
     here = Location(endpoint=endpoint)
     found = (
         *_state(situation, here),
@@ -25,6 +34,7 @@ def judge(
         *_strangers(situation, wanted, here),
         *_tenants(situation, wanted, here),
         *_trials(trials),
+        *_untried(untried, here),
         *_not_seen(situation, others),
     )
     return tuple(found)
@@ -91,6 +101,12 @@ def _trials(trials: Sequence[Trial]) -> Iterator[Finding]:
         yield _said(rules.REFUSED, status, str(trial), Location(endpoint=trial.endpoint))
 
 
+def _untried(parties: Sequence[Party], here: Location) -> Iterator[Finding]:
+    for party in parties:
+        message = f"what etcd lets {display(party.name)} do was not tried: no private key for {party.file} is at hand"
+        yield _said(rules.REFUSED, Status.UNKNOWN, message, here, "name its key with the option that ends in -key")
+
+
 def judge_readers(grants: Sequence[Grant]) -> Iterator[Finding]:
     """Who may get at every Secret by way of the API: for a human to judge, but for Kubernetes' own parts."""
     found: dict[str, list[Grant]] = {}
@@ -120,5 +136,5 @@ def _not_seen(situation: Situation, others: Sequence[str]) -> Iterator[Finding]:
         yield _said(rules.NOT_SEEN, Status.UNKNOWN, f"the etcd at {other} was not looked at", Location(endpoint=other))
 
 
-def _said(rule: Rule, status: Status, message: str, location: Location) -> Finding:
-    return rule.finding(message, location=location, status=status, evidence=Evidence.E3)
+def _said(rule: Rule, status: Status, message: str, location: Location, fix: str | None = None) -> Finding:
+    return rule.finding(message, location=location, status=status, evidence=Evidence.E3, fix=fix)

@@ -35,8 +35,8 @@ def plan_lines(situation: Situation, wanted: Wanted) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def remarks(wanted: Wanted, compactor: Compactor) -> tuple[str, ...]:
-    """What whoever agrees to a plan has to know."""
+def remarks(wanted: Wanted, compactor: Compactor, others: Sequence[str] = ()) -> tuple[str, ...]:
+    """What whoever agrees to a plan has to know; `others` are etcds of the same cluster that it is not about."""
     notes = [_OTHERS]
     if any(user.purpose is Purpose.BACKUP for user in wanted.users):
         notes.append("etcd sends snapshots to the role root only: the backup's user may do everything")
@@ -47,22 +47,28 @@ def remarks(wanted: Wanted, compactor: Compactor) -> tuple[str, ...]:
             "the API servers will not be let compact: without --auto-compaction-retention on every member etcd keeps "
             "every revision until its quota is full"
         )
-    return tuple(notes)
+    return (*notes, *map(_apart, others))
 
 
-def plan_report(situation: Situation, wanted: Wanted, compactor: Compactor, again: str = "") -> Report:
-    """The plan; nothing was changed. `again` is the command that carries it out."""
+def _apart(other: str) -> str:
+    return f"the etcd at {other} has users and roles of its own: run it again with --endpoints {other}"
+
+
+def plan_report(
+    situation: Situation, wanted: Wanted, compactor: Compactor, again: str = "", others: Sequence[str] = ()
+) -> Report:
+    """The plan; nothing was changed. `again` is the command that carries it out. For `others` see `remarks`."""
     lines = plan_lines(situation, wanted)
     rows = tuple((str(number), line) for number, line in enumerate(lines, 1))
     done = not (additions(situation.seen, wanted) or narrowings(situation.seen, wanted)) and situation.seen.enabled
     verdict = "everything is as wanted; nothing was changed" if done else "nothing was changed"
     data = {"enabled": situation.seen.enabled, "users": _users(wanted), "steps": list(lines)}
     tables = (_table(wanted), Table(("STEP", "WHAT"), rows, numeric=frozenset({0})))
-    notes, steps = remarks(wanted, compactor), () if done or not again else (again,)
+    notes, steps = remarks(wanted, compactor, others), () if done or not again else (again,)
     return Report("EtcdAccessPlan", ExitCode.OK, verdict, (), data, tables, notes, steps)
 
 
-def check_report(situation: Situation, wanted: Wanted, findings: tuple[Finding, ...], notes: tuple[str, ...]) -> Report:
+def check_report(situation: Situation, wanted: Wanted, findings: tuple[Finding, ...]) -> Report:
     """What the check found: 20 for a finding, 21 where something was not looked at."""
     failed = sum(one.status is Status.FAIL for one in findings)
     unknown = sum(one.status is Status.UNKNOWN for one in findings)
@@ -75,7 +81,7 @@ def check_report(situation: Situation, wanted: Wanted, findings: tuple[Finding, 
         verdict = "etcd's users and roles are as wanted"
     data = {"enabled": situation.seen.enabled, "users": _users(wanted)}
     steps = ("keyctl explain KC-ACC-001",) if not situation.seen.enabled else ()
-    return Report("EtcdAccessCheck", code, verdict, findings, data, (_table(wanted),), notes, steps)
+    return Report("EtcdAccessCheck", code, verdict, findings, data, (_table(wanted),), (), steps)
 
 
 def done_report(wanted: Wanted, trials: Sequence[Trial], notes: tuple[str, ...]) -> Report:
@@ -94,13 +100,14 @@ def done_report(wanted: Wanted, trials: Sequence[Trial], notes: tuple[str, ...])
     return Report("EtcdAccessApplied", ExitCode.OK, verdict, (), data, tables, notes)
 
 
-def off_report(*, was_on: bool, dry_run: bool) -> Report:
-    """What came, or with `dry_run` would come, of turning it off."""
+def off_report(*, was_on: bool, dry_run: bool, others: Sequence[str] = ()) -> Report:
+    """What came, or with `dry_run` would come, of turning it off. For `others` see `remarks`."""
     if not was_on:
         verdict = "users and roles were off already"
     else:
         verdict = "users and roles would be turned off; nothing was changed" if dry_run else "users and roles are off"
-    notes = ("with them off every certificate that etcd's CA has signed may do everything", "they are kept")
+    kept = ("with them off every certificate that etcd's CA has signed may do everything", "they are kept")
+    notes = (*kept, *map(_apart, others))
     return Report("EtcdAccessDisabled", ExitCode.OK, verdict, (), {"enabled": was_on and dry_run}, (), notes)
 
 

@@ -30,7 +30,8 @@ class Described:
 
     `usages` are those of the extended key usage, None where there is none, which forbids nothing. `spki` is the
     SHA-256 of the public key, `key_bits` those of an RSA key or a curve; `signature_hash` "" where the signature has
-    no hash of its own.
+    no hash of its own. `certifies` and `signs`: a key usage, if there is one, allows it to sign certificates, or a
+    handshake.
     """
 
     subject: str
@@ -46,6 +47,8 @@ class Described:
     key_type: str
     key_bits: int
     signature_hash: str
+    certifies: bool = True
+    signs: bool = True
 
     @property
     def serves(self) -> bool:
@@ -77,10 +80,12 @@ def describe(certificate: x509.Certificate) -> Described:
     elif isinstance(public, ed25519.Ed25519PublicKey):
         kind = "Ed25519"
     common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    key_usage = _key_usage(certificate)
     return Described(
         subject=certificate.subject.rfc4514_string(),
         issuer=certificate.issuer.rfc4514_string(),
-        common_name=str(common[0].value) if common else "",
+        # As Go, and so etcd, takes the user of it: the last of several.
+        common_name=str(common[-1].value) if common else "",
         names=_names(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
@@ -91,6 +96,8 @@ def describe(certificate: x509.Certificate) -> Described:
         key_type=kind,
         key_bits=bits,
         signature_hash=_hash(certificate),
+        certifies=key_usage is None or key_usage.key_cert_sign,
+        signs=key_usage is None or key_usage.digital_signature,
     )
 
 
@@ -104,7 +111,8 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
-    return tuple(str(name.value) for name in names)
+    # Others, as of mail, are no names of a server.
+    return tuple(str(name.value) for name in names if isinstance(name, x509.DNSName | x509.IPAddress))
 
 
 def _is_ca(certificate: x509.Certificate) -> bool:
@@ -117,6 +125,13 @@ def _is_ca(certificate: x509.Certificate) -> bool:
 def _usages(certificate: x509.Certificate) -> frozenset[x509.ObjectIdentifier] | None:
     try:
         return frozenset(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _key_usage(certificate: x509.Certificate) -> x509.KeyUsage | None:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return None
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import NameOID
 
 from keyctl.errors import UnusableInputError
-from keyctl.pki.describe import UNREADABLE
+from keyctl.pki.describe import UNREADABLE, describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Certificate:
 
     `subject` and `issuer` are the common names, or the whole names where there is
     none; `names` the DNS names and IP addresses it is valid for; times are in UTC.
+    `asks`: its extended key usage, if it has one, lets it stand for a client.
     """
 
     subject: str
@@ -29,6 +30,7 @@ class Certificate:
     not_before: datetime
     not_after: datetime
     serial: int
+    asks: bool = True
 
     def validity_problem(self, now: datetime) -> str | None:
         """Why the certificate is not valid at `now`, or None."""
@@ -82,6 +84,7 @@ def _describe(certificate: x509.Certificate) -> Certificate:
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         serial=certificate.serial_number,
+        asks=describe(certificate).asks,
     )
 
 

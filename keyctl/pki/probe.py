@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from keyctl.errors import UnusableInputError
 from keyctl.pki.inspect import Certificate, key_matches, load_certificates, parse_certificates
+from keyctl.stored.display import display
 
 # How long a refusal of our certificate may take to arrive under TLS 1.3, where it follows a finished
 # handshake. A request sent into a connection that was refused would lose it to a reset.
@@ -25,6 +26,12 @@ _CLIENT_PAIR_HINT = (
     "use a pair issued by the CA that this server trusts for clients; on kubeadm:"
     " --cert /etc/kubernetes/pki/apiserver-etcd-client.crt --key /etc/kubernetes/pki/apiserver-etcd-client.key"
 )
+_HEAD, _MOST = 64, 1024
+# How HTTP/2 begins: the preface, and settings of which there are none.
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+HTTP_2, HTTP_1 = "h2", "http/1.1"
+# How OpenSSL finds that what it reads is no TLS.
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 # X509_V_ERR_* of OpenSSL, include/openssl/x509_vfy.h.
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})
@@ -113,6 +120,9 @@ def _connect(target: Target, timeout: float) -> socket.socket | ProbeResult:
         return ProbeResult(
             Stage.NAME, ok=False, cause=f"no address for {target.host} ({error.strerror})", hint="check the host name"
         )
+    except UnicodeError:
+        cause = f"{target.host} is no name that a host can have"
+        return ProbeResult(Stage.NAME, ok=False, cause=cause, hint="check the host name")
     try:
         return socket.create_connection((target.host, target.port), timeout=timeout)
     except TimeoutError:
@@ -122,16 +132,25 @@ def _connect(target: Target, timeout: float) -> socket.socket | ProbeResult:
     return ProbeResult(Stage.TCP, ok=False, cause=cause, hint=f"check that a server listens on {target}")
 
 
-def _handshake(target: Target, connection: socket.socket, timeout: float) -> ssl.SSLSocket | ProbeResult:
+def context_for(target: Target) -> ssl.SSLContext:
+    """TLS as our connections have it. Raises `UnusableInputError` when the files cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # As gRPC does: an intermediate CA in the file is enough, and a common name is no host's.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.hostname_checks_common_name = False
     try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        # As gRPC does: an intermediate CA in the file is enough.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.load_verify_locations(target.ca)
         if target.cert is not None:
             context.load_cert_chain(target.cert, target.key, password=lambda: "")
     except ssl.SSLError as error:
         raise UnusableInputError("the TLS files of the probe cannot be used", cause=error.reason) from error
+    except OSError as error:
+        raise UnusableInputError("the TLS files of the probe cannot be read", cause=error.strerror) from error
+    return context
+
+
+def _handshake(target: Target, connection: socket.socket, timeout: float) -> ssl.SSLSocket | ProbeResult:
+    context = context_for(target)
     try:
         return context.wrap_socket(connection, server_hostname=target.server_name or target.host)
     except ssl.SSLCertVerificationError as error:
@@ -139,19 +158,39 @@ def _handshake(target: Target, connection: socket.socket, timeout: float) -> ssl
     except ssl.SSLError as error:
         if "ALERT" in (error.reason or ""):
             return _client_refused(target, error.reason or "")
-        if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
-            return ProbeResult(
-                Stage.TLS_SERVER,
-                ok=False,
-                cause=f"the address is https, but {target} does not speak TLS",
-                hint="start this etcd with --listen-client-urls https://… and its certificate, or check the port",
-            )
+        if error.reason in _NO_TLS or _speaks_plainly(target, timeout):
+            return _no_tls(target)
         cause = (error.reason or "the handshake failed").replace("_", " ").lower()
     except TimeoutError:
         cause = f"no answer to the TLS handshake within {timeout:g} s"
     except OSError as error:
+        if _speaks_plainly(target, timeout):
+            return _no_tls(target)
         cause = f"the connection broke in the TLS handshake ({(error.strerror or 'closed').lower()})"
     return ProbeResult(Stage.TLS_SERVER, ok=False, cause=cause, hint=f"check that {target} is etcd's client port")
+
+
+def _speaks_plainly(target: Target, timeout: float) -> bool:
+    """Whether it answers to HTTP without TLS. etcd without TLS closes the connection of who greets it with TLS."""
+    with suppress(OSError), socket.create_connection((target.host, target.port), timeout=timeout) as plain:
+        plain.sendall(question(target))
+        answer = plain.recv(_MOST)
+        return answer.startswith(b"HTTP/") and not wants_tls(answer)
+    return False
+
+
+def wants_tls(answer: bytes) -> bool:
+    """Whether a server tells somebody without TLS that it wants TLS, as Go's and others do."""
+    return b" 400 " in answer[:16] and b"HTTPS" in answer
+
+
+def _no_tls(target: Target) -> ProbeResult:
+    return ProbeResult(
+        Stage.TLS_SERVER,
+        ok=False,
+        cause=f"the address is https, but {target} does not speak TLS",
+        hint="start this etcd with --listen-client-urls https://… and its certificate, or check the port",
+    )
 
 
 def _server_certificate(target: Target, error: ssl.SSLCertVerificationError, timeout: float) -> ProbeResult:
@@ -159,16 +198,22 @@ def _server_certificate(target: Target, error: ssl.SSLCertVerificationError, tim
     presented = _fetch(target, timeout)
     cause, hint = f"the server's certificate is refused: {error.verify_message}", ""
     if error.verify_code in _WRONG_NAME:
-        names = f"it is for {', '.join(presented.names) or 'no name at all'}" if presented else "it is for other names"
+        names = (
+            f"it is for {display(', '.join(presented.names)) or 'no name at all'}"
+            if presented
+            else "it is for other names"
+        )
         cause = f"the server's certificate is not for {target.server_name or target.host}; {names}"
         hint = "use one of these names as the endpoint, or name it with serverName in the cluster file"
+        if presented and not presented.names:
+            hint = f"give it a certificate with subjectAltName: keyctl certs init DIR --member NAME={target.host}"
     elif error.verify_code in (_EXPIRED, _NOT_YET_VALID):
         problem = presented.validity_problem(datetime.now(UTC)) if presented else None
         cause = f"the server's certificate is {problem}" if problem else cause
         hint = "renew it, or check this machine's clock"
     elif error.verify_code in _UNKNOWN_ISSUER:
-        trusted = ", ".join(f'"{authority.subject}"' for authority in load_certificates(target.ca))
-        issuer = f'"{presented.issuer}"' if presented else "another CA"
+        trusted = ", ".join(f'"{display(authority.subject)}"' for authority in load_certificates(target.ca))
+        issuer = f'"{display(presented.issuer)}"' if presented else "another CA"
         cause = f"the server's certificate is signed by {issuer}; {target.ca} holds {trusted}"
         hint = "give etcd's own CA; on kubeadm: --cacert /etc/kubernetes/pki/etcd/ca.crt"
     return ProbeResult(Stage.TLS_SERVER, ok=False, cause=cause, hint=hint)
@@ -187,11 +232,10 @@ def _first_read(target: Target, connection: ssl.SSLSocket, timeout: float) -> Pr
     try:
         connection.settimeout(min(_REFUSAL_SECONDS, timeout))
         with suppress(TimeoutError):
-            return _judge(target, connection.recv(64))
+            return _judge(target, connection.recv(_HEAD) or _over_http_2(target, timeout))
         connection.settimeout(timeout)
-        request = f"GET /version HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n"
-        connection.sendall(request.encode())
-        return _judge(target, connection.recv(64))
+        connection.sendall(question(target))
+        return _judge(target, connection.recv(_HEAD) or _over_http_2(target, timeout))
     except ssl.SSLError as error:
         return _client_refused(target, error.reason or "")
     except TimeoutError:
@@ -201,13 +245,33 @@ def _first_read(target: Target, connection: ssl.SSLSocket, timeout: float) -> Pr
     return ProbeResult(Stage.TLS_CLIENT, ok=False, cause=cause, hint=_CLIENT_PAIR_HINT)
 
 
+def _over_http_2(target: Target, timeout: float) -> bytes:
+    """What it answers to who speaks HTTP/2: a port of etcd that is for gRPC alone closes all other connections."""
+    context = context_for(target)
+    context.set_alpn_protocols([HTTP_2])
+    with (
+        suppress(OSError),
+        socket.create_connection((target.host, target.port), timeout=timeout) as plain,
+        context.wrap_socket(plain, server_hostname=target.server_name or target.host) as secured,
+    ):
+        secured.sendall(PREFACE)
+        return secured.recv(_HEAD)
+    return b""
+
+
 def _judge(target: Target, answer: bytes) -> ProbeResult:
     if not answer:
         cause = "the server closed the connection after the TLS handshake"
-        return ProbeResult(Stage.TLS_CLIENT, ok=False, cause=cause, hint=_CLIENT_PAIR_HINT)
+        hint = f"check the port, for etcd's peer port (2380) does so to clients; else {_CLIENT_PAIR_HINT}"
+        return ProbeResult(Stage.TLS_CLIENT, ok=False, cause=cause, hint=hint)
     if answer[9:12] in (b"401", b"403"):
         return ProbeResult(Stage.AUTHORISATION, ok=False, cause=f"{target} answered HTTP {answer[9:12].decode()}")
     return ProbeResult(Stage.AUTHORISATION, ok=True, cause=f"{target} answered")
+
+
+def question(target: Target) -> bytes:
+    """The one thing that is ever asked."""
+    return f"GET /version HTTP/1.1\r\nHost: {target}\r\nConnection: close\r\n\r\n".encode()
 
 
 def _client_refused(target: Target, reason: str) -> ProbeResult:
@@ -222,6 +286,9 @@ def _client_refused(target: Target, reason: str) -> ProbeResult:
     if problem:
         cause = f"{said}; {target.cert} is {problem}"
         return ProbeResult(Stage.TLS_CLIENT, ok=False, cause=cause, hint="renew the client certificate")
-    server_ca = ", ".join(f'"{authority.subject}"' for authority in load_certificates(target.ca))
-    cause = f'{said}; {target.cert} is signed by "{ours.issuer}", the server\'s certificate by {server_ca}'
+    if not ours.asks:
+        cause = f"{said}; the extended key usage of {target.cert} is not that of a client"
+        return ProbeResult(Stage.TLS_CLIENT, ok=False, cause=cause, hint=_CLIENT_PAIR_HINT)
+    server_ca = ", ".join(f'"{display(authority.subject)}"' for authority in load_certificates(target.ca))
+    cause = f'{said}; {target.cert} is signed by "{display(ours.issuer)}", the server\'s certificate by {server_ca}'
     return ProbeResult(Stage.TLS_CLIENT, ok=False, cause=cause, hint=_CLIENT_PAIR_HINT)

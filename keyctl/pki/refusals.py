@@ -20,7 +20,7 @@ from keyctl.errors import UnusableInputError
 from keyctl.pki import hello
 from keyctl.pki.inspect import Certificate, parse_certificates
 from keyctl.pki.issue import Issued
-from keyctl.pki.probe import Target
+from keyctl.pki.probe import HTTP_1, HTTP_2, PREFACE, Target, context_for, wants_tls
 from keyctl.pki.strangers import Pair, Strangers, strangers
 from keyctl.pki.survey import Answer, Attempt, Outcome, Survey, nothing_tried
 from keyctl.stored.display import display
@@ -45,7 +45,6 @@ _REFUSALS = frozenset(
         "unsupported certificate",
     }
 )
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
 _SETTINGS = 4
 
 
@@ -134,22 +133,11 @@ def _without_verification(there: Target, attempt: Attempt, pair: Pair | None, ti
 
 def _as_ourselves(there: Target, timeout: float) -> _Talk:
     """As every connection of ours is made. Raises `UnusableInputError` when the files cannot be used."""
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        # As gRPC does: an intermediate CA in the file is enough.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.load_verify_locations(there.ca)
-        if there.cert is not None:
-            context.load_cert_chain(there.cert, there.key, password=lambda: "")
-    except ssl.SSLError as error:
-        raise UnusableInputError("the TLS files of the probe cannot be used", cause=error.reason) from error
-    except OSError as error:
-        raise UnusableInputError("the TLS files of the probe cannot be read", cause=error.strerror) from error
-    return _talk(there, Attempt.OWN, context, timeout)
+    return _talk(there, Attempt.OWN, context_for(there), timeout)
 
 
 def _talk(there: Target, attempt: Attempt, context: ssl.SSLContext, timeout: float) -> _Talk:
-    context.set_alpn_protocols(["h2", "http/1.1"])
+    context.set_alpn_protocols([HTTP_2, HTTP_1])
     served, protocol = None, ""
     try:
         with (
@@ -175,7 +163,7 @@ def _asked(secured: ssl.SSLSocket, timeout: float) -> tuple[Outcome, str]:
         answer = secured.recv(_MOST)
     if answer is None:
         secured.settimeout(timeout)
-        secured.sendall(_PREFACE if secured.selected_alpn_protocol() == "h2" else _question())
+        secured.sendall(PREFACE if secured.selected_alpn_protocol() == HTTP_2 else _question())
         answer = secured.recv(_MOST)
     if answer:
         return Outcome.ACCEPTED, f"it answered over {secured.version()}"
@@ -192,7 +180,7 @@ def _alert(error: ssl.SSLError) -> tuple[Outcome, str]:
 
 def _without_tls(there: Target, timeout: float, *, speaks_tls: bool) -> Answer:
     """HTTP/1.1, and HTTP/2 as gRPC speaks it: etcd may serve either of them alone."""
-    seen = [_plain(there, words, timeout) for words in (_question(), _PREFACE)]
+    seen = [_plain(there, words, timeout) for words in (_question(), PREFACE)]
     for outcome in (Outcome.ACCEPTED, Outcome.UNKNOWN):
         for one, said in seen:
             if one is outcome:
@@ -232,8 +220,7 @@ def _said_in_plain(answer: bytes) -> tuple[Outcome | None, str]:
     if answer[:1] == b"\x15":
         return Outcome.REFUSED, "it answered with a TLS alert"
     if answer.startswith(b"HTTP/"):
-        # So Go's and other servers tell a caller that TLS is wanted.
-        if b" 400 " in answer[:16] and b"HTTPS" in answer:
+        if wants_tls(answer):
             return Outcome.REFUSED, "it answered that it wants HTTPS"
         return Outcome.ACCEPTED, f"it answered in plaintext: {line}"
     if len(answer) >= 9 and answer[3] == _SETTINGS:

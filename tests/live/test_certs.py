@@ -23,6 +23,8 @@ from keyctl.lab.topology import EtcdAccess
 from keyctl.pki.issue import Issued, Subject, Usage, issue, new_authority, write_pair
 from keyctl.pki.presented import presented
 from keyctl.pki.probe import ProbeResult, Stage, Target, probe
+from keyctl.pki.refusals import surveyor
+from keyctl.pki.survey import Attempt, Outcome
 from tests.support.binaries import binary
 from tests.support.etcd_process import free_port
 from tests.support.plane import control_planes
@@ -129,6 +131,7 @@ def test_three_members_and_an_api_server_work_and_every_wrong_client_is_refused(
     with running(tmp_path, flags, 3) as etcd:
         assert main.run(["certs", "check", str(etcd.pki)]) == ExitCode.OK
         refuses(etcd, tmp_path)
+        every_port_refuses_every_stranger(etcd)
         works_with_an_api_server(etcd, tmp_path, flags["kube-apiserver"])
 
 
@@ -173,6 +176,24 @@ def refuses(etcd: Etcd, tmp_path: Path) -> None:
         # After the handshake, and without a word: the addresses that it names are compared with where it comes from.
         "a peer of another address": "the server closed the connection after the TLS handshake",
     }
+
+
+def every_port_refuses_every_stranger(etcd: Etcd) -> None:
+    """What `audit` and `doctor` find at each port of each member, and expired certificates of its own CAs, too."""
+    cert, key = etcd.client()
+    us = Target("", 0, etcd.pki / "ca.crt", cert, key)
+    for stem, ports, own in (("ca", etcd.clients, Outcome.ACCEPTED), ("peer-ca", etcd.peers, Outcome.NOT_TRIED)):
+        authority = Issued((etcd.pki / f"{stem}.crt").read_bytes(), (etcd.pki / f"{stem}.key").read_bytes())
+        with surveyor(us, TIMEOUT, now=datetime.now(UTC), authority=authority) as prober:
+            for port in ports:
+                found = prober.survey(HOST, port, own=own is Outcome.ACCEPTED)
+                outcomes = {one.attempt: one.outcome for one in found.answers}
+                assert outcomes.pop(Attempt.OWN) is own, found
+                assert set(outcomes.values()) == {Outcome.REFUSED}, found
+                assert (found.is_for_us, found.protocol) == (True, "TLSv1.3")
+    peer = etcd.member("peer")
+    for port in etcd.clients:
+        assert 'TLS alert "unknown ca"' in probe(Target(HOST, port, etcd.pki / "ca.crt", *peer), TIMEOUT).cause
 
 
 def works_with_an_api_server(etcd: Etcd, tmp_path: Path, flags: list[str]) -> None:

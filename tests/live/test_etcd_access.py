@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import trustme
 
+from keyctl.cli import main
 from keyctl.errors import ExitCode, RefusedError
 from keyctl.etcd.client import EtcdClient
 from keyctl.etcd.tls import MutualTls
+from keyctl.etcd_access.apply import Applier
 from keyctl.lab.plane import Lab, running_lab
 from keyctl.lab.topology import Settings
 from keyctl.pki.issue import Issued, Subject, Usage, issue, write_pair
@@ -57,12 +60,12 @@ class Scene:
         cert, key = self.pki / f"{name}.crt", self.pki / f"{name}.key"
         return self.shell.keyctl(*words, ETCDCTL_CERT=str(cert), ETCDCTL_KEY=str(key))
 
-    def client(self, name: str) -> EtcdClient:
-        """etcd with the certificate of `name`."""
+    def client(self, name: str, *urls: str) -> EtcdClient:
+        """etcd with the certificate of `name`, over all endpoints or those of `urls`."""
         tls = MutualTls(
             Path(self.shell.variables["ETCDCTL_CACERT"]), self.pki / f"{name}.crt", self.pki / f"{name}.key"
         )
-        return EtcdClient(tuple(self.shell.variables["ETCDCTL_ENDPOINTS"].split(",")), tls)
+        return EtcdClient(urls or tuple(self.shell.variables["ETCDCTL_ENDPOINTS"].split(",")), tls)
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +89,14 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 
 
 def may(scene: Scene, name: str) -> str:
-    """What etcd lets a certificate do: r(ead), w(rite), s(napshot), c(ompact), u(sers)."""
-    with contextlib.closing(scene.client(name)) as client:
+    """What every member lets a certificate do: r(ead), w(rite), s(napshot), c(ompact), u(sers). All say the same."""
+    urls = scene.shell.variables["ETCDCTL_ENDPOINTS"].split(",")
+    (found,) = {_may(scene.client(name, url)) for url in urls}
+    return found
+
+
+def _may(reached: EtcdClient) -> str:
+    with contextlib.closing(reached) as client:
         users = client.users()
         found = "r" if users.refusal_to_read(PREFIX) is None else ""
         found += "w" if users.refusal_to_write(PREFIX + b"x") is None else ""
@@ -246,6 +255,42 @@ def test_an_etcd_that_takes_no_common_name_for_a_user_is_left_as_it_was(tmp_path
             assert not client.auth_enabled()
             assert "keyctl-way-back" not in {user.name for user in client.users().users()}
         assert [path for path in shell.state.rglob("way-back*") if path.is_file()] == []
+
+
+def test_killed_before_the_proof_where_nobody_is_anybody_the_kept_password_turns_users_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    authority = trustme.CA()
+    with running_etcd(tmp_path, authority, "--client-cert-auth=false") as etcd:
+        for name in ("root", "api"):
+            write_client(tmp_path, authority, authority, name)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        access = ("--endpoints", etcd.url, "--cacert", str(etcd.tls.ca), "--cert", "root.crt", "--key", "root.key")
+        words = ("etcd-access", "apply", "--yes", *access)
+        parties = ("--apiserver-cert", "api.crt", "--compaction", "etcd")
+        prove = Applier._prove
+        monkeypatch.setattr(Applier, "_prove", _die)
+        with pytest.raises(_KilledError):
+            main.run([*words, *parties])
+        monkeypatch.setattr(Applier, "_prove", prove)
+        capsys.readouterr()
+        # etcd tells nobody who is nobody even its id.
+        assert main.run([*words, *parties]) == ExitCode.REFUSED
+        assert "keyctl etcd-access apply --disable" in capsys.readouterr().err
+        assert main.run([*words, "--disable"]) == ExitCode.OK
+        with contextlib.closing(EtcdClient((etcd.url,), etcd.tls)) as client:
+            assert not client.auth_enabled()
+            assert "keyctl-way-back" not in {user.name for user in client.users().users()}
+        assert [path for path in (tmp_path / "state").rglob("way-back*") if path.is_file()] == []
+
+
+def _die(_: Applier) -> NoReturn:
+    raise _KilledError
+
+
+class _KilledError(BaseException):
+    """Nothing in the program catches it."""
 
 
 def test_etcds_own_compaction_asks_for_no_user(tmp_path: Path) -> None:

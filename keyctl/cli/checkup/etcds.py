@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from keyctl.cli import wiring
 from keyctl.cli.checkup import rules
 from keyctl.cli.checkup.item import Area, Checks, Item
+from keyctl.cli.checkup.ports import look_at_ports
 from keyctl.cli.checkup.subject import Subject
 from keyctl.cluster_file.settings import EtcdConnection
 from keyctl.errors import KeyctlError
@@ -19,6 +20,7 @@ from keyctl.etcd.interface import EndpointStatus, MaintainedEtcd
 from keyctl.pki.inspect import Certificate, load_certificates
 from keyctl.pki.presented import presented
 from keyctl.pki.probe import Target, probe
+from keyctl.stored.display import display
 
 _SOON = timedelta(days=30)
 _FULL = 0.8
@@ -63,6 +65,7 @@ def _look(subject: Subject, name: str, connection: EtcdConnection) -> EtcdLook:
     working = replace(connection, endpoints=tuple(healthy))
     if healthy:
         items += _cluster(working, statuses)
+        items += look_at_ports(working, statuses)
     items += _certificates(connection)
     problem = "" if healthy else "no endpoint of etcd answers"
     return EtcdLook(name, working, tuple(items), tuple(statuses), problem)
@@ -191,10 +194,12 @@ def _certificates(connection: EtcdConnection) -> Iterator[Item]:
 def _expiry(label: str, whose: str, certificate: Certificate) -> Item:
     now = datetime.now(UTC)
     problem = certificate.validity_problem(now)
+    # A server that is not ours may show one with anything in it.
+    called = f'{whose}"{display(certificate.subject)}"'
     days = (certificate.not_after - now).days
     if problem:
-        return _CHECKS.bad(rules.CERTIFICATE, label, f'{whose}"{certificate.subject}", {problem}')
-    told = f'{whose}"{certificate.subject}", expires in {days} days ({certificate.not_after:%Y-%m-%d})'
+        return _CHECKS.bad(rules.CERTIFICATE, label, f"{called}, {problem}")
+    told = f"{called}, expires in {days} days ({certificate.not_after:%Y-%m-%d})"
     make = _CHECKS.bad if certificate.not_after - now < _SOON else _CHECKS.ok
     return make(rules.CERTIFICATE, label, told)
 

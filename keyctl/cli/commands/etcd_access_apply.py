@@ -82,8 +82,8 @@ class _Act:
             situation = found.situation()
             require_safe(situation, found.wanted)
             if self._dry_run:
-                return plan_report(situation, found.wanted, found.compactor, found.again)
-            notes = remarks(found.wanted, found.compactor)
+                return plan_report(situation, found.wanted, found.compactor, found.again, found.others)
+            notes = remarks(found.wanted, found.compactor, found.others)
             lines = plan_lines(situation, found.wanted)
             self._confirm((*(f"{number}. {line}" for number, line in enumerate(lines, 1)), *notes))
             trials = Applier(site, found.wanted, self._say()).apply()
@@ -91,18 +91,18 @@ class _Act:
 
     def disable(self, found: Access) -> Report:
         """Turn users and roles off, or say that it would be done."""
-        from keyctl.etcd_access.apply import turn_off
+        from keyctl.etcd_access.apply import is_on, turn_off
         from keyctl.etcd_access.report import off_report
 
         site = found.way_out()
         with self._alone(found):
-            on = site.users.enabled()
+            on = is_on(site)
             if self._dry_run:
-                return off_report(was_on=on, dry_run=True)
+                return off_report(was_on=on, dry_run=True, others=found.others)
             if on:
                 self._confirm(_OFF)
             turn_off(site)
-        return off_report(was_on=on, dry_run=False)
+        return off_report(was_on=on, dry_run=False, others=found.others)
 
     def _alone(self, found: Access) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext() if self._dry_run else accessing.alone(found)

@@ -22,7 +22,8 @@ def check(ctx: click.Context, /, output: str, reports: tuple[str, ...], quiet: b
     The connection must be root's. Each certificate whose private key there is is tried at every
     member. Where the cluster file names a kubeconfig, those who get at every Secret by way of the
     API are listed, to be judged by you. Exits 0 when all is as it must be, 20 for a finding, 21
-    where a member, another etcd of the cluster file or the API was not looked at.
+    where a member, a certificate without its key, another etcd of the cluster file or the API was
+    not looked at.
 
     \b
     Examples:
@@ -38,10 +39,7 @@ def check(ctx: click.Context, /, output: str, reports: tuple[str, ...], quiet: b
     with accessing.access(connection, given) as found:
         situation = found.situation()
         trials = tuple(tried(found.doors(), found.wanted.prefix, enabled=situation.seen.enabled))
-        findings = judge(situation, found.wanted, trials, endpoint=found.urls[0], others=found.others)
-        findings += found.readers()
-        untried = tuple(
-            f"not tried, for want of its private key: {pair.cert}" for pair in found.pairs if pair.key is None
-        )
-        report = check_report(situation, found.wanted, findings, untried)
+        untried = tuple(pair.party for pair in found.pairs if pair.key is None)
+        findings = judge(situation, found.wanted, trials, endpoint=found.urls[0], others=found.others, untried=untried)
+        report = check_report(situation, found.wanted, (*findings, *found.readers()))
     ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output), quiet=quiet))

@@ -34,5 +34,5 @@ def plan(ctx: click.Context, /, output: str, reports: tuple[str, ...], **given: 
     with accessing.access(connection, given) as found:
         situation = found.situation()
         require_safe(situation, found.wanted)
-        report = plan_report(situation, found.wanted, found.compactor, found.again)
+        report = plan_report(situation, found.wanted, found.compactor, found.again, found.others)
     ctx.exit(report_files.deliver(report, targets, lambda: terminal.show(report, output)))

@@ -72,6 +72,13 @@ def test_a_certificate_is_told_before_it_expires(days: int, mark: Mark) -> None:
     assert '"client"' in item.finding.message
 
 
+def test_what_a_strange_server_shows_does_nothing_to_a_terminal() -> None:
+    now = datetime.now(UTC)
+    for days in (-9, 9, 99):
+        shown = Certificate("\x1b[2Jetcd", "ca", (), now - timedelta(days=100), now + timedelta(days=days), 1)
+        assert "\x1b" not in etcds._expiry("server certificate", "", shown).finding.message
+
+
 @pytest.fixture
 def api(tmp_path: object) -> SimApi:
     assert hasattr(tmp_path, "joinpath")

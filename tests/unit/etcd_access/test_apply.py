@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from keyctl.errors import RefusedError, StoppedError, UnreachableError
-from keyctl.etcd_access.apply import observe, turn_off
+from keyctl.etcd_access.apply import is_on, observe, turn_off
 from keyctl.etcd_access.steps import additions, narrowings
 from keyctl.etcd_access.wanted import WAY_BACK, Compactor
 from keyctl.stored.rights import Permission
@@ -251,6 +251,24 @@ def test_what_was_taken_while_users_count_is_given_back_where_somebody_needs_it(
     assert scene.auth.roles_of[SERVER.name] == ["kube-apiserver"]
 
 
+def test_what_cannot_be_given_back_is_said_and_the_rest_is_given_back() -> None:
+    scene = Scene()
+    scene.applier(Compactor.API_SERVER).apply()
+    scene.auth.roles_of[AUDITOR.name].append("kube-apiserver")
+    scene.down = ("backup",)
+
+    def fail(change: str) -> None:
+        if change == f"give-role {AUDITOR.name} kube-apiserver":
+            raise UnreachableError("etcd could not be reached")
+
+    scene.auth.alive = fail
+    with pytest.raises(StoppedError, match="not all that was taken could be given back") as stopped:
+        scene.applier(Compactor.ETCD).apply()
+    assert f"not done: give the role kube-apiserver to the user {AUDITOR.name}" in (stopped.value.cause or "")
+    assert wrong_commands(" ".join(stopped.value.hints)) == []
+    assert sorted(scene.auth.roles_of[SERVER.name]) == ["kube-apiserver", "root"]
+
+
 def test_turning_off_keeps_users_and_roles_and_turning_on_again_needs_no_new_ones() -> None:
     scene = Scene()
     scene.applier().apply()
@@ -260,6 +278,18 @@ def test_turning_off_keeps_users_and_roles_and_turning_on_again_needs_no_new_one
     assert (additions(seen, scene.wanted()), narrowings(seen, scene.wanted())) == ((), ())
     scene.applier().apply()
     assert scene.auth.enabled
+
+
+def test_an_etcd_that_tells_us_nothing_has_users_on_where_there_is_a_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: MemoryUsers) -> bool:
+        raise UnreachableError("etcd refused the request", cause="authorisation: user name is empty")
+
+    scene = Scene()
+    monkeypatch.setattr(MemoryUsers, "enabled", refuse)
+    with pytest.raises(UnreachableError):
+        is_on(scene.site())
+    scene.rope.password = "kept"
+    assert is_on(scene.site())
 
 
 def test_turning_off_needs_root() -> None:

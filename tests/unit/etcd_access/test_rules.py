@@ -148,10 +148,12 @@ def test_an_api_server_that_is_root_now_and_would_not_be_is_no_administrator() -
         require_safe(situation(seen, SERVER.name), wanted(PARTIES, PREFIX, Compactor.ETCD))
 
 
-def judged(seen: Situation, *trials: Trial, others: tuple[str, ...] = ()) -> tuple[ExitCode, dict[str, set[Status]]]:
+def judged(
+    seen: Situation, *trials: Trial, others: tuple[str, ...] = (), untried: tuple[Party, ...] = ()
+) -> tuple[ExitCode, dict[str, set[Status]]]:
     found = wanted(PARTIES, PREFIX, Compactor.ETCD)
-    findings = judge(seen, found, trials, endpoint="https://m1", others=others)
-    return check_report(seen, found, findings, ()).exit_code, _by_rule(findings)
+    findings = judge(seen, found, trials, endpoint="https://m1", others=others, untried=untried)
+    return check_report(seen, found, findings).exit_code, _by_rule(findings)
 
 
 def _by_rule(findings: tuple[Finding, ...]) -> dict[str, set[Status]]:
@@ -227,5 +229,11 @@ def test_what_a_human_has_to_judge_makes_no_exit_code_and_what_was_not_seen_does
     found = wanted(PARTIES, PREFIX, Compactor.ETCD)
     seen = situation(as_wanted(found))
     (manual,) = judge_readers((Grant(Power.SECRETS, "User x", "ClusterRoleBinding b", default=False),))
-    assert check_report(seen, found, (manual,), ()).exit_code == ExitCode.OK
-    assert check_report(seen, found, (unread_readers("403"),), ()).exit_code == ExitCode.UNEVALUATED
+    assert check_report(seen, found, (manual,)).exit_code == ExitCode.OK
+    assert check_report(seen, found, (unread_readers("403"),)).exit_code == ExitCode.UNEVALUATED
+
+
+def test_a_certificate_that_could_not_be_tried_is_no_pass() -> None:
+    seen = situation(as_wanted(wanted(PARTIES, PREFIX, Compactor.ETCD)))
+    code, found = judged(seen, untried=(SERVER,))
+    assert (code, found["KC-ACC-006"]) == (ExitCode.UNEVALUATED, {Status.UNKNOWN})

@@ -19,6 +19,7 @@ import click
 from keyctl import __version__
 from keyctl.cli.signals import handled, stop_now
 from keyctl.errors import ExitCode, KeyctlError
+from keyctl.stored.display import escaped
 
 # name → ("module:attribute", one line for the list of commands)
 _COMMANDS = {
@@ -169,12 +170,13 @@ def main() -> NoReturn:
 
 
 def _say(error: KeyctlError) -> None:
+    """Tell of it. What servers and files say is in its texts: nothing in them may act on the terminal."""
     rule = f" [{error.rule}]" if error.rule else ""
-    click.echo(f"error: {error}{rule}", err=True)
+    click.echo(escaped(f"error: {error}{rule}"), err=True)
     if error.cause:
-        click.echo("cause: " + error.cause.replace("\n", "\n       "), err=True)
+        click.echo("cause: " + "\n       ".join(map(escaped, error.cause.splitlines())), err=True)
     for hint in error.hints:
-        click.echo(f"hint: {hint}", err=True)
+        click.echo(escaped(f"hint: {hint}"), err=True)
 
 
 def _file_trouble(error: OSError) -> ExitCode:

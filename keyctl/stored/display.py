@@ -10,9 +10,10 @@ def display(raw: bytes | str) -> str:
     # NOTE: a character is shown for four bytes at most, so this much always fills the line.
     head = raw[: _LIMIT * 4 + 1]
     text = head.decode("utf-8", "backslashreplace") if isinstance(head, bytes) else head
-    shown = "".join(character if character.isprintable() else _escaped(character) for character in text)
+    shown = escaped(text)
     return shown if len(shown) <= _LIMIT else shown[: _LIMIT - 1] + "…"
 
 
-def _escaped(character: str) -> str:
-    return ascii(character)[1:-1]
+def escaped(text: str) -> str:
+    """All of `text` on one line: control and format characters escaped as Python writes them."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

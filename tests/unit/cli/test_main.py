@@ -44,6 +44,17 @@ def raising(error: BaseException) -> Callable[[], object]:
     return action
 
 
+def test_what_a_server_says_in_an_error_does_not_act_on_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    title = "\x1b]0;owned\x07"
+    error = RefusedError(f"no{title}", cause=f"it said{title}\nand\rmore", hint=f"ask{title}")
+    assert run_with(monkeypatch, raising(error)) == ExitCode.REFUSED
+    told = capsys.readouterr().err
+    shown = "\\x1b]0;owned\\x07"
+    assert told == f"error: no{shown}\ncause: it said{shown}\n       and\n       more\nhint: ask{shown}\n"
+
+
 def test_an_error_is_told_with_rule_cause_and_hints(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ key, its signer, its place. What cannot be told is UNKNOWN, never a pass.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -17,7 +18,7 @@ from keyctl.audit.checks.check import Check
 from keyctl.audit.checks.files import PKI_MODE
 from keyctl.audit.facts import Facts
 from keyctl.audit.verdicts import Verdict
-from keyctl.findings import Finding, Location, Rule, Status
+from keyctl.findings import Finding, Location, Rule, Severity, Status
 from keyctl.pki.inventory import Found, Inventory
 from keyctl.pki.roles import Role, role_of
 from keyctl.pki.rules import CHAIN, FITNESS, PAIR
@@ -26,6 +27,13 @@ from keyctl.pki.trust import Link, Match, Pair, Signer, chain_of, pair_of, signe
 _OTHERS = 0o077
 # A name that every certificate of a kube-apiserver has, and no other.
 _API_SERVER_NAME = "kubernetes.default"
+_ADDRESS = re.compile(r"[0-9.]{7,}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_CA_NAME = re.compile(r"(?:^|[^a-z])(?:ca|cas|root|trust|bundle)(?:$|[^a-z])|ca$|authority|issuer", re.IGNORECASE)
+_BY_A_CA = (
+    "issue one from a CA: keyctl certs init makes all that etcd needs; openssl x509 -req takes -CA, -CAkey and "
+    "-extfile FILE with subjectAltName=IP:10.0.0.1,DNS:etcd1 and extendedKeyUsage=serverAuth in it"
+)
+_SIGNING = "issue it anew with digitalSignature in its key usage: keyUsage=digitalSignature,keyEncipherment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ def judge(placed: tuple[Placed, ...], inventory: Inventory, facts: Facts) -> tup
         *(finding for one in placed for finding in _pair(one)),
         *(finding for one in placed for finding in _chain(one, inventory)),
         *(finding for one in placed for finding in _fitness(one)),
+        *(finding for one in placed for finding in _authority(one, placed)),
         *(_shared(placed, inventory) if not facts.etcds else ()),
         *_modes(inventory),
         *_unread(inventory),
@@ -69,14 +78,19 @@ def judge(placed: tuple[Placed, ...], inventory: Inventory, facts: Facts) -> tup
 
 
 def _of_audit(placed: tuple[Placed, ...], facts: Facts) -> Iterator[Finding]:
-    by_path = {one.found.path: one for one in reversed(placed)}
     checks: list[tuple[Check, Rule]] = [(not_expiring, EXPIRY), (strong, WEAK_CERTIFICATE)]
     if facts.etcds:
         checks.append((ca_of_its_own, SHARED_CA))
     for check, rule in checks:
         for verdict in check.judge(facts):
-            one = by_path.get(verdict.location.file or "")
+            one = _meant(verdict, placed)
             yield _told(rule, verdict, _mend(one, renewing=rule is EXPIRY) if one else None)
+
+
+def _meant(verdict: Verdict, placed: tuple[Placed, ...]) -> Placed | None:
+    """The certificate that a verdict is about: a file may hold several, and each is mended in its own way."""
+    there = (one for one in placed if one.found.path == verdict.location.file)
+    return next((one for one in there if verdict.message.startswith(f"{one.found.described.subject} ")), None)
 
 
 def _told(rule: Rule, verdict: Verdict, fix: str | None) -> Finding:
@@ -157,14 +171,57 @@ def _fitness(one: Placed) -> Iterator[Finding]:
     if one.role is None:
         return
     said, role = one.found.described, one.role
-    asked = (("servers", role.serve, said.serves), ("clients", role.ask, said.asks))
-    lacking = [word for word, wanted, may in asked if wanted and not may]
+    asked = [word for word, wanted in (("servers", role.serve), ("clients", role.ask)) if wanted]
+    lacking = [word for word in asked if not _may(one.found, word)]
+    narrow = [(link, word) for link in one.chain for word in asked if not _may(link, word)]
     if lacking:
         message = f"{said.subject} stands there as {role.what} and its usages are not those of {' and '.join(lacking)}"
-        fix = _mend(one, renewing=False) or FITNESS.fix
-        yield _rule(one, FITNESS).finding(message, location=one.location, fix=fix)
+    elif narrow:
+        # Usages of a CA are limits for all that it signs.
+        by, word = narrow[0]
+        message = f"{said.subject} stands there as {role.what}, and {by.path}, which signed it, is not for {word}"
+    elif role.serve and role.of_etcd and not said.signs:
+        message = f"{said.subject} stands there as {role.what}, and clients with gRPC in C refuse its key usage"
+        fix = _mend(one, renewing=False) or _SIGNING
+        yield replace(_rule(one, FITNESS).finding(message, location=one.location, fix=fix), severity=Severity.MEDIUM)
+        return
     else:
         yield _passed(_rule(one, FITNESS), f"{said.subject} may be used as {role.what}", one)
+        return
+    yield _rule(one, FITNESS).finding(message, location=one.location, fix=_mend(one, renewing=False) or FITNESS.fix)
+
+
+def _may(found: Found, word: str) -> bool:
+    return found.described.serves if word == "servers" else found.described.asks
+
+
+def _authority(one: Placed, placed: tuple[Placed, ...]) -> Iterator[Finding]:
+    """A CA that stands where a server's or a client's certificate should: `openssl req -x509` makes such ones."""
+    said = one.found.described
+    if not said.is_ca or one.found.number > 1:
+        return
+    name = said.subject or one.found.path
+    if one.role is not None and (one.role.serve or one.role.ask):
+        message = f"{name} stands there as {one.role.what} and is a CA: whoever has its key makes any other like it"
+    elif _is_used(one, placed):
+        message = (
+            f"{name} is a CA, and looks like a server's or client's own certificate: it signed none that was found"
+        )
+    else:
+        return
+    if not said.names:
+        message += "; it has no alternative names, so as a server's every Go program refuses it"
+    yield WEAK_CERTIFICATE.finding(message, location=one.location, fix=_mend(one, renewing=False) or _BY_A_CA)
+
+
+def _is_used(one: Placed, placed: tuple[Placed, ...]) -> bool:
+    """Whether a CA names an address, or has its key beside it under a name that is no CA's, and signed nobody."""
+    found = one.found
+    if any(link.described.spki == found.described.spki for other in placed if other is not one for link in other.chain):
+        return False
+    hosts = [name for name in found.described.names if _ADDRESS.fullmatch(name) or name == "localhost"]
+    called = _CA_NAME.search(PurePath(found.path).stem) is None and _CA_NAME.search(found.described.common_name) is None
+    return bool(hosts) or (called and one.pair.match is Match.OWN)
 
 
 def _shared(placed: tuple[Placed, ...], inventory: Inventory) -> Iterator[Finding]:

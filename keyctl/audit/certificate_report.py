@@ -29,7 +29,7 @@ def report(
     counting = [one for one in failed if bar is not None and _SEVERITIES.index(one.severity) <= _SEVERITIES.index(bar)]
     unknown = [one for one in findings if one.status is Status.UNKNOWN]
     code = ExitCode.FINDINGS if counting else ExitCode.UNEVALUATED if unknown or not placed else ExitCode.OK
-    rows = tuple(_row(one, findings, today) for one in placed)
+    rows = tuple(_row(one, _about(one, placed, findings), today) for one in placed)
     data: dict[str, object] = {
         "date": today.isoformat(),
         "filesLookedInto": inventory.looked,
@@ -56,12 +56,12 @@ def _counted(number: int, what: str) -> str:
     return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
-def _row(one: Placed, findings: Sequence[Finding], today: date) -> tuple[str, ...]:
+def _row(one: Placed, about: Sequence[Finding], today: date) -> tuple[str, ...]:
     said = one.found.described
     days = (said.not_after.date() - today).days
     number = f" #{one.found.number}" if one.found.number > 1 else ""
     return (
-        _state(one, findings),
+        _state(about),
         f"{one.found.path}{number}",
         _use(one),
         said.subject,
@@ -72,9 +72,16 @@ def _row(one: Placed, findings: Sequence[Finding], today: date) -> tuple[str, ..
     )
 
 
-def _state(one: Placed, findings: Sequence[Finding]) -> str:
-    """The worst of what is said about its file."""
-    about = [finding for finding in findings if finding.location.file == one.found.path]
+def _about(one: Placed, placed: Sequence[Placed], findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """What is said about its file, without what is of another certificate there."""
+    beside = [other.found.described.subject for other in placed if other.found.path == one.found.path]
+    others = tuple(f"{subject} " for subject in beside if subject != one.found.described.subject)
+    there = (finding for finding in findings if finding.location.file == one.found.path)
+    return tuple(finding for finding in there if not finding.message.startswith(others))
+
+
+def _state(about: Sequence[Finding]) -> str:
+    """The worst of it."""
     failed = [finding.severity for finding in about if finding.status is Status.FAIL]
     if failed:
         return min(failed, key=_SEVERITIES.index)

@@ -8,12 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from pathlib import PurePath
 
 from keyctl.audit.certificate_files import Placed
 from keyctl.audit.facts import About, Program, UndecidedError
 from keyctl.findings import Finding, Location, Status
+from keyctl.pki.inventory import Inventory
 from keyctl.pki.roles import Role, role_of
 from keyctl.pki.rules import FITNESS
+
+_USER = Role("a user of Kubernetes", serve=False, ask=True, authorities=(), of_etcd=False)
+_KUBEADMS = {
+    name: replace(
+        _USER, authorities=("pki/ca.crt",), renew=f"kubeadm certs renew {name}", made_by=("kubernetes", "kubernetes-ca")
+    )
+    for name in ("admin.conf", "super-admin.conf", "controller-manager.conf", "scheduler.conf")
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,16 @@ def of_programs(programs: Iterable[Program]) -> dict[str, Role]:
         if server.about is About.API_SERVER:
             role = Role("etcd's client", False, True, tuple(trusted) if len(trusted) == 1 else (), of_api_server=True)
             _add(found, server, "etcd-certfile", "etcd-keyfile", role)
+    return found
+
+
+def of_kubeconfigs(inventory: Inventory) -> dict[str, Role]:
+    """The certificates of users that stand in kubeconfigs, by the places that they have there."""
+    found = {}
+    for one in inventory.certificates:
+        file, _, entry = one.place.partition("#")
+        if entry.startswith("user-"):
+            found[one.place] = _KUBEADMS.get(PurePath(file).name) or _USER
     return found
 
 

@@ -139,7 +139,7 @@ def etcd(settings: EtcdConnection, *, login: tuple[str, str] | None = None) -> G
 
     def diagnose(endpoint: str) -> str:
         # NOTE: costs 3 MB and is needed only where something failed.
-        from keyctl.pki.probe import explain
+        from keyctl.pki.beyond import explain
 
         return explain(endpoint, ca, cert, key, settings.server_name, timeout)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from keyctl import documents
+from keyctl.cluster_file import certificates
 from keyctl.cluster_file.fields import Fields
 from keyctl.cluster_file.key_settings import read_keys
 from keyctl.cluster_file.settings import (
@@ -63,7 +64,9 @@ _HISTORIES = ("compact", "wait", "ignore")
 _CONNECTION = ("endpoints", "cacert", "cert", "key", "serverName", "user", "passwordFile", "timeout")
 _API_SERVER = (
     "name", "url", "tls", "credentials", "identity", "encryptionConfig", "manifest", "host", "activation",
+    "certificates",
 )  # fmt: skip
+_MEMBER = ("name", "endpoint", "serverName", "dataDir", "host", "certificates")
 _HOST_FIELDS: dict[str, tuple[str, ...]] = {
     "local": (),
     "ssh": ("address", "user", "sudo", "config"),
@@ -138,7 +141,7 @@ class _Decoder:
 
     def _etcd(self, fields: Fields) -> EtcdSettings:
         connection = self._connection(fields, EtcdConnection())
-        members = fields.sections("members", ("name", "endpoint", "serverName", "dataDir", "host"))
+        members = fields.sections("members", _MEMBER)
         for index, member in enumerate(members):
             member.refuse_repeated("name", members[:index])
         overrides = fields.sections("overrides", ("resources", *_CONNECTION))
@@ -205,15 +208,18 @@ class _Decoder:
             else IdentitySettings(),
             host=host,
             activation=activation,
+            certificates=certificates.of_api_server(fields, host, self._host_path, activation, _restart),
         )
 
     def _member(self, fields: Fields) -> EtcdMember:
+        host = self._host(fields, None)
         return EtcdMember(
             name=fields.need("name"),
             endpoint=_url(fields, "endpoint"),
             server_name=fields.text("serverName"),
             data_dir=fields.text("dataDir"),
-            host=self._host(fields, None),
+            host=host,
+            certificates=certificates.of_member(fields, host, self._host_path, _url, _restart),
         )
 
     def _host(self, fields: Fields, vault: _Vault | None) -> HostSettings:

@@ -9,6 +9,9 @@ from pathlib import Path
 from keyctl.keys.key import Provider
 from keyctl.keys.vault.settings import VaultAuth
 
+# The client that API servers are in the directory of `certs init`, unless the cluster file says otherwise.
+API_SERVER = "kube-apiserver"
+
 
 @dataclass(frozen=True, slots=True)
 class EtcdConnection:
@@ -97,6 +100,7 @@ class EtcdMember:
     server_name: str | None = None
     data_dir: str | None = None
     host: HostSettings = LocalHostSettings()
+    certificates: CertificateSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,21 @@ Activation = ReloadActivation | CommandActivation | StaticPodActivation
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateSettings:
+    """The files for etcd's mutual TLS of a member or an API server: `folder` on its host, as `certs init` fills it.
+
+    `peer` is a member's address for peers, None where that is its endpoint's with port 2380; `manifest` is a member's.
+    `client` is the folder of an API server in the directory of `certs init`.
+    """
+
+    folder: str
+    restart: CommandActivation | StaticPodActivation
+    manifest: str | None = None
+    peer: str | None = None
+    client: str = API_SERVER
+
+
+@dataclass(frozen=True, slots=True)
 class ApiServerSettings:
     """One kube-apiserver, by its own address. `encryption_config` and `manifest` are paths on its host."""
 
@@ -182,6 +201,7 @@ class ApiServerSettings:
     identity: IdentitySettings = IdentitySettings()
     host: HostSettings = LocalHostSettings()
     activation: Activation = ReloadActivation()
+    certificates: CertificateSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,8 @@ def _notes(result: VerifyResult) -> Iterator[str]:
     others = [one for one in result.resources if not one.required]
     if others:
         number = sum(one.values for one in others)
-        yield f"also there: {_count(number)} of {len(others)} resources that are not required"
+        of = "1 resource that is" if len(others) == 1 else f"{len(others)} resources that are"
+        yield f"also there: {_count(number)} of {of} not required"
     yield from (f"the etcd holds {_count(count)} under {prefix}" for prefix, count in result.neighbours)
 
 

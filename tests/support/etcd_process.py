@@ -77,9 +77,11 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 @contextlib.contextmanager
-def running_etcd(folder: Path, authority: trustme.CA, *flags: str) -> Generator[RunningEtcd]:
-    """Start etcd with its files in `folder`, wait until it answers, and stop it in the end."""
-    program = binary("etcd")
+def running_etcd(
+    folder: Path, authority: trustme.CA, *flags: str, program: Path | None = None
+) -> Generator[RunningEtcd]:
+    """Start etcd (the lab's, or `program`), its files in `folder`, wait until it answers, and stop it in the end."""
+    program = program or binary("etcd")
     serving = authority.issue_cert("127.0.0.1", "localhost", common_name="etcd")
     port, peer_port = free_port(), free_port()
     url, peer_url, data = f"https://127.0.0.1:{port}", f"http://127.0.0.1:{peer_port}", folder / "data"

@@ -15,7 +15,12 @@ _WHOLE_FILE = rb'\A(?:\{"material": ")?'
 
 PLACES: tuple[Place, ...] = (
     Place(r"\.key\.json", rb'"material": "', "the files of a key store", private=True),
-    Place(r"\.(?:ya?ml|json|conf|key)", rb"secret[\"']?: *[\"']?", "encryption configurations", never=_REPORT),
+    Place(
+        r"\.(?:ya?ml(?:\.old)?|json|conf|key)",
+        rb"secret[\"']?: *[\"']?",
+        "encryption configurations",
+        never=_REPORT,
+    ),
     Place(
         r"/(?:k|k 1|raw|large|KEYFILE|old\.key|key1\.b64)",
         _WHOLE_FILE,

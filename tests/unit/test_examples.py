@@ -21,6 +21,7 @@ PAGE = ROOT / "docs" / "cluster-file.md"
 _CP1 = {"name": "cp1", "url": "https://10.0.0.1:6443", "encryptionConfig": "/enc.yaml"}
 _SMALL = {"apiVersion": "keyctl/v1", "kind": "Cluster", "name": "small", "etcd": {}, "apiServers": [_CP1]}
 _BY_COMMAND: dict[str, object] = {"type": "command", "read": ["r"], "write": ["w"]}
+_CERTIFICATES: dict[str, object] = {"folder": "/etc/etcd/tls", "restart": {"command": ["restart-it"]}}
 # What a section, or one field of it, needs around it before it can stand in a file.
 _AROUND: dict[str, dict[str, object]] = {
     "etcd.members[]": {"name": "m1", "endpoint": "https://10.0.0.1:2379"},
@@ -29,6 +30,7 @@ _AROUND: dict[str, dict[str, object]] = {
     "etcd.members[].host.sudo": {"type": "ssh", "address": "cp1"},
     **{f"{of}.host.wait": _BY_COMMAND for of in ("apiServers[]", "etcd.members[]")},
     "apiServers[].activation.restart": {"command": ["restart-it"]},
+    **{f"{of}.certificates": _CERTIFICATES for of in ("apiServers[]", "etcd.members[]")},
     "keys.auth": {},
     **{f"keys.{field}": {"store": "vault"} for field in ("mount", "timeout")},
     "keys.auth.wrapped": {"method": "approle"},
@@ -91,8 +93,17 @@ def test_the_page_lists_exactly_the_fields_that_the_parser_knows(section):
 
 def test_no_section_of_the_page_is_missing():
     nested = {"etcd", "kubernetes", "keys", "policy", "backups", "etcd.members[]", "etcd.overrides[]", "keys.auth"}
-    nested.add("policy.window")
-    server = {"tls", "credentials", "identity", "host", "activation", "activation.reload", "activation.restart"}
+    nested |= {"policy.window", "etcd.members[].certificates"}
+    server = {
+        "certificates",
+        "tls",
+        "credentials",
+        "identity",
+        "host",
+        "activation",
+        "activation.reload",
+        "activation.restart",
+    }
     expected = {"", "apiServers[]", "etcd.members[].host", *nested, *(f"apiServers[].{name}" for name in server)}
     assert set(DOCUMENTED) == expected
 

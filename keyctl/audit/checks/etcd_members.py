@@ -19,7 +19,8 @@ ETCD_USERS = Rule(
     Severity.MEDIUM,
     "etcd serves others than Kubernetes without users and roles",
     "Certificates alone let every client read everything. That is enough where the API servers are the only clients.",
-    "keep other programs off this etcd, or turn on its authentication",
+    "give the other programs an etcd of their own, and this one users and roles: keyctl etcd-access plan; where they "
+    "must share it, make their users and roles with etcdctl",
     "",
     AUTH,
 )

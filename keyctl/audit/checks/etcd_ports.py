@@ -45,7 +45,9 @@ def strangers_refused(port: PortAnswers) -> Iterator[Verdict]:
     let_in = [one for one in answers if one.outcome is Outcome.ACCEPTED]
     unclear = [one for one in answers if one.outcome is Outcome.UNKNOWN]
     for one in let_in:
-        yield failed(f"{port.name} lets in who comes {one.attempt}: {one.said}", port)
+        yield failed(
+            f"{port.name} lets in who comes {one.attempt}: {one.said}", port, fix=_mend(one.attempt, port.role)
+        )
     for said in dict.fromkeys(one.said for one in unclear):
         who = " or ".join(str(one.attempt) for one in unclear if one.said == said)
         yield unknown(f"whether {port.name} refuses who comes {who} is not known: {said}", port)
@@ -57,6 +59,16 @@ def strangers_refused(port: PortAnswers) -> Iterator[Verdict]:
         return
     refused = ", ".join(str(one.attempt) for one in answers if one.outcome is Outcome.REFUSED)
     yield passed(f"{port.name} refuses who comes {refused}", port)
+
+
+def _mend(attempt: Attempt, role: Role) -> str | None:
+    """What turns that one away, where one flag does."""
+    whom, prefix = ("client", "") if role is Role.CLIENTS else ("peer", "peer-")
+    if attempt is Attempt.PLAIN:
+        return f"let every URL of --listen-{whom}-urls be https: for http etcd ignores every flag of TLS"
+    if attempt in (Attempt.NO_CERTIFICATE, Attempt.FOREIGN):
+        return f"start the member with --{prefix}client-cert-auth=true and --{prefix}trusted-ca-file=CA of etcd's own"
+    return None
 
 
 def agrees_to_strong(port: PortAnswers) -> Iterator[Verdict]:

@@ -12,15 +12,13 @@ from urllib.parse import urlsplit
 import click
 
 from keyctl.cli import report_files, terminal
-from keyctl.cli.options import output_option, report_option
+from keyctl.cli.options import fail_on_option, output_option, report_option
 from keyctl.findings import Severity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from keyctl.audit.certificate_users import Reached
-
-_NEVER = "never"
 
 
 @click.command()
@@ -30,13 +28,7 @@ _NEVER = "never"
     type=click.Path(dir_okay=False, path_type=Path),
     help="Also judge by this cluster file: its pair for etcd, and whether a certificate names each of its endpoints.",
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice([*(one.value for one in Severity), _NEVER]),
-    default=Severity.MEDIUM.value,
-    show_default=True,
-    help="The least severity of a finding that makes the exit code 20.",
-)
+@fail_on_option(Severity.MEDIUM)
 @output_option
 @report_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing when the exit code is 0.")
@@ -46,7 +38,7 @@ def check(
     /,
     paths: tuple[Path, ...],
     cluster: Path | None,
-    fail_on: str,
+    fail_on: Severity | None,
     output: str,
     reports: tuple[str, ...],
     quiet: bool,
@@ -54,10 +46,10 @@ def check(
     """Look at every certificate and private key in PATHs: use, names, expiry, signer, key. Nothing is changed.
 
     PATH is a file or a directory: /etc/kubernetes, a directory of certs init, what openssl made.
-    Static pods and configurations of etcd that stand there too say which CA is trusted. Exits 0
-    when all is right, 20 for a finding at or above --fail-on, 21 when something could not be
-    judged (a CA that was not looked at, a key with a password) or nothing was found. Of private
-    keys nothing is shown; kubeconfigs are not looked into.
+    Static pods and configurations of etcd that stand there too say which CA is trusted, and what
+    kubeconfigs hold or name is looked at. Exits 0 when all is right, 20 for a finding at or above
+    --fail-on, 21 when something could not be judged (a CA that was not looked at, a key with a
+    password, a file without PEM) or nothing was found. Of private keys nothing is shown.
 
     \b
     Examples:
@@ -68,7 +60,7 @@ def check(
     """  # noqa: D301 — click reads the \b
     from keyctl.audit.certificate_files import judge, place
     from keyctl.audit.certificate_report import report
-    from keyctl.audit.certificate_users import named, of_cluster, of_programs
+    from keyctl.audit.certificate_users import named, of_cluster, of_kubeconfigs, of_programs
     from keyctl.audit.collect import collect
     from keyctl.audit.facts import Facts
     from keyctl.audit.sources.pem import fact_of
@@ -79,11 +71,12 @@ def check(
     etcds = _etcds(cluster) if cluster else ()
     inventory = take((*paths, *(Path(path) for one in etcds for path in (one.ca, one.cert, one.key) if path)))
     programs = collect(paths, today=today).programs
-    placed = place(inventory, of_programs(programs) | of_cluster(etcds))
+    roles = of_kubeconfigs(inventory) | of_programs(programs) | of_cluster(etcds)
+    placed = place(inventory, roles)
     said = (replace(fact_of(one.path, one.described), path=one.place) for one in inventory.certificates)
     facts = Facts(today, (*programs, *said), inventory.looked)
     findings = (*judge(placed, inventory, facts), *named(etcds, placed))
-    done = report(placed, inventory, findings, bar=None if fail_on == _NEVER else Severity(fail_on), today=today)
+    done = report(placed, inventory, findings, bar=fail_on, today=today)
     ctx.exit(report_files.deliver(done, targets, lambda: terminal.show(done, output), quiet=quiet))
 
 

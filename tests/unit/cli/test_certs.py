@@ -149,6 +149,20 @@ def test_what_tutorials_make_with_openssl_is_found_wrong_and_told_how_to_mend(
     assert (served["use"], served["names"], served["signedBy"]) == ("anything", [], f"{tmp_path}/ca.crt")
 
 
+def test_the_self_signed_certificate_of_one_command_is_a_ca_and_found_where_it_serves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "openssl req -x509 -newkey rsa:2048 -nodes -keyout etcd.key -out etcd.crt -subj /CN=etcd -days 365"
+    subprocess.run(line.split(), cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    (tmp_path / "etcd.key").chmod(0o600)
+    code, out, _ = keyctl(capsys, "certs", "check", tmp_path, "-o", "json")
+    failed = {one["id"]: one for one in json.loads(out)["findings"] if one["status"] == "fail"}
+    assert (code, set(failed)) == (ExitCode.FINDINGS, {"KC-TLS-012"})
+    assert "is a CA, and looks like a server's" in failed["KC-TLS-012"]["message"]
+    assert "no alternative names" in failed["KC-TLS-012"]["message"]
+    assert "keyctl certs init" in failed["KC-TLS-012"]["fix"]
+
+
 def test_findings_below_the_bar_do_not_decide_and_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pki = KubeadmPki(tmp_path)
     pki.write("etcd/server", pki.issue("etcd/ca", pki.subject("etcd/server"), days=20))

@@ -7,13 +7,15 @@ import shlex
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from keyctl.cli import main, wiring
 from keyctl.cluster_file.settings import EtcdConnection
-from keyctl.errors import ExitCode
+from keyctl.errors import ExitCode, UnreachableError
 from keyctl.etcd.interface import EndpointStatus, Member
+from keyctl.etcd_access.apply import Applier
 from keyctl.etcd_access.wanted import WAY_BACK
 from keyctl.pki.inventory import take
 from keyctl.pki.issue import Subject, Usage, issue, new_authority, write_pair
@@ -28,13 +30,18 @@ ONE_HOUR = timedelta(hours=1)
 
 @dataclass
 class Here:
-    """A folder with certificates, and the etcd that every connection of keyctl leads to."""
+    """A folder with certificates, and the etcd that every connection of keyctl leads to.
+
+    `nobody` says that its members take no common name for a user; `down` are members that do not answer.
+    """
 
     folder: Path
     capsys: pytest.CaptureFixture[str]
     auth: MemoryAuth = field(default_factory=MemoryAuth)
     members: tuple[str, ...] = URLS
     outside: int = 0
+    nobody: bool = False
+    down: tuple[str, ...] = ()
     opened: list[EtcdConnection] = field(default_factory=list)
     passwords: list[str] = field(default_factory=list)
 
@@ -65,10 +72,15 @@ class FakeEtcd:
             self._here.passwords.append(self._login[1])
             return MemoryUsers(self._here.auth, self._login[0], password=self._login[1])
         assert self._settings.cert is not None
-        return MemoryUsers(self._here.auth, take((self._settings.cert,)).certificates[0].described.common_name)
+        name = take((self._settings.cert,)).certificates[0].described.common_name
+        return MemoryUsers(self._here.auth, name, names_count=not self._here.nobody)
 
     def status(self) -> tuple[EndpointStatus, ...]:
         urls = self._settings.endpoints
+        if set(urls) & set(self._here.down):
+            raise UnreachableError("etcd could not be reached")
+        if self._here.nobody and self._here.auth.enabled:
+            raise UnreachableError("etcd refused the request", cause="authorisation: user name is empty")
         return tuple(EndpointStatus(url, "3.7.3", "c1", url.removeprefix("https://")[:2], 1, 1, 0) for url in urls)
 
     def members(self) -> tuple[Member, ...]:
@@ -188,8 +200,9 @@ def test_an_apply_needs_the_key_of_every_certificate_and_a_check_says_what_it_di
     (here.folder / "server.key").rename(here.folder / "elsewhere.key")
     code, _, err = here.as_root("apply", "--yes")
     assert (code, "no private key for server.crt" in err, here.auth.changes) == (ExitCode.USAGE, True, [])
-    _, out, _ = here.as_root("check")
-    assert "not tried, for want of its private key: server.crt" in out
+    assert here.as_root("apply", "--yes", "--apiserver-key", "elsewhere.key")[0] == ExitCode.OK
+    code, out, _ = here.as_root("check")
+    assert (code, "was not tried: no private key for server.crt" in out) == (ExitCode.UNEVALUATED, True)
     code, _, err = here.as_root("apply", "--yes", "--apiserver-key", "elsewhere.key")
     assert code == ExitCode.OK, err
 
@@ -227,11 +240,25 @@ def test_a_distribution_that_administers_etcd_itself_is_not_locked_out_of_it(her
 def test_an_etcd_beside_the_main_one_is_not_passed_over(here: Here) -> None:
     _cluster_file(here, "  overrides:\n  - {resources: [events], endpoints: ['https://events:2379']}\n")
     words = ("--apiserver-cert", "server.crt", "--compaction", "etcd")
-    code, _, err = here.keyctl("apply", "--yes", *words)
-    assert code == ExitCode.OK, err
+    code, out, err = here.keyctl("apply", "--yes", *words)
+    assert (code, "run it again with --endpoints https://events:2379" in out) == (ExitCode.OK, True), err
     code, out, _ = here.keyctl("check", *words)
     assert (code, "https://events:2379 was not looked at" in out) == (ExitCode.UNEVALUATED, True)
     assert here.as_root("check")[0] == ExitCode.OK
+    _, out, _ = here.keyctl("apply", "--disable", "--yes")
+    assert "run it again with --endpoints https://events:2379" in out
+
+
+def test_an_etcd_beside_the_main_one_is_reached_with_its_own_files(here: Here) -> None:
+    of_events = "cacert: events-ca.crt, cert: root.crt, key: root.key"
+    _cluster_file(here, f"  overrides:\n  - {{resources: [events], endpoints: ['https://e1:2379'], {of_events}}}\n")
+    here.members = ("https://e1:2379",)
+    words = ("--endpoints", "https://e1:2379", "--apiserver-cert", "server.crt", "--compaction", "etcd")
+    code, out, err = here.keyctl("apply", "--yes", *words)
+    assert (code, "users and roles of its own" in out) == (ExitCode.OK, False), err
+    assert {(one.endpoints, one.cacert) for one in here.opened} == {
+        (("https://e1:2379",), here.folder / "events-ca.crt")
+    }
 
 
 def test_each_member_of_the_cluster_file_is_tried_by_its_own_name(here: Here) -> None:
@@ -249,6 +276,45 @@ def test_two_at_once_do_not_change_one_etcd(here: Here) -> None:
     code, _, err = here.as_root("apply", "--yes")
     lock.release()
     assert (code, "another keyctl is at work" in err, here.auth.changes) == (ExitCode.REFUSED, True, [])
+
+
+def test_killed_before_the_proof_where_nobody_is_anybody_they_are_turned_off_with_the_kept_password(
+    here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_: Applier) -> NoReturn:
+        raise _KilledError
+
+    here.nobody = True
+    prove = Applier._prove
+    monkeypatch.setattr(Applier, "_prove", die)
+    with pytest.raises(_KilledError):
+        here.as_root("apply", "--yes")
+    monkeypatch.setattr(Applier, "_prove", prove)
+    here.capsys.readouterr()
+    assert here.auth.enabled
+    for verb, *more in (("plan",), ("check",), ("apply", "--yes")):
+        code, _, err = here.as_root(verb, *more)
+        assert (code, "keyctl etcd-access apply --disable" in err) == (ExitCode.REFUSED, True), err
+    code, _, err = here.as_("root", "apply", "--disable", "--yes")
+    assert (code, here.auth.enabled, here.auth.passwords) == (ExitCode.OK, False, {}), err
+    assert [path for path in here.folder.rglob("way-back") if path.exists()] == []
+
+
+class _KilledError(BaseException):
+    """Nothing in the program catches it."""
+
+
+def test_one_member_that_is_down_does_not_keep_users_on(here: Here) -> None:
+    assert here.as_root("apply", "--yes")[0] == ExitCode.OK
+    here.down = URLS[:1]
+    assert here.as_root("plan")[0] == ExitCode.UNREACHABLE
+    code, _, err = here.as_("root", "apply", "--disable", "--yes")
+    assert (code, here.auth.enabled) == (ExitCode.OK, False), err
+
+
+def test_with_no_member_up_nothing_is_called_off(here: Here) -> None:
+    here.down = URLS
+    assert here.as_("root", "apply", "--disable", "--yes")[0] == ExitCode.UNREACHABLE
 
 
 def _cluster_file(here: Here, etcd: str, distribution: str = "other") -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -71,3 +74,26 @@ def test_a_report_is_shown_as_text_or_json(capsys: pytest.CaptureFixture[str]) -
     assert "all is well" in capsys.readouterr().out
     terminal.show(REPORT, "json")
     assert json.loads(capsys.readouterr().out)["exitCode"] == 0
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "term", "expected"), [(True, "xterm", True), (True, "dumb", False), (False, "xterm", False)]
+)
+def test_only_what_can_be_cleared_is_shown_in_place(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool, term: str, expected: bool
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    assert terminal.redraws(Stream(terminal=is_terminal)) is expected
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("latin-1", b"R1 \\u2026 R18"), ("utf-8", "R1 … R18".encode())])
+def test_what_the_encoding_of_stdout_lacks_is_shown_by_its_number(encoding: str, shown: bytes) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "keyctl", "explain", "--help"],
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (ExitCode.OK, b"")
+    assert shown in ended.stdout

@@ -44,6 +44,17 @@ def test_a_path_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         take([tmp_path / "absent"])
 
 
+def test_a_path_that_may_not_be_looked_at_is_an_error_and_no_absence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(UnusableInputError, match="cannot be looked at"):
+        take([tmp_path])
+
+
 def test_a_file_that_is_named_twice_is_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_pair(tmp_path, "ca", CA)
     monkeypatch.chdir(tmp_path)

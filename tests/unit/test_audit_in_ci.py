@@ -285,6 +285,9 @@ def unknown_fields(value: object, kind: str, at: str = "") -> Iterator[str]:
                 yield from unknown_fields(one, model.openapi_types[names[key]], f"{at}.{key}")
             else:
                 yield f"{at}.{key}"
+    elif kind == "object":
+        # What may be a number or a name, as a port.
+        yield from () if isinstance(value, int | str) else (f"{at} is neither a number nor a name",)
     elif type(value) is not {"str": str, "int": int, "bool": bool}[kind]:
         yield f"{at} is no {kind}"
 

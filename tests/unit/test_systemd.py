@@ -155,6 +155,6 @@ def test_the_page_tells_of_both_units_and_of_every_command_it_names_the_right_fl
     text = PAGE.read_text()
     assert {unit.name for unit in UNITS.iterdir()} == {SERVICE.name, TIMER.name}
     assert all(unit.name in text for unit in UNITS.iterdir())
-    named = re.findall(r"(?:`|^ +\$ )(?:sudo )?((?:kube-)?keyctl [^`\n]+)", text, re.MULTILINE)
+    named = re.findall(r"(?:`|^ *\$ )(?:sudo )?((?:kube-)?keyctl [^`\n]+)", text, re.MULTILINE)
     assert len(named) >= 7
     assert [problem for command in named for problem in wrong_commands(command)] == []

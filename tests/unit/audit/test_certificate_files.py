@@ -372,7 +372,7 @@ def test_a_ca_that_is_used_as_a_server_or_client_is_found(
     assert "keyctl certs init" in (about.fix or "")
 
 
-@pytest.mark.parametrize("stem", ["ca", "etcd-ca", "my.ca", "cluster-root", "trust-bundle"])
+@pytest.mark.parametrize("stem", ["ca", "etcd-ca", "my.ca", "RootCA", "cluster-root", "trust-bundle"])
 def test_a_ca_that_is_called_one_is_no_servers_certificate(tmp_path: Path, stem: str) -> None:
     write_pair(tmp_path, stem, made())
     assert wrong(tmp_path) == {}
@@ -488,6 +488,9 @@ def test_a_file_that_a_kubeconfig_names_is_looked_at_wherever_it_is(kubeadm: Kub
     (elsewhere / "kubelet.crt").unlink()
     assert any("is not there" in one for one in unknown(path))
     (elsewhere / "kubelet.key").unlink()
+    empty = {"client-certificate-data": "", "client-certificate": "absent.crt"}
+    (one,) = unknown(kubeconfig(kubeadm, "conf/empty.conf", user=empty))
+    assert "absent.crt, is not there" in one
     both = {"client-certificate": "both.pem", "client-key": "both.pem"}
     assert len(unknown(kubeconfig(kubeadm, "conf/both.conf", user=both))) == 1
 
@@ -514,6 +517,7 @@ def test_a_kubeconfig_that_cannot_be_read_is_not_passed_over(tmp_path: Path, tex
         "users: 7\nclient-certificate: x",
         "clusters: [7, {cluster: 7}]\nusers: [{user: {client-certificate: {a: b}, token: x}}]",
         "--kubelet-client-certificate=/x.crt\nusers: a",
+        "client-certificate: [ and how that is to be read",
     ],
 )
 def test_what_names_no_certificate_is_nothing_wrong(tmp_path: Path, text: str) -> None:
@@ -548,3 +552,19 @@ def test_each_certificate_of_a_file_is_mended_in_its_own_way(kubeadm: KubeadmPki
     about = wrong(kubeadm.root)["KC-TLS-011 server.crt"]
     assert "etcd-ca" in about.message
     assert about.fix == EXPIRY.fix
+
+
+def test_a_name_for_mail_is_no_name_of_a_server(tmp_path: Path) -> None:
+    authority, mail = made(name="ca"), x509.SubjectAlternativeName([x509.RFC822Name("ops@example.com")])
+    write_pair(tmp_path, "ca", authority)
+    write_pair(tmp_path, "etcd", made(SERVES, mail, signer=authority, ca=False))
+    assert "without alternative names" in wrong(tmp_path)["KC-TLS-012 etcd.crt"].message
+
+
+def test_of_several_common_names_the_last_is_the_user_as_etcd_takes_it(tmp_path: Path) -> None:
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    names = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name) for name in ("first", "last")])
+    built = x509.CertificateBuilder(names, names, key.public_key(), 7, now, now + timedelta(days=1))
+    signed = built.sign(key, hashes.SHA256())
+    (tmp_path / "two.crt").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    assert [one.described.common_name for one in take([tmp_path]).certificates] == ["last"]

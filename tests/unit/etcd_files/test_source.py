@@ -160,6 +160,13 @@ def test_compressed_snapshots_say_how_to_unpack_them(tmp_path: Path) -> None:
         assert tool in error.hints[0]
 
 
+def test_an_encrypted_snapshot_says_that_it_is_one_and_how_it_is_looked_into(tmp_path: Path) -> None:
+    (tmp_path / "s.db.age").write_bytes(b"age-encryption.org/v1\n" + bytes(1000))
+    error = refused(SnapshotSource(tmp_path / "s.db.age"))
+    assert "is encrypted" in str(error)
+    assert "--identity" in error.hints[0]
+
+
 # At a revision
 
 

@@ -7,7 +7,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 
 from keyctl.errors import ExitCode
-from keyctl.findings import Report, Severity, Status
+from keyctl.findings import Gauge, Report, Severity, Status
 from keyctl.reports import openmetrics
 from tests.unit.reports import told
 
@@ -45,6 +45,13 @@ def test_each_check_has_a_gauge_for_each_status() -> None:
 def test_nothing_that_applies_is_no_coverage() -> None:
     report = Report("AuditReport", ExitCode.UNEVALUATED, "v", data={"coverage": {"applicable": 0, "evaluated": 0}})
     assert samples(report)["keyctl_report_coverage_ratio"] == {(): 0.0}
+
+
+def test_a_measure_that_only_one_kind_of_report_has_carries_its_labels_and_unit() -> None:
+    gauge = Gauge("backup_size_bytes", "How large.", (({"etcd": "main"}, 5.0), ({"etcd": "events"}, 7.0)), "bytes")
+    found = samples(Report("X", ExitCode.OK, "v", gauges=(gauge, Gauge("nothing", "None.", ()))))
+    assert found["keyctl_report_backup_size_bytes"] == {("main",): 5.0, ("events",): 7.0}
+    assert "keyctl_report_nothing" not in found
 
 
 def test_text_from_outside_stays_a_label() -> None:

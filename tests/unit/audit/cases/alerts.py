@@ -42,6 +42,12 @@ CASES: list[Case] = [
     ("KC-LOG-004", U, (*rules("kms"),)),
     *(("KC-LOG-004", F, (*rules(name), KMS)) for name in ALL),
     ("KC-LOG-004", F, (*rules(leader="up == 0"), KMS)),
+    # What keyctl exporter tells is as good.
+    ("KC-LOG-004", P, (*rules(leader="keyctl_etcd_has_leader == 0"), KMS)),
+    ("KC-LOG-004", P, (*rules(size="keyctl_etcd_database_size_bytes / keyctl_etcd_quota_bytes > 0.8"), KMS)),
+    ("KC-LOG-004", P, (*rules(expiry="keyctl_certificate_not_after_timestamp_seconds - time() < 86400"), KMS)),
+    ("KC-LOG-004", P, (*rules(reload="increase(keyctl_apiserver_reload_failures_total[15m]) > 0"), KMS)),
+    ("KC-LOG-004", P, (*rules(transformed="keyctl_stored_unreadable_values > 0"), KMS)),
     # The name of a series in a text is not the series.
     ("KC-LOG-004", F, (*rules(leader='absent(up{job="etcd_server_has_leader"})'), KMS)),
     ("KC-LOG-004", F, (*rules(leader="my_etcd_server_has_leader_total == 0"), KMS)),

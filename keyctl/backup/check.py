@@ -107,7 +107,7 @@ def check_closed(path: Path, progress: Callable[[str], None] = lambda _: None) -
         findings: tuple[Finding, ...] = (rules.MANIFEST_UNUSABLE.finding(said, location=_at(path)),)
         return Checked(path, manifest=ManifestState.UNUSABLE, findings=findings, encrypted=True, closed=True)
     try:
-        size, digest, _ = sealed_digest(path, told_as("SHA-256", progress))
+        size, digest, plain = sealed_digest(path, told_as("SHA-256", progress))
     except UnusableInputError as error:
         return Checked(path, findings=(_damaged(path, error),), encrypted=True, closed=True)
     if claims is None or claims.encryption is None:
@@ -115,6 +115,9 @@ def check_closed(path: Path, progress: Callable[[str], None] = lambda _: None) -
         findings = (rules.NOT_LOOKED_INTO.finding(said, location=_at(path)),)
         return Checked(path, size, manifest=ManifestState.ABSENT, findings=findings, encrypted=True, closed=True)
     findings = tuple(_sealed_findings(path, claims.encryption, size, digest))
+    if claims.size != plain:
+        said = f"its manifest says size {claims.size} of the snapshot, and {plain} bytes are in the encrypted file"
+        findings = (*findings, rules.NOT_ITS_MANIFEST.finding(said, location=_at(path)))
     state = ManifestState.DIFFERS if findings else ManifestState.MATCHES
     return Checked(path, size, "", claims.sha256, None, False, state, findings, encrypted=True, closed=True)
 

@@ -242,10 +242,17 @@ def parse(content: bytes, *, name: str) -> Claims:
             cluster_id=str(etcd.get("clusterId") or ""),
             name=str(etcd.get("name") or ""),
             encryption=_encryption(document.get("encryption")),
-            keep=str(document.get("keep") or ""),
+            keep=_keep(document.get("keep")),
         )
     except ValueError as error:
         raise _unusable(name, str(error)) from None
+
+
+def _keep(found: object) -> str:
+    # NOTE: this is what lets a policy delete the file, so nothing is taken for it but what `snapshot save` writes.
+    if found is not None and not isinstance(found, str):
+        raise ValueError("keep is no text")
+    return found or ""
 
 
 def _encryption(found: object) -> Encryption | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from keyctl.keys.private_files import require_private, sync_directory
+from keyctl.keys.private_files import sync_directory
 
 _PREFIX = "keyctl-scratch-"
 _ZEROS = bytes(1 << 20)
@@ -39,8 +39,8 @@ def scratch_directory(parent: Path) -> Iterator[Path]:
 
 def erase(path: Path) -> None:
     """Overwrite `path` where it lies, piece by piece: it may be a whole snapshot. Then remove it. Raises `OSError`."""
-    require_private(path)
-    with path.open("r+b", buffering=0) as file:
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(descriptor, "wb", buffering=0) as file:  # noqa: PTH123 — a descriptor, not a path
         left = os.fstat(file.fileno()).st_size
         while left > 0:
             left -= file.write(_ZEROS[:left])
@@ -91,6 +91,13 @@ def _locked(folder: Path) -> int | None:
 
 def _erase(folder: Path) -> None:
     """What the files held is what should be gone: not only their names go."""
-    for path in folder.iterdir():
-        erase(path)
+    for parent, below, names in os.walk(folder, topdown=False):
+        for path in (Path(parent) / name for name in (*names, *below)):
+            mode = path.lstat().st_mode
+            if stat.S_ISREG(mode):
+                erase(path)
+            elif stat.S_ISDIR(mode):
+                path.rmdir()
+            else:
+                path.unlink()
     folder.rmdir()

@@ -10,18 +10,19 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from keyctl.backup import manifest as manifests
 from keyctl.backup.keep import Candidate, Judged, Policy, judge
 from keyctl.backup.manifest import Claims
 from keyctl.backup.register import note_deleted
-from keyctl.errors import KeyctlError, UnusableInputError
+from keyctl.errors import KeyctlError, StoppedError, UnusableInputError
 from keyctl.etcd_files.open_file import OpenFile
 from keyctl.keys.backups import Backup, BackupKind, Proof
 from keyctl.keys.interface import KeyStore
 from keyctl.keys.private_files import sync_directory
+from keyctl.stored.display import display
 
 # Clocks differ by less.
 _AMISS = timedelta(hours=1)
@@ -30,10 +31,14 @@ _Inode = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Which backups belong together: those of one etcd. `cluster_id` is what it calls its cluster."""
+    """Which backups belong together: those of one etcd. `cluster_id` is what it calls its cluster.
+
+    `revision` is the one that this etcd has come to, None where it is not known.
+    """
 
     cluster_id: str
     name: str
+    revision: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +102,24 @@ def look(directory: Path, series: Series, store: KeyStore | None, *, now: dateti
     register = None if store is None else _by_location(store)
     held: list[Held] = []
     left: list[Left] = []
-    for manifest in sorted(directory.glob(f"*{manifests.SUFFIX}")):
-        path = manifest.with_name(manifest.name.removesuffix(manifests.SUFFIX))
+    for path, manifest in _with_manifest(directory):
         try:
             held.append(_held(path, manifest, series, register, now))
         except _DoubtError as doubt:
             left.append(Left(path, str(doubt)))
     return Shelf(tuple(held), tuple(left))
+
+
+def require_there(shelf: Shelf, fresh: str) -> None:
+    """Raise `StoppedError` where `fresh` is not on `shelf` as it was saved: the others would be deleted for nothing."""
+    if any(one.path.name == fresh for one in shelf.held):
+        return
+    why = next((one.why for one in shelf.left if one.path.name == fresh), "nothing of that name is there")
+    raise StoppedError(
+        f"the policy has deleted nothing: {fresh} is not there as it was saved",
+        cause=why,
+        hint="find out who moved or changed it, and save again",
+    )
 
 
 def plan(directory: Path, series: Series, policy: Policy, shelf: Shelf, fresh: Candidate) -> Rotation:
@@ -144,7 +160,15 @@ def _held(path: Path, manifest: Path, series: Series, register: dict[str, Backup
     if not claims.keep:
         raise _DoubtError("it was saved without --keep")
     if (claims.cluster_id, claims.name) != (series.cluster_id, series.name):
-        raise _DoubtError(f"it is of another etcd: {claims.name or '?'}, cluster {claims.cluster_id or '?'}")
+        of = f"{display(claims.name) or '?'}, cluster {display(claims.cluster_id) or '?'}"
+        raise _DoubtError(f"it is of another etcd: {of}")
+    if not series.cluster_id:
+        raise _DoubtError("of which cluster it is, the etcd does not tell")
+    # NOTE: a cluster that is built anew on the same addresses has the same id, and so has one that was restored.
+    if series.revision is not None and claims.revision > series.revision:
+        raise _DoubtError(
+            f"it has revision {claims.revision}, and this etcd has come to {series.revision}: it was another one then"
+        )
     size = claims.encryption.size if claims.encryption else claims.size
     if status.st_size != size:
         raise _DoubtError(f"its manifest says {size} bytes, it has {status.st_size}")
@@ -156,6 +180,13 @@ def _held(path: Path, manifest: Path, series: Series, register: dict[str, Backup
         if noted.tested is not None and noted.tested.proof is Proof.FAILED:
             raise _DoubtError("its restore test failed")
     return Held(path, _time(claims.at, now), _state(status), noted)
+
+
+def _with_manifest(directory: Path) -> Iterator[tuple[Path, Path]]:
+    """Everything in `directory` that has a manifest, with that; one that is beside nothing is passed over."""
+    for manifest in sorted(directory.glob(f"?*{manifests.SUFFIX}")):
+        if (name := manifest.name.removesuffix(manifests.SUFFIX)) != ".":
+            yield manifest.with_name(name), manifest
 
 
 def _claims(manifest: Path) -> Claims:
@@ -183,7 +214,9 @@ def _status(path: Path) -> os.stat_result:
 def _time(text: str, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        # NOTE: in the first and the last hours that there are, it is no time in UTC.
+        found = found if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise _DoubtError("its manifest does not say when it was saved") from None
     if found.tzinfo is None or found - now > _AMISS:
         raise _DoubtError("its manifest names a time that cannot be right")
@@ -215,15 +248,17 @@ def _state(status: os.stat_result) -> _Inode:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def newest(directory: Path, *, now: datetime) -> Iterator[tuple[datetime, Path, str]]:
-    """Of each etcd in `directory`, as the manifests tell it: when its newest backup was saved, the file, that etcd."""
+def newest(directory: Path, *, now: datetime, whole: bool = True) -> Iterator[tuple[datetime, Path, str]]:
+    """Of each etcd in `directory`, as the manifests tell it: when its newest backup was saved, the file, that etcd.
+
+    Of those that are `whole` by their size; without that, also of those that were cut.
+    """
     found: dict[str, tuple[datetime, Path]] = {}
-    for manifest in sorted(directory.glob(f"*{manifests.SUFFIX}")):
-        path = manifest.with_name(manifest.name.removesuffix(manifests.SUFFIX))
+    for path, manifest in _with_manifest(directory):
         try:
             claims = _claims(manifest)
             size = claims.encryption.size if claims.encryption else claims.size
-            if claims.file != path.name or _status(path).st_size != size:
+            if claims.file != path.name or (_status(path).st_size != size and whole):
                 continue
             at = _time(claims.at, now)
         except _DoubtError:

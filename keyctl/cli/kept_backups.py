@@ -32,11 +32,15 @@ _OPENMETRICS = "openmetrics"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How a snapshot is saved: to whom it is encrypted, and by which policy former ones go. `copies` may be about."""
+    """How a snapshot is saved: to whom it is encrypted, and by which policy former ones go. `copies` may be about.
+
+    `scratch` is the place that was asked for, None for the usual one.
+    """
 
     seal: Seal | None = None
     policy: Policy | None = None
     copies: bool = True
+    scratch: Path | None = None
 
     @classmethod
     def from_options(cls, given: Mapping[str, object], recipients_file: Path | None, *, dry_run: bool) -> Wish:
@@ -54,8 +58,9 @@ class Wish:
                 "--no-copies and --dry-run belong to a policy",
                 hint="add one: --keep last=7,daily=14,weekly=8,monthly=12",
             )
-        seal = Seal(recipients, place(scratch if isinstance(scratch, Path) else None)) if recipients else None
-        return cls(seal, parse(keep) if isinstance(keep, str) else None, not given["no_copies"])
+        asked = scratch if isinstance(scratch, Path) else None
+        seal = Seal(recipients, place(asked)) if recipients else None
+        return cls(seal, parse(keep) if isinstance(keep, str) else None, not given["no_copies"], asked)
 
     @property
     def keep(self) -> str:
@@ -66,7 +71,13 @@ class Wish:
     def words(self) -> tuple[str, ...]:
         """The flags that say the same again."""
         sealed = () if self.seal is None else tuple(w for one in self.seal.recipients for w in ("--encrypt-to", one))
-        return (*sealed, *(("--keep", self.keep) if self.policy else ()), *(() if self.copies else ("--no-copies",)))
+        where = () if self.scratch is None else ("--scratch", str(self.scratch))
+        return (
+            *sealed,
+            *where,
+            *(("--keep", self.keep) if self.policy else ()),
+            *(() if self.copies else ("--no-copies",)),
+        )
 
 
 def is_directory(file: Path) -> bool:
@@ -86,23 +97,29 @@ def named(file: Path, cluster: str | None, wish: Wish, now: datetime) -> Path:
 
 
 def rotated(jobs: Sequence[tuple[Job, Path]], outcome: Outcome, wish: Wish, now: datetime) -> tuple[Rotation, ...]:
-    """Delete what the policy ends, of each etcd; nothing where one was not saved, or is not as it should be."""
+    """Delete what the policy ends, of each etcd; nothing where one was not saved, or is not as it should be.
+
+    Nothing of an etcd of which an empty snapshot was saved, either. Raises `StoppedError` where one that was saved is
+    not there any more: then nothing is deleted of any.
+    """
     from keyctl.backup.keep import Candidate
     from keyctl.backup.save_report import exit_code
-    from keyctl.backup.shelf import Series, carry_out, look, plan
+    from keyctl.backup.shelf import Series, carry_out, look, plan, require_there
     from keyctl.errors import ExitCode
 
     if wish.policy is None or exit_code(outcome) is not ExitCode.OK:
         return ()
-    done = []
+    ready = []
     for saved in outcome.saved:
         made, store = saved.manifest, _store_of(jobs, saved.path)
-        series = Series(made.cluster_id, made.name)
+        series = Series(made.cluster_id, made.name, made.revision)
         shelf = look(saved.path.parent, series, store, now=now)
+        require_there(shelf, saved.path.name)
         fresh = Candidate(saved.path.name, datetime.fromisoformat(made.at))
-        rotation = plan(saved.path.parent, series, wish.policy, shelf, fresh)
-        done.append(carry_out(rotation, shelf, store, now=now, copies=wish.copies))
-    return tuple(done)
+        # NOTE: an etcd for events may be empty, one for Secrets was emptied: what is left of it are its backups.
+        if made.values:
+            ready.append((plan(saved.path.parent, series, wish.policy, shelf, fresh), shelf, store))
+    return tuple(carry_out(one, shelf, store, now=now, copies=wish.copies) for one, shelf, store in ready)
 
 
 def planned(jobs: Sequence[tuple[Job, Path]], wish: Wish, now: datetime) -> tuple[Rotation, ...]:
@@ -114,7 +131,8 @@ def planned(jobs: Sequence[tuple[Job, Path]], wish: Wish, now: datetime) -> tupl
         return ()
     found = []
     for job, path in jobs:
-        series = Series(job.etcd.status()[0].cluster_id, job.name)
+        status = job.etcd.status()[0]
+        series = Series(status.cluster_id, job.name, status.revision)
         shelf = look(path.parent, series, job.store, now=now)
         found.append(plan(path.parent, series, wish.policy, shelf, Candidate(path.name, now)))
     return tuple(found)
@@ -129,7 +147,8 @@ def newest_in(directory: Path, now: datetime) -> Path:
     from keyctl.errors import UnusableInputError
     from keyctl.etcd.interface import MAIN
 
-    found = {name: (at, path) for at, path, name in newest(directory, now=now)}
+    # NOTE: where the newest was cut, a drill of the one before it would say that all is well.
+    found = {name: (at, path) for at, path, name in newest(directory, now=now, whole=False)}
     if not found:
         raise UnusableInputError(
             f"no backup with a manifest lies in {directory}", hint="keyctl snapshot save FILE saves one"

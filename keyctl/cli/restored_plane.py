@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from keyctl.backup.restore_test import Plane, Served, Trial, Trialled
+from keyctl.backup.scratch import scratch_directory
 from keyctl.cli import wiring
 from keyctl.cluster_file.read import load
 from keyctl.errors import RefusedError
@@ -47,8 +48,10 @@ def _tried(trial: Trial, programs: dict[str, Path], progress: Progress, scratch:
         name=f"restore-{secrets.token_hex(4)}", members=1, apiservers=1, reload=True, prefix=trial.prefix
     )
     origin = Origin(trial.snapshot, trial.config, trial.digest)
-    _check_room(trial.snapshot, Path(scratch or tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix="keyctl-restore-test-", dir=scratch) as folder:
+    parent = Path(scratch or tempfile.gettempdir())
+    _check_room(trial.snapshot, parent)
+    # NOTE: a run that is killed leaves keys and an open snapshot in it; in a scratch directory the next one finds them.
+    with scratch_directory(parent) as kept, tempfile.TemporaryDirectory(prefix="restore-test-", dir=kept) as folder:
         place = Path(folder) / "plane"
         with running_lab(settings, directory=place, programs=programs, progress=progress, origin=origin) as lab:
             known = load(lab.cluster_file)

@@ -62,7 +62,8 @@ def read_identity(identity: str | None) -> bytes | None:
 
     if identity is None:
         return None
-    if identity != STDIN and Path(identity).exists():
+    # A pipe has no real place to look at; reading it is refused with what to do instead.
+    if identity != STDIN and Path(identity).exists() and not Path(identity).is_fifo():
         require_private(Path(identity).resolve())
     content = read_file(identity, _IDENTITY)
     read_identities(content)

@@ -90,7 +90,7 @@ def _recipient(text: str, number: int) -> Any:
         if text.startswith(_SSH):
             return pyrage.ssh.Recipient.from_str(text)
         return pyrage.x25519.Recipient.from_str(text)
-    except pyrage.RecipientError:
+    except (pyrage.RecipientError, UnicodeEncodeError):
         raise WrongUsageError(
             f"recipient {number} is neither an age recipient (age1…) nor an SSH public key",
             hint="age-keygen makes a pair, and age-keygen -y prints the recipient",

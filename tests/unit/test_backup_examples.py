@@ -138,6 +138,22 @@ def test_a_pod_writes_to_its_scratch_and_only_the_one_that_saves_to_the_backups(
     assert set(names) == set(mounted)
 
 
+@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda path: path.stem)
+def test_what_a_pod_remembers_of_vault_lies_where_it_may_write(manifest: Path) -> None:
+    container = container_of(manifest)
+    (state,) = [one["value"] for one in container["env"] if one["name"] == "XDG_STATE_HOME"]
+    writable = [one["mountPath"] for one in container["volumeMounts"] if not one.get("readOnly")]
+    assert any(Path(state).is_relative_to(place) for place in writable)
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda path: path.name)
+def test_what_a_unit_remembers_of_vault_lies_where_it_may_write(unit: Path) -> None:
+    service = settings(unit)
+    (state,) = [one for one in service["Service.Environment"] if one.startswith("XDG_STATE_HOME=")]
+    own = [f"%S/{name}" for name in service.get("Service.StateDirectory", [])]
+    assert any(state.removeprefix("XDG_STATE_HOME=").startswith(place) for place in (*own, "%T/"))
+
+
 def test_what_the_pod_that_saves_has_open_lies_in_memory() -> None:
     pod = pod_of(FOLDER / "backup-cronjob.yaml")
     (scratch,) = [one for one in pod["volumes"] if one["name"] == "scratch"]

@@ -23,7 +23,7 @@ from keyctl.audit.live.backups import BackupPlace, Content, RawKey, Snapshot
 from keyctl.audit.sources.read import read
 from keyctl.audit.sources.text import Text
 from keyctl.encryption_config import effective
-from keyctl.errors import UnusableInputError
+from keyctl.errors import RefusedError, StoppedError, UnusableInputError
 from keyctl.etcd_files.open_file import OpenFile, is_compressed
 from keyctl.findings import Evidence, Location
 from keyctl.keys.key import Key, Provider
@@ -179,6 +179,9 @@ def _read(
         after = path.stat()
     except OSError as error:
         return (_unread(path, _reason(error)),)
+    except (RefusedError, StoppedError) as error:
+        # One that has no room to be decrypted keeps nobody from looking at the others.
+        return (_unread(path, f"{error}: {error.cause}" if error.cause else str(error)),)
     if _state(before) != _state(after):
         return (_unread(path, "it changed while it was read"),)
     location = Location(file=display(str(path)))

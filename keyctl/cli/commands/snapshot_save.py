@@ -103,12 +103,12 @@ def save(
     from keyctl.cli import verification
 
     connection = Connection.from_options(given)
-    wish = kept_backups.Wish.from_options(given, recipients_file, dry_run=dry_run)
     targets = _targets(reports, file, (encryption_config, recipients_file), connection)
-    with (
-        kept_backups.told_when_it_fails(_KIND, () if dry_run else targets, file, None),
-        verification.target(connection, encryption_config, revision=0, tolerant=True) as found,
-    ):
+    with contextlib.ExitStack() as work:
+        work.enter_context(kept_backups.told_when_it_fails(_KIND, () if dry_run else targets, file, None))
+        wish = kept_backups.Wish.from_options(given, recipients_file, dry_run=dry_run)
+        target = verification.target(connection, encryption_config, revision=0, tolerant=True)
+        found = work.enter_context(target)
         jobs, notes = _jobs(found, connection, file, wanted, wish)
         report_files.keep_apart(targets, [taken for _, path in jobs for taken in (path, beside(path))])
         if dry_run:
@@ -154,6 +154,9 @@ def _saved(
     rotations = kept_backups.rotated(jobs, outcome, wish, _now())
     if wish.policy is not None and not rotations:
         notes = (*notes, "nothing was deleted by the policy: not everything that was to be saved is saved and right")
+    if rotations:
+        empty = [one.manifest.name for one in outcome.saved if not one.manifest.values]
+        notes = (*notes, *(f"nothing of the etcd {name} was deleted by the policy: nothing is in it" for name in empty))
     job, path = jobs[0]
     return to_report(outcome, notes, flags, rotations, kept_backups.gauges(path.parent, job.store))
 

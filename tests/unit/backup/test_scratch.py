@@ -97,3 +97,16 @@ def test_a_directory_that_another_run_took_away_before_it_was_locked_is_made_ane
     monkeypatch.setattr(fcntl, "flock", taken_away)
     with scratch_directory(tmp_path) as folder:
         assert folder.is_dir()
+
+
+def test_a_whole_tree_that_was_left_is_erased_whatever_its_modes(tmp_path: Path) -> None:
+    left = tmp_path / "keyctl-scratch-left"
+    deep = left / "plane" / "etcd"
+    deep.mkdir(parents=True)
+    (deep / "db").write_bytes(b"what should be gone")
+    (deep / "db").chmod(0o644)
+    (left / "plane" / "link").symlink_to(tmp_path)
+    os.link(deep / "db", tmp_path / "kept")
+    with scratch_directory(tmp_path) as folder:
+        assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "kept", folder])
+    assert (tmp_path / "kept").read_bytes() == bytes(len(b"what should be gone"))

@@ -21,7 +21,7 @@ from tests.support import seal
 from tests.support.memory_store import MemoryKeyStore
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
-SERIES = Series("c1", "main")
+SERIES = Series("c1", "main", 3)
 KEY = seal.key("key1").ref
 
 
@@ -102,6 +102,10 @@ def test_what_was_there_is_kept_deleted_or_left_alone_and_never_what_is_in_doubt
         ({"at": "2026-11-01T10:00:00"}, "cannot be right"),
         ({"at": "2026-12-01T10:00:00+00:00"}, "cannot be right"),
         ({"kind": "Other"}, "cannot be read"),
+        ({"at": "0001-01-01T00:00:00+14:00"}, "does not say when"),
+        ({"keep": True}, "cannot be read"),
+        ({"etcd": {"revision": 2, "clusterId": "c2", "name": "\x1b[2J\n\udcff"}}, r"another etcd: \x1b[2J\n\udcff"),
+        ({"etcd": {"revision": 4, "clusterId": "c1", "name": "main"}}, "this etcd has come to 3"),
     ],
 )
 def test_what_is_in_doubt_stays_and_is_told(changes: dict[str, object], why: str, tmp_path: Path) -> None:
@@ -110,6 +114,20 @@ def test_what_is_in_doubt_stays_and_is_told(changes: dict[str, object], why: str
     assert (done.deleted, path.exists()) == ((), True)
     (left,) = done.left
     assert why in left.why
+
+
+def test_of_an_etcd_that_does_not_tell_its_cluster_nothing_is_deleted(tmp_path: Path) -> None:
+    path = saved(tmp_path, "old.db", 30, etcd={"revision": 2, "name": "main"})
+    (left,) = look(tmp_path, Series("", "main"), None, now=NOW).left
+    assert (left.path, left.why) == (path, "of which cluster it is, the etcd does not tell")
+
+
+@pytest.mark.parametrize("name", [".keyctl.json", "..keyctl.json"])
+def test_a_manifest_that_is_beside_nothing_is_passed_over(name: str, tmp_path: Path) -> None:
+    saved(tmp_path, "old.db", 30)
+    (tmp_path / name).write_text("{}")
+    assert [one.path.name for one in look(tmp_path, SERIES, None, now=NOW).held] == ["old.db"]
+    assert [path.name for _, path, _ in newest(tmp_path, now=NOW)] == ["old.db"]
 
 
 def test_a_link_is_not_judged_whatever_its_manifest_says(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -129,3 +130,14 @@ def test_an_encrypted_file_without_a_manifest_is_not_taken_for_a_snapshot(capsys
 def test_an_identity_without_backups_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["audit", "--identity", "owner"]) == ExitCode.USAGE
     assert "--backups" in capsys.readouterr().err
+
+
+def test_one_that_has_no_room_to_be_decrypted_keeps_nobody_from_the_rest(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved()
+    usage = shutil.disk_usage("backups")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10))
+    found = audited(capsys, "--identity", "owner")
+    assert found["002"][0] == "unknown"
+    assert "has no room for the snapshot" in found["002"][1]

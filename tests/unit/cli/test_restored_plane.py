@@ -9,7 +9,7 @@ import pytest
 
 from keyctl.backup.restore_test import Trial
 from keyctl.cli import restored_plane
-from keyctl.errors import RefusedError
+from keyctl.errors import RefusedError, UnreachableError
 from keyctl.kube.interface import ApiServer, Listed
 from keyctl.lab import build
 from keyctl.lab.versions import SERVERS
@@ -42,6 +42,28 @@ def test_where_the_copy_does_not_fit_nothing_is_started(tmp_path: Path, monkeypa
     assert tried is not None
     with pytest.raises(RefusedError, match="no room"):
         tried(Trial(snapshot, "/registry", b"", {}, digest=True))
+    assert list(tmp_path.iterdir()) == [snapshot]
+
+
+def test_what_a_killed_run_leaves_lies_where_the_next_one_erases_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "s.db"
+    snapshot.write_bytes(bytes(5000))
+    monkeypatch.setattr(build, "at_hand", lambda names: {name: Path(name) for name in names})
+    places: list[Path] = []
+
+    def started(*_: object, directory: Path, **__: object) -> None:
+        places.append(directory.relative_to(tmp_path))
+        raise UnreachableError("it does not come up")
+
+    monkeypatch.setattr(restored_plane, "running_lab", started)
+    tried = restored_plane.plane(lambda _: None, scratch=tmp_path, may_build=False)
+    assert tried is not None
+    with pytest.raises(UnreachableError):
+        tried(Trial(snapshot, "/registry", b"", {}, digest=True))
+    (place,) = places
+    assert place.parts[0].startswith("keyctl-scratch-")
     assert list(tmp_path.iterdir()) == [snapshot]
 
 

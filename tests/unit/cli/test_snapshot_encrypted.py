@@ -221,3 +221,50 @@ def test_a_secret_key_in_the_place_of_a_recipient_is_refused_and_not_repeated(
     told = capsys.readouterr()
     assert scene.owner.identity not in told.err + told.out
     assert scene.cluster.done == []
+
+
+def test_a_manifest_that_names_another_size_than_the_encrypted_file_shows_is_told_without_an_identity(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert scene.save("-q", file="backups/a.db.age") == ExitCode.OK
+    manifest = scene.backups / "a.db.age.keyctl.json"
+    document = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(document | {"size": document["size"] + 1}))
+    assert run("verify", "backups/a.db.age") == ExitCode.UNUSABLE
+    assert "KC-SNAP-002" in capsys.readouterr().out
+
+
+def test_a_recipient_that_is_no_text_is_wrong_usage(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("save", "backups", "--encrypt-to", "\udcff") == ExitCode.USAGE
+    assert "recipient 1 is neither" in capsys.readouterr().err
+
+
+def test_recipients_that_cannot_be_read_are_told_to_monitoring(scene: Scene) -> None:
+    words = ("save", "backups", "--recipients-file", "gone.txt", "--report", "openmetrics=m.prom")
+    assert run(*words) == ExitCode.UNUSABLE
+    assert 'keyctl_report_exit_code{report="SnapshotSaveReport"} 3' in Path("m.prom").read_text()
+
+
+def test_an_identity_in_a_pipe_is_refused_with_what_to_do(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    assert scene.save("-q", file="backups/a.db.age") == ExitCode.OK
+    read, write = os.pipe()
+    try:
+        assert run("verify", "backups/a.db.age", "--identity", f"/dev/fd/{read}") == ExitCode.UNUSABLE
+    finally:
+        os.close(read)
+        os.close(write)
+    told = capsys.readouterr().err
+    assert "it is a pipe, no regular file" in told
+    assert "is piped into stdin" in told
+
+
+def test_a_drill_of_a_directory_does_not_pass_over_the_newest_where_that_was_cut(scene: Scene) -> None:
+    scene.aged(1)
+    assert scene.save("-q") == ExitCode.OK
+    (fresh,) = scene.backups.glob("trial-*.age")
+    os.truncate(fresh, fresh.stat().st_size - 20)
+    words = ("restore-test", "backups", "--offline", "--identity", "owner.identity", "--scratch", "scratch")
+    assert run(*words) == ExitCode.UNUSABLE
+    (noted,) = [one for one in scene.store.backups() if one.location == str(fresh)]
+    assert noted.tested is not None
+    assert noted.tested.proof is Proof.FAILED

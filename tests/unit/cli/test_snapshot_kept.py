@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from keyctl.backup import sealing
+from keyctl.backup import save_all, sealing
 from keyctl.cli import kept_backups, main, wiring
 from keyctl.errors import ExitCode
 from keyctl.keys.backups import Backup, Proof, Proven
@@ -97,6 +98,57 @@ def test_each_etcd_has_backups_of_its_own_and_none_goes_unless_all_were_saved(
     assert save("c") == ExitCode.STOPPED
     assert json.loads(capsys.readouterr().out)["keep"] == []
     assert scene.saved() == ["b.db.age", "b.events.db.age", "c.db.age"]
+
+
+def test_of_an_etcd_that_was_emptied_the_backups_stay(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = scene.folder / "keyctl.yaml"
+    override = "  overrides:\n  - {resources: [events], endpoints: ['https://10.0.0.9:2379']}\n"
+    path.write_text(path.read_text().replace("etcd:\n", f"etcd:\n{override}"))
+    event = {b"/registry/events/default/e": seal.stored("v1", "Event", "e")}
+    member = FakeMember("e0", event, cluster="c2")
+    both = {"https://10.0.0.9:2379": SendingEtcd(FakeCluster({"e0": member}), "e0")}
+    monkeypatch.setattr(wiring, "etcd", lambda connection: both.get(connection.endpoints[0], scene.etcd))
+    assert scene.save("--keep", "last=1", file="backups/a.db.age") == ExitCode.OK
+    member.live.clear()
+    capsys.readouterr()
+    assert scene.save("--keep", "last=1", file="backups/b.db.age") == ExitCode.OK
+    assert scene.saved() == ["a.events.db.age", "b.db.age", "b.events.db.age"]
+    assert "nothing of the etcd events was deleted by the policy" in capsys.readouterr().out
+
+
+def test_nothing_is_deleted_where_the_one_that_was_saved_is_gone_by_then(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = scene.aged(1, 2)
+    before = save_all.save_all
+
+    def moved_away(*given: Any) -> save_all.Outcome:
+        outcome = before(*given)
+        outcome.saved[0].path.unlink()
+        return outcome
+
+    monkeypatch.setattr(save_all, "save_all", moved_away)
+    assert scene.save("--keep", "last=1", "--report", "openmetrics=m.prom") == ExitCode.STOPPED
+    assert [path.exists() for path in old] == [True, True]
+    assert "the policy has deleted nothing" in capsys.readouterr().err
+    assert 'keyctl_report_exit_code{report="SnapshotSaveReport"} 6' in Path("m.prom").read_text()
+
+
+def test_backups_of_a_cluster_that_was_there_before_on_the_same_addresses_stay(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (old,) = scene.aged(1)
+    manifest = old.with_name(f"{old.name}.keyctl.json")
+    document = json.loads(manifest.read_text())
+    document["etcd"]["revision"] += 1000
+    manifest.write_text(json.dumps(document))
+    for words in (("--dry-run",), ()):
+        assert scene.save("--keep", "last=1", *words, "-o", "json") == ExitCode.OK
+        (done,) = json.loads(capsys.readouterr().out)["keep"]
+        assert [one["file"] for one in done["leftAlone"]] == [old.name]
+    assert old.exists()
 
 
 def test_what_is_in_doubt_is_left_alone_and_told(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:

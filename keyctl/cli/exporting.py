@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from keyctl.audit.live import stored_values
 from keyctl.backup.register import is_former
 from keyctl.cli import verification, wiring
-from keyctl.cli.checkup.subject import Subject, place
+from keyctl.cli.checkup.subject import Subject, find, place
 from keyctl.cli.options import Connection
-from keyctl.cluster_file.settings import EtcdConnection
+from keyctl.cluster_file.settings import ApiServerSettings, EtcdConnection, FileKeySettings, VaultKeySettings
 from keyctl.encryption_config import effective
 from keyctl.errors import KeyctlError, UnusableInputError
 from keyctl.etcd.interface import MAIN, EndpointStatus
@@ -40,12 +40,13 @@ from keyctl.keys.interface import KeyStore
 from keyctl.kube.servers import HttpApiServer
 from keyctl.pki import inventory
 from keyctl.pki.inspect import load_certificates
-from keyctl.pki.presented import presented
+from keyctl.pki.presented import Identity, presented
 from keyctl.rotation.diagnosis.diagnose import diagnose
 from keyctl.rotation.diagnosis.facts import Facts as Cluster
 from keyctl.rotation.diagnosis.look import Look, look_at
 from keyctl.rotation.diagnosis.records import journal_seen
 from keyctl.rotation.journal import Journal
+from keyctl.stored.display import display
 
 # What only a cluster file tells of.
 _DESCRIBED = frozenset({Source.KEYS, Source.BACKUPS, Source.ROTATION})
@@ -60,7 +61,7 @@ class Looks:
     subject: Subject
     given: Connection
     certificates: tuple[Path, ...] = ()
-    _stores: dict[Source, KeyStore] = field(default_factory=dict, init=False)
+    _stores: dict[Source, tuple[FileKeySettings | VaultKeySettings, KeyStore]] = field(default_factory=dict, init=False)
 
     def watched(self, intervals: Mapping[Source, float], without: Collection[Source]) -> tuple[Watched, ...]:
         """The sources that this cluster has, but for those `without`. `intervals` in seconds; else the usual ones."""
@@ -77,6 +78,18 @@ class Looks:
         there = (one for one in looks if one not in without and (self.subject.described or one not in _DESCRIBED))
         return tuple(Watched(one, looks[one], intervals.get(one, INTERVALS[one].total_seconds())) for one in there)
 
+    def _now(self) -> Subject:
+        """The cluster as its file has it now. Raises what reading that raises; `UnusableInputError` for another one."""
+        if not self.subject.described:
+            return self.subject
+        found = find(self.given)
+        if found.settings.name != self.subject.settings.name:
+            raise UnusableInputError(
+                f"{found.origin} is of another cluster now: {display(found.settings.name)}",
+                hint="restart the exporter, or put the file back",
+            )
+        return found
+
     def values(self) -> ValuesSeen:
         """Every stored value, read and opened once. Raises what a scan raises."""
         with verification.target(self.given, None, revision=0, tolerant=True) as found:
@@ -87,34 +100,29 @@ class Looks:
 
     def servers(self) -> ServersSeen:
         """Each API server and its file; one that is down, or a host that nobody gets to, is a fact."""
+        now = self._now()
         with ExitStack() as closing:
-            looks = tuple(self._look(number, closing) for number in range(len(self.subject.settings.api_servers)))
+            looks = tuple(_look(now, server, closing) for server in now.settings.api_servers)
         texts = tuple(look.seen.file for look in looks if look.seen.file is not None)
         required = dict.fromkeys(name for text in texts for name in effective.required_resources(text.config))
         cluster = Cluster(
-            cluster=self.subject.settings.name,
-            distribution=self.subject.settings.distribution,
+            cluster=now.settings.name,
+            distribution=now.settings.distribution,
             servers=tuple(look.seen for look in looks),
             texts=texts,
             required=tuple(required) or (effective.SECRETS,),
         )
         return ServersSeen(cluster, diagnose(cluster), tuple(look.probe for look in looks))
 
-    def _look(self, number: int, closing: ExitStack) -> Look:
-        found = place(self.subject, self.subject.settings.api_servers[number])
-        if isinstance(found.api, HttpApiServer):
-            closing.callback(found.api.close)
-        return look_at(found)
-
     def etcd(self) -> EtcdSeen:
         """Each endpoint by itself; one that does not answer is a fact."""
-        connections = [connection for _, connection in self.subject.connections]
+        connections = [connection for _, connection in self._now().connections]
         return EtcdSeen(tuple(one for connection in connections for one in _endpoints(connection)))
 
     def alarms(self) -> AlarmsSeen:
         """What each etcd says of itself as a whole. Raises `UnreachableError` where one of them says nothing."""
         found = []
-        for name, connection in self.subject.connections:
+        for name, connection in self._now().connections:
             client = wiring.etcd(connection)
             try:
                 found.append((name or MAIN, client.alarms(), len(client.members())))
@@ -124,30 +132,9 @@ class Looks:
 
     def all_certificates(self) -> CertificatesSeen:
         """Those of the cluster file, those that servers present, and those of the files that were named."""
-        found = (*self._of_cluster_file(), *self._presented(), *self._named())
+        now = self._now()
+        found = (*_of_cluster_file(now), *_all_presented(now), *self._named())
         return CertificatesSeen(tuple({(one.place, one.name): one for one in found}.values()))
-
-    def _of_cluster_file(self) -> Iterator[CertificateSeen]:
-        connections = [connection for _, connection in self.subject.connections]
-        for path in dict.fromkeys(path for one in connections for path in (one.cacert, one.cert) if path):
-            yield _from_file(path)
-
-    def _presented(self) -> Iterator[CertificateSeen]:
-        urls = [(url, _ETCD_PORT) for _, connection in self.subject.connections for url in connection.endpoints]
-        urls += [(server.url, _HTTPS) for server in self.subject.settings.api_servers]
-        for url, port in dict.fromkeys(urls):
-            yield self._presented_at(url, port)
-
-    def _presented_at(self, url: str, port: int) -> CertificateSeen:
-        parts = urlsplit(url)
-        seconds = self.subject.settings.etcd.connection.timeout.total_seconds()
-        try:
-            found = presented(parts.hostname or "", parts.port or port, seconds)
-        except UnusableInputError:
-            found = None
-        if found is None:
-            return CertificateSeen(_PRESENTED, url)
-        return CertificateSeen(_PRESENTED, url, found.not_before, found.not_after)
 
     def _named(self) -> Iterator[CertificateSeen]:
         for path in self.certificates:
@@ -164,7 +151,7 @@ class Looks:
 
     def keys(self) -> KeysSeen:
         """The ledger. Raises what the key store raises."""
-        return KeysSeen(self._store(Source.KEYS).records(), self.subject.settings.policy.key_max_age)
+        return KeysSeen(self._store(Source.KEYS).records(), self._now().settings.policy.key_max_age)
 
     def backups(self) -> BackupsSeen:
         """The register, and which of its snapshots are gone. Raises what the key store raises."""
@@ -172,13 +159,16 @@ class Looks:
         snapshots = tuple(one for one in known if one.kind is BackupKind.SNAPSHOT and not is_former(one))
         missing = frozenset(one.location for one in snapshots if not Path(one.location).exists())
         tests = tuple(one.tested for one in known if one.kind is BackupKind.SNAPSHOT and one.tested is not None)
-        return BackupsSeen(snapshots, missing, self.subject.settings.backups.max_age, tests)
+        return BackupsSeen(snapshots, missing, self._now().settings.backups.max_age, tests)
 
     def _store(self, source: Source) -> KeyStore:
         """The key store; each source, which has a thread of its own, has one of its own."""
-        if source not in self._stores:
-            self._stores[source] = wiring.key_store(self.subject.settings, only_read=True)
-        return self._stores[source]
+        settings = self._now().settings
+        kept = self._stores.get(source)
+        if kept is None or kept[0] != settings.keys:
+            kept = settings.keys, wiring.key_store(settings, only_read=True)
+            self._stores[source] = kept
+        return kept[1]
 
     def rotation(self) -> RotationSeen:
         """The rotation that the journal here has as unfinished. Raises `UnusableInputError` for one that is damaged."""
@@ -188,6 +178,13 @@ class Looks:
         if seen.problem:
             raise UnusableInputError(f"the journal {seen.path} cannot be read", cause=seen.problem)
         return RotationSeen(seen.began, seen.last)
+
+
+def _look(subject: Subject, server: ApiServerSettings, closing: ExitStack) -> Look:
+    found = place(subject, server)
+    if isinstance(found.api, HttpApiServer):
+        closing.callback(found.api.close)
+    return look_at(found)
 
 
 def _endpoints(connection: EtcdConnection) -> Iterator[tuple[str, EndpointStatus | None]]:
@@ -211,3 +208,29 @@ def _from_file(path: Path) -> CertificateSeen:
         return CertificateSeen(_FILE, str(path))
     first = min(found, key=lambda one: one.not_after)
     return CertificateSeen(_FILE, str(path), first.not_before, first.not_after)
+
+
+def _of_cluster_file(subject: Subject) -> Iterator[CertificateSeen]:
+    connections = [connection for _, connection in subject.connections]
+    for path in dict.fromkeys(path for one in connections for path in (one.cacert, one.cert) if path):
+        yield _from_file(path)
+
+
+def _all_presented(subject: Subject) -> Iterator[CertificateSeen]:
+    seconds = subject.settings.etcd.connection.timeout.total_seconds()
+    for _, connection in subject.connections:
+        files = [path for path in (connection.cacert, connection.cert, connection.key) if path is not None]
+        ours = Identity(*files) if len(files) == 3 else None
+        yield from (_presented_at(url, _ETCD_PORT, seconds, ours) for url in connection.endpoints)
+    yield from (_presented_at(server.url, _HTTPS, seconds, None) for server in subject.settings.api_servers)
+
+
+def _presented_at(url: str, port: int, seconds: float, ours: Identity | None) -> CertificateSeen:
+    parts = urlsplit(url)
+    try:
+        found = presented(parts.hostname or "", parts.port or port, seconds, ours)
+    except UnusableInputError:
+        found = None
+    if found is None:
+        return CertificateSeen(_PRESENTED, url)
+    return CertificateSeen(_PRESENTED, url, found.not_before, found.not_after)

@@ -134,6 +134,8 @@ def target(
     finally:
         for etcd in found.etcds:
             etcd.close()
+        if found.api is not None:
+            _close(found.api)
 
 
 def _target(
@@ -174,6 +176,13 @@ def _target(
     names = (MAIN, *(other.resources[0] for other in etcd.others))
     etcds = tuple(map(wiring.etcd, connections))
     return Target(etcds, root, configs, api, revision, notes, unread, None, connections, settings, names)
+
+
+def _close(api: ApiServer) -> None:
+    from keyctl.kube.servers import HttpApiServer
+
+    if isinstance(api, HttpApiServer):
+        api.close()
 
 
 def _check_binding(found: Target, api: ApiServer) -> None:

@@ -126,7 +126,12 @@ UNJUDGED = Family(
 )
 
 _of = Source.SERVERS
-READY = Family("keyctl_apiserver_ready", "1 where the server says that it is ready.", ("server",), _of)
+READY = Family(
+    "keyctl_apiserver_ready",
+    "1 where the server says that it is ready. Absent where nobody can ask it: without a kubeconfig.",
+    ("server",),
+    _of,
+)
 STATE = Family(
     "keyctl_apiserver_state",
     "1 for the state that the server is in, 0 for the others: ok (what it has loaded is known, and nothing is against "
@@ -149,11 +154,15 @@ CONFIGS = Family(
     _of,
 )
 RELOADS = Family(
-    "keyctl_apiserver_reloads_total", "Reloads since the server's start that it took.", ("server",), _of, Kind.COUNTER
+    "keyctl_apiserver_reloads_total",
+    "Reloads since the server's start that it took. Absent where its metrics were not read.",
+    ("server",),
+    _of,
+    Kind.COUNTER,
 )
 RELOAD_FAILURES = Family(
     "keyctl_apiserver_reload_failures_total",
-    "Reloads since the server's start that it refused.",
+    "Reloads since the server's start that it refused. Absent where its metrics were not read.",
     ("server",),
     _of,
     Kind.COUNTER,

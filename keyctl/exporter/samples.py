@@ -117,10 +117,12 @@ def _states(stored: Stored) -> Iterator[tuple[str, int]]:
 def _servers(seen: ServersSeen) -> Iterator[Sample]:
     for server, probe in zip(seen.cluster.servers, seen.probes, strict=True):
         name = (display(server.name),)
-        yield Sample(catalogue.READY, name, server.ready)
+        if server.asked:
+            yield Sample(catalogue.READY, name, server.ready)
         now = _state(server, seen.diagnosis)
         yield from (Sample(catalogue.STATE, (*name, state), state == now) for state in SERVER_STATES)
-        if server.answers:
+        # NOTE: every process tells when it started; without that its metrics were not read, and no zero is known.
+        if server.answers and probe.start_time:
             yield Sample(catalogue.RELOADS, name, probe.reloads)
             yield Sample(catalogue.RELOAD_FAILURES, name, probe.reload_failures)
             if probe.reloaded_at:

@@ -5,12 +5,14 @@ Serves to whom `Place` says, and never beyond loopback to everybody unless that 
 
 from __future__ import annotations
 
+import io
 import ipaddress
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import start_http_server
@@ -23,8 +25,12 @@ from keyctl.errors import RefusedError, UnusableInputError
 from keyctl.exporter.board import Board, Sample
 from keyctl.exporter.catalogue import Family, Kind
 
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
 _logger = logging.getLogger(__name__)
 
+_PATH = "/metrics"
 # How long a client may say nothing, in seconds; the handshake counts.
 _PATIENCE = 10.0
 
@@ -45,7 +51,9 @@ class Place:
     open_to_all: bool = False
 
     def __post_init__(self) -> None:
-        if self.client_ca is None and not self.open_to_all and not ipaddress.ip_address(self.address).is_loopback:
+        # NOTE: without a certificate of its own it serves no TLS, and asks nobody for theirs.
+        asks = None not in (self.cert, self.key, self.client_ca)
+        if not asks and not self.open_to_all and not ipaddress.ip_address(self.address).is_loopback:
             raise RefusedError(
                 f"{self.address} is no loopback, and everybody who gets there could read the metrics",
                 hint=(
@@ -117,6 +125,20 @@ class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing."""
 
+    def get_stderr(self) -> _Log:
+        """Where the traceback goes of an answer that did not come about."""
+        return _Log()
+
+
+class _Log(io.TextIOBase):
+    """The log, as something that is written to."""
+
+    def write(self, text: str) -> int:
+        """Log `text`."""
+        if text.strip():
+            _logger.info("%s", text.rstrip())
+        return len(text)
+
 
 def _harden(server: WSGIServer) -> None:
     """Let no client hold up another one."""
@@ -124,6 +146,19 @@ def _harden(server: WSGIServer) -> None:
     if hasattr(server.socket, "do_handshake_on_connect"):
         server.socket.do_handshake_on_connect = False
     server.RequestHandlerClass = _Handler
+    server.set_app(_at_its_path(server.get_app()))
+
+
+def _at_its_path(app: WSGIApplication | None) -> WSGIApplication:
+    """`app`, which answers at any path, at `_PATH` alone."""
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if app is None or environ["PATH_INFO"] != _PATH:
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [f"there is only {_PATH}\n".encode()]
+        return app(environ, start_response)
+
+    return answer
 
 
 def _registry(board: Board, *, with_process: bool) -> CollectorRegistry:

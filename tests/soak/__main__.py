@@ -113,7 +113,9 @@ def _identities(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 def _is_well(course: Course, notes: Notes) -> bool:
     in_time = all(one.in_time for one in course.shown)
-    return in_time and notes.is_flat and not notes.served_to_strangers and not notes.failed
+    # NOTE: a run in which no stranger tried has not shown that none is served.
+    tried = notes.refused > 0 and not notes.served_to_strangers
+    return in_time and notes.is_flat and tried and not notes.failed
 
 
 def _table(course: Course, exporter: RunningExporter, took: float) -> Iterator[str]:

@@ -29,8 +29,13 @@ UNITS = sorted((EXAMPLES / "systemd").iterdir())
 MANIFESTS = sorted((EXAMPLES / "kubernetes").iterdir())
 RULE_TESTS = ROOT / "tests" / "promtool" / "alerts_test.yaml"
 PAGE = ROOT / "docs" / "monitoring.md"
-# What prometheus-client tells of any process, and Prometheus of any target.
-OTHERS = {"process_resident_memory_bytes"}
+# What prometheus-client tells of any process, and a report in a file (`keyctl.reports.openmetrics`).
+OTHERS = {
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "keyctl_report_timestamp_seconds",
+    "keyctl_report_exit_code",
+}
 _METRIC = re.compile(r"\b(?:keyctl|process)_[a-z_]+\b")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,13 @@ def _intervals(_ctx: click.Context, _option: click.Parameter, values: tuple[str,
             raise click.BadParameter(f"write it like values=5m; sources: {_SOURCES}")
         found[Source(match[1])] = float(match[2]) * _SECONDS[match[3]]
     return found
+
+
+def _share(_ctx: click.Context, _option: click.Parameter, value: float) -> float:
+    # NOTE: no comparison is true of it, so a range takes it, and there would be no budget.
+    if math.isnan(value):
+        raise click.BadParameter("it is no number")
+    return value
 
 
 def _sources(_ctx: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> frozenset[Source]:
@@ -83,6 +91,7 @@ def _address(_ctx: click.Context, _option: click.Parameter, value: str) -> tuple
     default=10,
     show_default=True,
     metavar="PERCENT",
+    callback=_share,
     help="Of all time a source may be read no more than this; what takes longer is looked at less often.",
 )
 @click.option(

@@ -18,15 +18,16 @@ import trustme
 
 import keyctl
 from keyctl.backup.register import note_deleted
-from keyctl.cli import main
+from keyctl.cli import main, verification
 from keyctl.cli.checkup import subject
 from keyctl.cli.commands import exporter
 from keyctl.cli.exporting import Looks
 from keyctl.cli.options import Connection
-from keyctl.errors import ExitCode, UnreachableError
+from keyctl.errors import ExitCode, UnreachableError, UnusableInputError
 from keyctl.exporter.catalogue import FAMILIES, INTERVALS, Source
 from keyctl.keys.backups import Backup, BackupKind, Proof, Proven
 from keyctl.keys.file_store import FileKeyStore
+from keyctl.kube.servers import HttpApiServer
 from keyctl.pki.issue import Subject, Usage, issue, new_authority, write_pair
 from tests.support.hints import wrong_hints
 from tests.support.running_exporter import Served, running_exporter
@@ -91,6 +92,7 @@ REFUSED = [
     pytest.param(["--once", "--interval", "keys=5m"], ExitCode.USAGE, id="once has no interval"),
     pytest.param(["--once", "--load", "5"], ExitCode.USAGE, id="once has no budget"),
     pytest.param([*PAIR, "--client-ca", "ca.crt", "--allow-unauthenticated"], ExitCode.USAGE, id="both"),
+    pytest.param(["--load", "nan"], ExitCode.USAGE, id="a load that is no number"),
     pytest.param(["--load", "0"], ExitCode.USAGE, id="no load at all"),
     pytest.param(["--certificates", "nowhere"], ExitCode.USAGE, id="certificates that are not there"),
     pytest.param([word for one in Source for word in ("--without", one.value)], ExitCode.USAGE, id="nothing left"),
@@ -179,15 +181,23 @@ def test_certificates_are_those_of_the_cluster_file_those_presented_and_those_na
 
 
 @contextmanager
-def presenting(certificate: Path, key: Path) -> Iterator[str]:
-    """A server on loopback that does one handshake with this certificate: its URL."""
+def presenting(certificate: Path, key: Path, clients: Path | None = None) -> Iterator[str]:
+    """A server on loopback that does one handshake with this certificate: its URL.
+
+    With `clients` over TLS 1.2 and only with a client of that CA, after one that was none.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
+    if clients is not None:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.load_verify_locations(clients)
+        context.verify_mode = ssl.CERT_REQUIRED
 
     def answer() -> None:
-        connection, _ = listening.accept()
-        with connection, contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
-            secured.recv(1)
+        for _ in range(1 if clients is None else 2):
+            connection, _ = listening.accept()
+            with connection, contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as secured:
+                secured.recv(1)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(60)
@@ -210,6 +220,25 @@ def test_the_certificate_of_a_server_that_has_ended_is_seen_though_nobody_would_
     assert timedelta(hours=23) < now - ended < timedelta(hours=25)
 
 
+def test_the_certificate_of_an_etcd_that_ends_a_handshake_without_a_client_certificate_is_seen(folder: Path) -> None:
+    pair = (folder / "client.crt", folder / "client.key")
+    with presenting(*pair, clients=folder / "ca.crt") as url:
+        (folder / "keyctl.yaml").write_text(CLUSTER.replace("https://127.0.0.1:1", url))
+        found = {one.name: one.not_after for one in looks(folder).all_certificates().certificates}
+    assert found[url] is not None
+
+
+def test_our_certificate_goes_to_no_server_of_another_authority(folder: Path) -> None:
+    stranger = trustme.CA()
+    pair = stranger.issue_cert("127.0.0.1")
+    (folder / "other.crt").write_bytes(b"".join(blob.bytes() for blob in pair.cert_chain_pems))
+    (folder / "other.key").write_bytes(pair.private_key_pem.bytes())
+    with presenting(folder / "other.crt", folder / "other.key", clients=folder / "ca.crt") as url:
+        (folder / "keyctl.yaml").write_text(CLUSTER.replace("https://127.0.0.1:1", url))
+        found = {one.name: one.not_after for one in looks(folder).all_certificates().certificates}
+    assert found[url] is None
+
+
 def test_certificates_that_are_gone_hide_no_others(folder: Path) -> None:
     named = folder / "pki"
     named.mkdir()
@@ -229,6 +258,55 @@ def test_the_test_of_a_snapshot_that_a_policy_deleted_is_still_known(folder: Pat
     seen = looks(folder).backups()
     assert [Path(one.location).name for one in seen.snapshots] == ["2.db"]
     assert seen.tests == (tested,)
+
+
+def test_an_api_server_that_is_added_to_the_cluster_file_is_looked_at(folder: Path) -> None:
+    on = looks(folder)
+    assert [one.name for one in on.servers().cluster.servers] == ["cp1"]
+    more = '- {name: cp2, url: "https://127.0.0.1:3", encryptionConfig: enc.yaml}\n'
+    (folder / "keyctl.yaml").write_text((CLUSTER + more).replace("127.0.0.1:1", "127.0.0.1:4"))
+    assert [one.name for one in on.servers().cluster.servers] == ["cp1", "cp2"]
+    assert [endpoint for endpoint, _ in on.etcd().endpoints] == ["https://127.0.0.1:4"]
+    presented = {one.name for one in on.all_certificates().certificates if one.place == "presented"}
+    assert presented == {f"https://127.0.0.1:{port}" for port in (2, 3, 4)}
+
+
+def test_a_key_store_that_is_moved_is_looked_at_where_it_is_now(folder: Path) -> None:
+    on = looks(folder)
+    assert len(on.backups().snapshots) == 0
+    (folder / "moved").mkdir(mode=0o700)
+    store = FileKeyStore(folder / "moved", cluster="nowhere", clock=lambda: datetime.now(UTC))
+    store.note_backup(Backup(BackupKind.SNAPSHOT, str(folder / "1.db"), "2026-11-01T02:00:00+00:00", 5, (), "00"))
+    (folder / "keyctl.yaml").write_text(CLUSTER.replace("directory: keys", "directory: moved"))
+    assert len(on.backups().snapshots) == 1
+
+
+def test_a_cluster_file_that_is_of_another_cluster_now_is_not_taken_for_this_one(folder: Path) -> None:
+    on = looks(folder)
+    (folder / "keyctl.yaml").write_text(CLUSTER.replace("name: nowhere", "name: elsewhere"))
+    with pytest.raises(UnusableInputError, match="another cluster"):
+        on.servers()
+
+
+def test_a_look_at_the_values_leaves_no_connection_to_an_api_server_open(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+
+    class Asked(HttpApiServer):
+        def __init__(self) -> None:
+            """Has no connection."""
+
+        def kube_system_uid(self) -> str:
+            raise UnreachableError("it went away")
+
+        def close(self) -> None:
+            closed.append(True)
+
+    monkeypatch.setattr(verification, "_api", lambda _: Asked())
+    with pytest.raises(UnreachableError, match="went away"):
+        looks(folder).values()
+    assert closed == [True]
 
 
 def test_a_damaged_journal_is_not_taken_for_no_rotation(folder: Path) -> None:

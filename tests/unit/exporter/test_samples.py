@@ -132,6 +132,7 @@ def test_each_state_of_a_server_is_told() -> None:
         "unasked": "unknown",
     }
     assert seen["apiserver_ready", "down"] == 0
+    assert ("apiserver_ready", "unasked") not in seen
     assert not [key for key in seen if key[0] == "apiserver_writes" and key[1] == "down"]
     assert [key for key in seen if key[0] == "findings"]
 
@@ -155,7 +156,7 @@ def test_without_their_files_servers_agree_by_their_hashes() -> None:
 def test_reloads_are_told_only_of_servers_that_answer() -> None:
     up = accidents.server("cp1", CONFIG, reloads=True)
     down = replace(up, name="cp2", answers=False, ready=False)
-    probe = ServerProbe("", ready=True, reloads=3, reload_failures=2, reloaded_at=77.0)
+    probe = ServerProbe("", ready=True, start_time=5.0, reloads=3, reload_failures=2, reloaded_at=77.0)
     seen = servers(up, down, probes=(probe, ServerProbe("", ready=False)))
     assert seen["apiserver_reloads_total", "cp1"] == 3
     assert seen["apiserver_reload_failures_total", "cp1"] == 2
@@ -164,6 +165,12 @@ def test_reloads_are_told_only_of_servers_that_answer() -> None:
 
 
 STATUS = EndpointStatus("https://10.0.0.1:2379", "3.7.3", "c", "1", 9, 1000, 2000, 900, leader="1")
+
+
+def test_a_server_whose_metrics_were_not_read_has_no_reloads_rather_than_none_that_failed() -> None:
+    up = accidents.server("cp1", CONFIG, reloads=True)
+    seen = servers(up, probes=(ServerProbe("", ready=True, problem="its metrics cannot be read: 403"),))
+    assert not [key for key in seen if "reload" in key[0]]
 
 
 def test_of_an_endpoint_that_does_not_answer_nothing_is_known() -> None:

@@ -121,6 +121,26 @@ def test_who_is_turned_away_leaves_no_trace_on_stderr(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("path", ["", "/", "/metrics/", "/metric", "/-/metrics", "/favicon.ico"])
+def test_the_metrics_are_at_one_path_and_nothing_is_at_any_other(board: Board, path: str) -> None:
+    with running(board, HERE) as served, pytest.raises(urllib.error.HTTPError) as answered:
+        urllib.request.urlopen(f"http://127.0.0.1:{served.port}{path}", timeout=_SECONDS)
+    with answered.value as answer:
+        assert answer.code == 404
+        assert b"keyctl_" not in answer.read()
+
+
+def test_a_request_that_no_format_answers_leaves_no_trace_on_stderr(
+    board: Board, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with running(board, HERE) as served:
+        with pytest.raises(urllib.error.HTTPError) as answered:
+            get(served, accept="application/openmetrics-text; version=1.x")
+        answered.value.close()
+        get(served)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("over_tls", [True, False])
 def test_a_client_that_says_nothing_holds_up_nobody(board: Board, identities: Identities, over_tls: bool) -> None:
     place, context = (identities.place, identities.known) if over_tls else (HERE, None)
@@ -152,6 +172,8 @@ def test_beyond_loopback_nothing_is_served_to_everybody_unasked(address: str) ->
     assert any("--client-ca" in hint for hint in refused.value.hints)
     with pytest.raises(RefusedError):
         Place(address, 9553, Path("cert"), Path("key"))
+    with pytest.raises(RefusedError):
+        Place(address, 9553, client_ca=Path("ca"))
     Place(address, 9553, Path("cert"), Path("key"), Path("ca"))
     Place(address, 9553, open_to_all=True)
 

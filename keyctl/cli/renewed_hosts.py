@@ -63,6 +63,10 @@ class RenewedHosts:
                 ]
             )
 
+    def elsewhere(self, clients: Collection[str]) -> tuple[str, ...]:
+        """Those of `clients` that are on no host of the cluster file: nobody brings them anything."""
+        return tuple(name for name in renewing.others(self._settings, self._root) if name in clients)
+
     def bring(self, steps: tuple[Step, ...], say: Callable[[str], None]) -> None:
         """Carry out `steps` with what is in the directory now. Raises `StoppedError`: to be run again."""
         with renewing.site(self._settings, self._root, self._layouts) as site:

@@ -298,6 +298,23 @@ def require_listed(settings: ClusterSettings) -> None:
         )
 
 
+def require_listed_servers(settings: ClusterSettings) -> None:
+    """Raise `RefusedError` where the cluster has more API servers than the cluster file names."""
+    if not settings.api_servers:
+        return
+    api = wiring.api_server(settings, settings.api_servers[0])
+    try:
+        found = api.census().endpoints
+    finally:
+        _closing(api)()
+    if len(found) > len(settings.api_servers):
+        raise RefusedError(
+            "the cluster has more API servers than the cluster file names",
+            cause=f"the Endpoints of kubernetes are {', '.join(sorted(found))}: who is not named keeps the old CA",
+            hint="list every API server under apiServers, by its own address",
+        )
+
+
 def confirm(*, yes: bool, output: str) -> None:
     """Ask whether to go on. Raises `RefusedError` where nobody is there to ask."""
     if yes:

@@ -15,6 +15,7 @@ from keyctl.pki.authority import Terms
 from keyctl.pki.generation import Generation
 from keyctl.pki.generations import discard, next_of, prepare
 from keyctl.pki.layout import Layout
+from keyctl.pki.renewal import mend
 from keyctl.renewing.plan import Settle, Step, forward, named
 from keyctl.renewing.report import gone_back, lines, plan_report, rolled_over
 from keyctl.renewing.rollover import Rollover, UnderWay, require_start, settle, steps_of, under_way
@@ -32,12 +33,17 @@ class Act:
         self._settings, self._root = settings, root
         self._yes, self._output, self._quiet = yes, output, quiet
 
-    def show(self, journal: Journal, *, abort: bool) -> Report:
+    def show(self, journal: Journal, *, resume: bool, abort: bool) -> Report:
         """The plan: of a new one, or what is left of the one that is under way."""
         found = under_way(journal)
+        if found is None and abort and next_of(self._root).root.is_dir():
+            return plan_report(str(self._root), (Settle(Generation.OLD),))
+        if found is not None or resume or abort:
+            found = self._found(journal)
         if found is None:
             renewing.require_every_member(self._settings, self._root)
             renewing.require_listed(self._settings)
+            renewing.require_listed_servers(self._settings)
             steps = self._new()
             with renewing.site(self._settings, self._root, self._present()) as site:
                 require_start(site)
@@ -48,8 +54,11 @@ class Act:
         """A new one, from its beginning on."""
         if under_way(journal) is not None:
             raise RefusedError("a roll-over is under way", hint="go on with --resume, or go back with --abort")
+        # What a renewal that was killed took out of the way is somebody's folder, and nobody may be left out.
+        mend(self._root)
         renewing.require_every_member(self._settings, self._root)
         renewing.require_listed(self._settings)
+        renewing.require_listed_servers(self._settings)
         others = renewing.others(self._settings, self._root)
         with renewing.site(self._settings, self._root, self._present()) as site:
             require_start(site)

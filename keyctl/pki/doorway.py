@@ -75,7 +75,10 @@ class EtcdPorts:
 
     def lets_in(self, member: str, port: Port, generation: Generation) -> bool | None:
         """See `Ports.lets_in`."""
-        address, pair = self._addresses[member, port], self._pairs[port, generation]
+        address, pair = self._addresses[member, port], self._pairs.get((port, generation))
+        if pair is None:
+            # Its CA has ended: whoever still trusts it takes no certificate of it.
+            return False
         target = Target(address.host, address.port, self._trust, pair.cert, pair.key, address.server_name)
         answer = probe(target, self._timeout)
         if answer.ok or answer.stage is Stage.AUTHORISATION:
@@ -110,7 +113,7 @@ class EtcdPorts:
 def ports(
     layouts: Mapping[Generation, Layout], addresses: Mapping[tuple[str, Port], Address], now: datetime
 ) -> Iterator[EtcdPorts]:
-    """The ports at `addresses`, to be tried with certificates of `layouts`.
+    """The ports at `addresses`, to be tried with certificates of `layouts`; of a CA that has ended there are none.
 
     Raises `UnusableInputError` where a CA cannot sign.
     """
@@ -120,9 +123,11 @@ def ports(
             for port, stem in ((Port.CLIENT, CA), (Port.PEER, PEER_CA if layout.has_peer_ca else CA)):
                 authority = _authority(layout, stem)
                 trusted.append(authority.certificate)
+                life = min(_LIFE, ends(layout) - now - _MARGIN)
+                if life <= timedelta(0):
+                    continue
                 # NOTE: without names and addresses: a member compares those of a peer with where it comes from.
                 subject = Subject(_NAME, Usage.CLIENT)
-                life = min(_LIFE, ends(layout) - now - _MARGIN)
                 pair = issue(authority, subject, now=now, lifetime=life)
                 stem = f"{generation.value}-{port.name.lower()}"
                 pairs[port, generation] = Pair(*write_pair(folder, stem, pair))

@@ -70,6 +70,16 @@ def require_same_parties(directory: Path, now: datetime) -> None:
         )
 
 
+def require_none(directory: Path) -> None:
+    """Raise `RefusedError` while `directory` has a next generation: what its CAs sign now ends with them."""
+    if os.path.lexists(directory / _NEXT):
+        raise RefusedError(
+            f"a roll-over of the CAs in {directory} is under way",
+            cause="what they sign now would be refused, and erased here, when it ends",
+            hint="finish it with certs rollover --resume, or go back with --abort; issue it then",
+        )
+
+
 def promote(directory: Path) -> None:
     """Put the next generation in the place of the present one, whose keys are erased. Goes on where it was cut off."""
     upcoming, former = directory / _NEXT, directory / _FORMER

@@ -83,7 +83,7 @@ class Worker:
         if again:
             self._let_come(place, lambda: self._proof.trusts(place, trust))
         # A member that does by now was restarted in the run that was cut off: CAs are read at the start alone.
-        if not self._proof.trusts(place, trust):
+        if not (again and self._proof.trusts(place, trust)):
             self._restart(place)
         self._proof.await_trust(place, trust)
         self._proof.await_all_well(place.wait)
@@ -116,9 +116,9 @@ class Worker:
             self._proof.let_come(lambda: done() or self._proof.is_another(place, before), place.wait)
 
     def _restart(self, place: Place) -> None:
-        before = self._proof.started(place)
+        before, asked = self._proof.started(place), self._site.clock.monotonic()
         place.host.restart()
-        self._proof.await_restarted(place, before)
+        self._proof.await_restarted(place, before, asked)
 
 
 class GateClosedError(StoppedError):

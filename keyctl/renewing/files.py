@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from keyctl.errors import KeyctlError, RefusedError, UnreachableError
+from keyctl.errors import KeyctlError, RefusedError, StoppedError, UnreachableError
 from keyctl.hosts.interface import HostFile
 from keyctl.pki.describe import UNREADABLE, spki_of
 from keyctl.pki.generation import Generation, Trust
@@ -23,6 +23,8 @@ from keyctl.renewing.interface import Files, Place
 
 _TRUST_FILES = (f"{CA}.crt", f"{PEER_CA}.crt")
 _PAIRS = (SERVER, PEER, CLIENT)
+# For both files beside those that are there, and for the former key once more.
+_ROOM_BYTES = 64 * 1024
 _HEAD = b"-----BEGIN CERTIFICATE-----"
 
 
@@ -75,9 +77,11 @@ def write_pair(place: Place, pair: Pair) -> None:
     """Put a key and its certificate in the place of those that are there.
 
     Two renames, one right after the other; between them the party takes no new connection. Where the second fails, the
-    first is taken back. What a crash leaves between them is mended by doing it again.
+    first is taken back. What a crash leaves between them is mended by doing it again. Raises `StoppedError` where there
+    is no room for that.
     """
     key, certificate = read(place, f"{pair.stem}.key"), read(place, f"{pair.stem}.crt")
+    _require_room(place, key.path)
     written = key
     if key.content != pair.key:
         written = place.host.write(key.path, pair.key, expected=key.sha256)
@@ -91,6 +95,12 @@ def write_pair(place: Place, pair: Pair) -> None:
             if read(place, f"{pair.stem}.crt").sha256 == certificate.sha256 and written.sha256 != key.sha256:
                 place.host.write(key.path, key.content, expected=written.sha256)
         raise
+
+
+def serial_on(place: Place, stem: str) -> int:
+    """The serial number of the certificate `stem` that the host has."""
+    found = read(place, f"{stem}.crt")
+    return parse_certificates(found.content, found.path)[0].serial
 
 
 def holds(place: Place, pair: Pair) -> bool:
@@ -131,6 +141,16 @@ def sweep(place: Place) -> None:
     files = place.files[Generation.OLD]
     for name in files:
         place.host.sweep(_path(place, name))
+
+
+def _require_room(place: Place, path: str) -> None:
+    free = place.host.free_bytes(path)
+    if free is not None and free < _ROOM_BYTES:
+        raise StoppedError(
+            f"{place.party}: there is no room for a key and its certificate beside {path}",
+            cause=f"{free} bytes are free; on a full disk one of the two would be written and the other not",
+            hint="make room there",
+        )
 
 
 def _is_pair(certificate: bytes, key: bytes) -> bool:

@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 from keyctl.errors import StoppedError, UnreachableError
 from keyctl.pki.generation import Generation, Port, Trust
-from keyctl.renewing.files import holds, pairs, trusts
+from keyctl.renewing.files import holds, pairs, serial_on, trusts
 from keyctl.renewing.interface import Place, Site
 from keyctl.renewing.plan import Party
 
 _LOOK_EVERY = 0.5
+# A server tells its time in whole seconds.
+_WHOLE_SECONDS = 2.0
 # Which port shows which pair of a member's folder.
 _SHOWN_AT = {"server": Port.CLIENT, "peer": Port.PEER}
 
@@ -66,8 +68,11 @@ class Proof:
         while not seen() and clock.monotonic() < deadline:
             clock.sleep(_LOOK_EVERY)
 
-    def await_restarted(self, place: Place, before: float) -> None:
-        """Wait until an API server is another process than the one that started at `before`, and ready."""
+    def await_restarted(self, place: Place, before: float, asked: float) -> None:
+        """Wait until an API server is another process than the one that started at `before`, and ready.
+
+        One that did not answer before is another one when it began after it was `asked` to, in monotonic seconds.
+        """
 
         def missing() -> str:
             if place.api is None:
@@ -77,7 +82,11 @@ class Proof:
                 return f"{place.party} is not ready{f': {probe.problem}' if probe.problem else ''}"
             if not probe.start_time:
                 return f"{place.party} does not say when it started: let this user read /metrics there"
-            return "" if probe.start_time != before else f"{place.party} is still the process of before"
+            if before:
+                return "" if probe.start_time != before else f"{place.party} is still the process of before"
+            # NOTE: it may have been silent for a moment only: that it answers again makes it no other process.
+            began = probe.begun is not None and probe.begun >= asked - _WHOLE_SECONDS
+            return "" if began else f"{place.party} did not answer before, and has not begun since it was to restart"
 
         self._await(missing, place.wait, f"{place.party} was not seen to restart")
 
@@ -103,7 +112,26 @@ class Proof:
         place = self._site.places[party]
         if not trusts(place, trust):
             return f"{party}: the CA files in {place.folder} are not those of the directory"
+        for pair in pairs(place.files[Generation.OLD]):
+            port = _SHOWN_AT.get(pair.stem)
+            # What another member answers at this address would be taken for its own from here on.
+            if port is not None and self._site.ports.shown(party.name, port) != serial_on(place, pair.stem):
+                return f"the {port} at the address of {party} does not show {pair.stem}.crt of {place.folder}"
         return self._untrusting(place, trust)
+
+    def indistinct(self) -> str:
+        """Which API server's restart could not be seen: it does not say when it started, or is one with another."""
+        seen: dict[tuple[float, int], Party] = {}
+        for party, place in self._site.places.items():
+            if place.api is None:
+                continue
+            probe = place.api.probe()
+            if not probe.start_time:
+                return f"{party} does not say when it started: let this user read /metrics there"
+            other = seen.setdefault((probe.start_time, probe.certificate_serial), party)
+            if other != party:
+                return f"{other} and {party} are one process: each is to be listed once, by its own address"
+        return ""
 
     def _untrusting(self, place: Place, trust: Trust) -> str:
         if place.api is not None:

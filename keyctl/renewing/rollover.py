@@ -100,6 +100,9 @@ class Rollover:
     def resume(self, *, handed: bool) -> None:
         """Go on with the one that is under way, the way it goes. Raises `RefusedError` where none is."""
         found = self._found()
+        if not found.aborting:
+            # Whoever has certificates of one generation alone would be locked out, and lose its folder in the end.
+            self._site.directory.require_same_parties()
         self._work(self._steps(found), found.begun, found.done, handed=handed)
 
     def abort(self) -> None:
@@ -152,7 +155,7 @@ def require_start(site: Site) -> None:
             files.read(place, f"{pair.stem}.crt")
             files.read(place, f"{pair.stem}.key")
     proof = Proof(site)
-    well = proof.all_well()
+    well = proof.all_well() or proof.indistinct()
     if well:
         raise StoppedError("not everybody is well; nothing was changed", cause=well, hint="mend that first")
     for party in site.places:

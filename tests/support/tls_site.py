@@ -33,6 +33,10 @@ class FakeParty:
         for name, content in files[Generation.OLD].items():
             self.host.place(f"{FOLDER}/{name}", content)
         self.starts = 0
+        self.clock = SimClock()
+        self.begun = 0.0
+        # So many times it does not answer, although it runs.
+        self.silent = 0
         self.down = self.deaf = self.stuck = False
         self.loaded: dict[str, frozenset[Generation]] = {}
         self.restart()
@@ -46,6 +50,7 @@ class FakeParty:
             raise StoppedError(f"{self.party} does not start: a key is not that of its certificate")
         self.loaded = {name: self.written(name) for name in self.bundles}
         self.starts, self.down = self.starts + 1, False
+        self.begun = self.clock.monotonic()
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -83,7 +88,12 @@ class FakeSite:
     clock: SimClock = field(default_factory=SimClock)
     settled: list[Generation] = field(default_factory=list)
     strangers: str = ""
+    serials: dict[Party, int] = field(default_factory=dict)
     lagging: frozenset[Party] = frozenset()
+
+    def __post_init__(self) -> None:
+        for one in self.parties.values():
+            one.clock = self.clock
 
     @classmethod
     def of(cls, old: Layout, new: Layout, members: list[str], api_servers: list[str]) -> FakeSite:
@@ -206,8 +216,17 @@ class _Api:
         """Ready where it reaches a member."""
         if self.one.down:
             return ServerProbe(self.one.party.name, ready=False, problem="connection refused")
+        if self.one.silent:
+            self.one.silent -= 1
+            return ServerProbe(self.one.party.name, ready=False, problem="timed out")
         ready = any(self.site.connects(self.one, member) for member in self.site.members)
-        return ServerProbe(self.one.party.name, ready=ready, start_time=float(self.one.starts))
+        return ServerProbe(
+            self.one.party.name,
+            ready=ready,
+            start_time=float(self.one.starts),
+            certificate_serial=self.site.serials.get(self.one.party, 1 + [*self.site.parties].index(self.one.party)),
+            begun=self.one.begun,
+        )
 
 
 class Killed(BaseException):

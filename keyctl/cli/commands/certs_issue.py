@@ -34,8 +34,10 @@ def issue(
       keyctl certs issue etcd-pki --client auditor --days 30
     """  # noqa: D301 — click reads the \b
     from keyctl.pki.authority import Terms, add
+    from keyctl.pki.generations import require_none
 
     named = issued.parties(members, clients)
+    require_none(directory)
     terms = Terms(datetime.now(UTC), timedelta(days=days))
     layout = add(directory, *named, terms)
     folders = (member_folder, client_folder) if print_flags else None

@@ -83,7 +83,9 @@ def renew(
         if hosts and not dry_run:
             hosts.bring(steps, _say)
     brought = steps if hosts else None
-    terminal.show(_report(directory, done, terms.now + terms.lifetime, brought, dry_run=dry_run), output)
+    elsewhere = hosts.elsewhere(_named(done)[1]) if hosts else ()
+    report = _report(directory, done, terms.now + terms.lifetime, brought, elsewhere=elsewhere, dry_run=dry_run)
+    terminal.show(report, output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def _hosts(cluster: Path | None, directory: Path, agreement: _Agreement) -> Iter
         return
     from keyctl.cli import renewing, wiring
     from keyctl.cli.renewed_hosts import RenewedHosts
+    from keyctl.pki import renewal
 
     settings = wiring.require_cluster(cluster)
     renewing.require_certificates(settings)
@@ -114,6 +117,8 @@ def _hosts(cluster: Path | None, directory: Path, agreement: _Agreement) -> Iter
         return
     going = renewing.words("renew", directory, "--cluster", cluster)
     with renewing.alone(settings) as journal, renewing.again(lambda: going):
+        # First: whose folder a run that was killed took out of the way would be known by nobody below.
+        renewal.mend(directory)
         found.require_ours(journal)
         found.mend(_say, lambda: renewing.confirm(yes=agreement.yes, output=agreement.output))
         found.require_start()
@@ -150,9 +155,13 @@ def _report(
     until: datetime,
     brought: tuple[Step, ...] | None,
     *,
+    elsewhere: tuple[str, ...],
     dry_run: bool,
 ) -> Report:
-    """What was renewed; `brought` says to whom it went, None where hosts were not asked for."""
+    """What was renewed; `brought` says to whom it went, None where hosts were not asked for.
+
+    `elsewhere` are clients that were renewed and are on no host of the cluster file.
+    """
     rows = tuple(
         (one.party.name, one.use, f"{one.until:%Y-%m-%d}", f"{until:%Y-%m-%d}", str(one.folder)) for one in done
     )
@@ -177,6 +186,9 @@ def _report(
     if brought is not None:
         data["hosts"] = [str(step) for step in brought]
         verdict += _told(brought, dry_run=dry_run)
+        steps = tuple(
+            f"put {directory / 'clients' / name} on its host yourself: none here has it" for name in elsewhere
+        )
     tables = (Table(("NAME", "USE", "ENDED", "UNTIL", "FOLDER"), rows),) if rows else ()
     notes = tuple(str(step) for step in brought or ()) if dry_run else ()
     return Report("CertificatesRenewed", ExitCode.OK, verdict, (), data, tables, notes, steps)

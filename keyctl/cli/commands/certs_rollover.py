@@ -68,7 +68,7 @@ def rollover(
     root = directory.absolute()
     act = rolling.Act(settings, root, yes=yes, output=output, quiet=quiet)
     if dry_run:
-        report = act.show(renewing.read_journal(settings), abort=abort)
+        report = act.show(renewing.read_journal(settings), resume=resume, abort=abort)
     else:
         with renewing.alone(settings) as journal, renewing.again(lambda: _again(journal, directory, cluster)):
             if abort:

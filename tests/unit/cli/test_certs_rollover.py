@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from keyctl.cli import main, renewing
+from keyctl.cli import main, renewing, rolling, wiring
 from keyctl.cli.renewed_hosts import RenewedHosts
 from keyctl.cluster_file.read import load
 from keyctl.errors import ExitCode, KeyctlError, RefusedError, StoppedError, UnreachableError
+from keyctl.findings import Report
+from keyctl.kube.interface import Census
 from keyctl.pki.authority import Terms, add, create
 from keyctl.pki.generation import Generation
 from keyctl.pki.generations import prepare
@@ -286,3 +288,87 @@ def test_hosts_are_brought_what_was_renewed_and_what_they_lack_but_only_those_th
     found.bring(found.steps((), (), named=False), lambda _: None)
     assert parties() == []
     assert fake.parties[CP1].starts == 2
+
+
+def test_nothing_is_issued_by_cas_that_are_about_to_leave(
+    tmp_path: Path, directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(directory, TERMS, ca_lifetime=2 * DAY)
+    code, err = run(capsys, "issue", directory, "--client", "late")
+    assert (code, "a roll-over of the CAs in" in err) == (ExitCode.REFUSED, True)
+    assert not (directory / "clients" / "late").exists()
+
+
+def test_a_folder_that_a_killed_renewal_took_out_of_the_way_is_put_back_before_anybody_is_counted(
+    tmp_path: Path, directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = directory / "members" / "m1"
+    for command in ("renew", "rollover"):
+        place.rename(place.with_name(f".m1.former-{'0' * 16}"))
+        code, err = run(capsys, command, directory, "--cluster", cluster_file(tmp_path), "--yes")
+        # It comes to what nobody answers; it knows m1.
+        assert code != ExitCode.OK
+        assert "member m1 is named in" not in err
+        assert (place / "server.key").is_file()
+
+
+def test_a_dry_run_refuses_what_the_run_refuses(
+    tmp_path: Path, directory: Path, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--cluster", cluster_file(tmp_path), "--dry-run")
+    for flag in ("--resume", "--abort"):
+        code, err = run(capsys, "rollover", directory, *words, flag)
+        assert (code, "no roll-over is under way" in err) == (ExitCode.REFUSED, True)
+    under_way(directory, state)
+    code, err = run(capsys, "rollover", tmp_path, *words)
+    assert (code, f"is that of {directory}" in err) == (ExitCode.REFUSED, True)
+
+
+def test_a_dry_run_of_giving_up_what_was_never_begun_shows_that(
+    tmp_path: Path, directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(directory, TERMS, ca_lifetime=2 * DAY)
+    words = ("rollover", directory, "--cluster", cluster_file(tmp_path), "--dry-run", "--abort", "-o", "json")
+    assert main.run(["certs", *map(str, words)]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["steps"] == [str(Settle(Generation.OLD))]
+
+
+def test_a_client_that_is_renewed_and_on_no_host_is_not_told_as_brought(
+    tmp_path: Path,
+    directory: Path,
+    hosts: tuple[RenewedHosts, FakeSite],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    add(directory, [], [Client("backup")], TERMS)
+    words = ("renew", directory, "--cluster", cluster_file(tmp_path), "--client", "backup", "--days", "1", "--yes")
+    assert main.run(["certs", *map(str, words)]) == ExitCode.OK
+    assert f"put {directory / 'clients' / 'backup'} on its host yourself" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("unlisted", [(), ("10.0.0.2",)], ids=["all are named", "one is not"])
+def test_an_api_server_that_the_cluster_file_does_not_name_is_not_left_behind(
+    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch, unlisted: tuple[str, ...]
+) -> None:
+    class Api:
+        closed = 0
+
+        def census(self) -> Census:
+            return Census(frozenset(), frozenset({"10.0.0.1", *unlisted}), frozenset())
+
+        def close(self) -> None:
+            self.closed += 1
+
+    api, settings = Api(), load(cluster_file(tmp_path))
+    monkeypatch.setattr(wiring, "api_server", lambda *_: api)
+    monkeypatch.setattr(renewing, "require_listed", lambda _: None)
+    act = rolling.Act(settings, directory, yes=True, output="json", quiet=True)
+    journal = renewing.read_journal(settings)
+    both: tuple[Callable[[], Report], ...] = (
+        lambda: act.show(journal, resume=False, abort=False),
+        lambda: act.begin(journal, DAY, 2 * DAY),
+    )
+    for go in both:
+        # With everybody named it goes on, to a manifest that nobody gave.
+        with pytest.raises(RefusedError, match="more API servers than" if unlisted else "which files cp1 reads"):
+            go()
+    assert not (directory / "next").exists()

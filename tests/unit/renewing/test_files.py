@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keyctl.errors import RefusedError, UnreachableError
+from keyctl.errors import RefusedError, StoppedError, UnreachableError
 from keyctl.hosts.interface import HostFile
 from keyctl.pki.authority import Terms, create
 from keyctl.pki.generation import Generation, Trust
@@ -128,3 +128,12 @@ def test_a_renewal_knows_of_one_generation_alone(place: Place) -> None:
 def test_no_key_is_in_a_repr(place: Place) -> None:
     (server, _) = files.pairs(place.files[Generation.OLD])
     assert "PRIVATE" not in repr(server) + repr(place)
+
+
+def test_on_a_full_disk_no_key_is_written_without_its_certificate(place: Place) -> None:
+    (former, _), (server, _) = (files.pairs(place.files[one]) for one in Generation)
+    assert isinstance(place.host, MemoryHost)
+    place.host.free = 4096
+    with pytest.raises(StoppedError, match="no room for a key and its certificate"):
+        files.write_pair(place, server)
+    assert files.holds(place, former)

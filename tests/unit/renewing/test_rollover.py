@@ -16,7 +16,7 @@ from keyctl.pki.layout import Layout
 from keyctl.pki.parties import Client, Member
 from keyctl.renewing.plan import Kind, Party
 from keyctl.renewing.rollover import Rollover, settle, under_way
-from tests.support.tls_site import FOLDER, FakeParty, FakeSite, Killed, Killer, watched
+from tests.support.tls_site import FOLDER, FakeParty, FakePorts, FakeSite, Killed, Killer, watched
 
 MEMBERS = ["m1", "m2", "m3"]
 API_SERVERS = ["cp1", "cp2"]
@@ -378,4 +378,60 @@ def test_somebody_issued_since_the_new_cas_were_made_is_not_left_behind(scene: S
     scene.fake.strangers = "client late"
     with pytest.raises(RefusedError, match="client late"):
         scene.go_on()
+    assert not scene.journal.records
+
+
+def test_somebody_issued_on_the_way_is_not_locked_out_by_going_on_and_does_not_stop_going_back(scene: Scene) -> None:
+    with pytest.raises(StoppedError):
+        scene.rollover().begin(("backup",))
+    scene.fake.strangers = "client late"
+    with pytest.raises(RefusedError, match="client late"):
+        scene.rollover().resume(handed=True)
+    assert {one.shows("server") for one in scene.fake.members} == {Generation.OLD}
+    scene.rollover().abort()
+    assert scene.everybody_is(Generation.OLD)
+
+
+def test_an_api_server_that_was_silent_when_it_was_to_restart_is_not_taken_for_another_process(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = scene.party(CP1)
+    scene.fake.clock.advance(3600.0)
+    sweep = one.host.sweep
+
+    def and_fall_silent(path: str) -> tuple[str, ...]:
+        one.deaf, one.silent = True, 1
+        return sweep(path)
+
+    monkeypatch.setattr(one.host, "sweep", and_fall_silent)
+    with pytest.raises(StoppedError, match="API server cp1 was not seen to restart") as caught:
+        scene.go_on()
+    assert caught.value.cause == "API server cp1 did not answer before, and has not begun since it was to restart"
+    monkeypatch.undo()
+    one.deaf = False
+    scene.go_on()
+    assert scene.everybody_is(Generation.NEW)
+
+
+def test_an_api_server_whose_restart_could_not_be_seen_is_not_begun_with(scene: Scene) -> None:
+    cp2 = Party(Kind.API_SERVER, "cp2")
+    scene.fake.serials = {CP1: 7, cp2: 7}
+    with pytest.raises(StoppedError) as caught:
+        scene.go_on()
+    assert "API server cp1 and API server cp2 are one process" in str(caught.value.cause)
+    scene.fake.serials = {}
+    scene.party(CP1).starts = 0
+    with pytest.raises(StoppedError) as caught:
+        scene.go_on()
+    assert "API server cp1 does not say when it started" in str(caught.value.cause)
+    assert not scene.journal.records
+
+
+def test_a_member_at_whose_address_another_one_answers_is_not_begun_with(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakePorts, "_member", lambda ports, _: ports.site.parties[M1])
+    with pytest.raises(RefusedError) as caught:
+        scene.go_on()
+    assert caught.value.cause == f"the client port at the address of member m2 does not show server.crt of {FOLDER}"
     assert not scene.journal.records

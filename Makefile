@@ -35,8 +35,8 @@ test: $(INSTALLED) ## every test, the live ones too
 	@$(BIN)/python -c 'from tests.support import oracle; [oracle.program(version) for version in oracle.MODULE_FILES]'
 	@echo '== promtool: what runs the tests of the alert rules (built on the first run, then reused)'
 	@$(BIN)/python -c 'from tests.support.promtool import promtool; promtool()'
-	@echo '== tests: pytest (about 20 minutes on 2 cores)'
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
+	@echo '== tests: pytest (about 20 minutes on 2 cores; a third process, for most of the time they wait)'
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --durations=10
 
 docs: $(INSTALLED) ## the pages that take minutes, typed as a reader would, and what is said compared with them
 	@echo '== docs: pytest tests/docs (about 4 minutes; the first run also builds the control plane)'
